@@ -1,0 +1,29 @@
+# Every target makes .venv by itself; nothing needs to be installed first but Python >= 3.11 and make.
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin/
+
+.PHONY: demo test lint bench clean
+
+$(VENV)/.installed: pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "swp-export needs Python 3.11 or newer, this is " + sys.version.split()[0])'
+	$(PYTHON) -m venv $(VENV)
+	$(RUN)python -m pip install --quiet --disable-pip-version-check --editable '.[test,dev]'
+	touch $@
+
+demo: $(VENV)/.installed ## prune, verify and measure a real checkpoint
+	PATH="$(CURDIR)/$(RUN):$$PATH" sh examples/demo.sh
+
+test: $(VENV)/.installed ## the whole test suite
+	$(RUN)python -m pytest
+
+lint: $(VENV)/.installed ## formatting, lints, types
+	$(RUN)ruff format --check .
+	$(RUN)ruff check .
+	$(RUN)mypy
+
+bench: $(VENV)/.installed ## the figures that README states
+	$(RUN)python examples/benchmark.py
+
+clean:
+	rm -rf $(VENV) demo-output

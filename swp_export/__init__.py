@@ -1,0 +1,1 @@
+"""From a stripe-wise pruned PyTorch checkpoint to a small, verified, fast ONNX model."""
