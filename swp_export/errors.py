@@ -4,6 +4,13 @@ A message says what was found, what was expected and what to do. `swp_export.cli
 exception into standard error and an exit code; any other exception is a defect of ours and keeps its traceback.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from swp_export.verification.report import VerificationReport
+
 
 class SwpExportError(Exception):
     """Base of all errors that a user can mend. `exit_code` is what the command line exits with."""
@@ -44,6 +51,10 @@ class DeviceError(SwpExportError):
 
 
 class NotEquivalentError(SwpExportError):
-    """The check was made and is false: two networks do not compute the same."""
+    """The check was made and is false: two networks do not compute the same. `report` has the details."""
 
     exit_code = 1
+
+    def __init__(self, message: str, report: VerificationReport) -> None:
+        super().__init__(message)
+        self.report = report

@@ -1,0 +1,38 @@
+"""Constant tensors of a graph: reading them, and putting new ones in."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx_ir as ir
+
+
+def array_of(value: ir.Value | None) -> np.ndarray | None:
+    """Return the array of a constant `value` (an initializer or a Constant node's output), else None."""
+    if value is None:
+        return None
+    tensor = ir.convenience.get_const_tensor(value)
+    return None if tensor is None else tensor.numpy()
+
+
+def add_initializer(graph: ir.Graph, name: str, array: np.ndarray) -> ir.Value:
+    """Add `array` to `graph` under `name`, made unique by a counter, and return its value."""
+    unique, count = name, 1
+    while unique in graph.initializers:
+        unique, count = f"{name}_{count}", count + 1
+    tensor = ir.tensor(np.ascontiguousarray(array), name=unique)
+    value = ir.Value(name=unique, shape=ir.Shape(array.shape), type=ir.TensorType(tensor.dtype), const_value=tensor)
+    graph.register_initializer(value)
+    return value
+
+
+def set_input(node: ir.Node, index: int, name: str, array: np.ndarray) -> None:
+    """Make input `index` of `node` the constant `array`; other users of the old input keep it."""
+    graph = node.graph
+    assert isinstance(graph, ir.Graph)
+    value = add_initializer(graph, name, array)
+    if index >= len(node.inputs):
+        node.resize_inputs(index + 1)
+    old = node.inputs[index]
+    node.replace_input_with(index, value)
+    if old is not None and old.is_initializer() and not old.uses() and not old.is_graph_output():
+        del graph.initializers[old.name or ""]

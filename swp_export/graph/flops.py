@@ -1,0 +1,66 @@
+"""FLOPs of a model as it stands, per node: what is executed, zeros included. A multiply-add counts as 2."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import onnx
+import onnx.shape_inference
+
+from swp_export.errors import ModelError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    Shapes = Mapping[str, tuple[int, ...]]
+
+
+def node_flops(model: onnx.ModelProto, input_shape: Sequence[int]) -> list[int]:
+    """Return the FLOPs of each node of `model`, in its order, for one input of `input_shape`.
+
+    Convolutions and matrix products are counted; everything else is 0, as in the literature.
+
+    Raises:
+        ModelError: A convolution's or product's shape cannot be inferred.
+
+    """
+    shapes = infer_shapes(model, input_shape)
+    return [_flops(node, shapes) for node in model.graph.node]
+
+
+def infer_shapes(model: onnx.ModelProto, input_shape: Sequence[int]) -> dict[str, tuple[int, ...]]:
+    """Return the shape of every value of `model` that has a static one when its first input has `input_shape`."""
+    fixed = onnx.ModelProto()
+    fixed.CopyFrom(model)
+    stored = {tensor.name for tensor in fixed.graph.initializer}
+    data = next(value for value in fixed.graph.input if value.name not in stored)
+    del data.type.tensor_type.shape.dim[:]
+    for size in input_shape:
+        data.type.tensor_type.shape.dim.add().dim_value = size
+    # What the file says of later shapes may have been written for another input.
+    del fixed.graph.value_info[:]
+    for output in fixed.graph.output:
+        output.type.tensor_type.ClearField("shape")
+    graph = onnx.shape_inference.infer_shapes(fixed, data_prop=True).graph
+    shapes = {tensor.name: tuple(tensor.dims) for tensor in graph.initializer}
+    for value in (*graph.input, *graph.value_info, *graph.output):
+        dims = value.type.tensor_type.shape.dim
+        if value.type.tensor_type.HasField("shape") and all(dim.HasField("dim_value") for dim in dims):
+            shapes[value.name] = tuple(dim.dim_value for dim in dims)
+    return shapes
+
+
+def _flops(node: onnx.NodeProto, shapes: Shapes) -> int:
+    if node.op_type not in {"Conv", "Gemm", "MatMul"}:
+        return 0
+    try:
+        output = shapes[node.output[0]]
+        weight = shapes[node.input[1]]
+        data = shapes[node.input[0]]
+    except KeyError as error:
+        raise ModelError(f"the shape of {error} at {node.op_type} {node.name!r} cannot be inferred") from error
+    if node.op_type == "Conv":
+        return 2 * math.prod(output) * math.prod(weight[1:])
+    transposed = any(attribute.name == "transA" and attribute.i for attribute in node.attribute)
+    return 2 * math.prod(output) * (data[-2] if transposed else data[-1])

@@ -1,0 +1,78 @@
+"""Replace an operand of an Add that is constant on all its channels: the dead branch of a residual block.
+
+    Add(x, branch), branch constant c [C]   ->   Add(x, c)            c as [C, 1, 1]
+    Add(Conv(x), c), Conv read only here    ->   Conv(x), bias + c
+    Add(x, 0)                               ->   x
+
+The convolutions of the branch then have no readers and are removed. Only where `x` has the shape of the sum: a map that
+was broadcast would lose its size.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx_ir as ir
+
+from swp_export.graph.channels import weight_matrix
+from swp_export.graph.constant_channels import constant_channels
+from swp_export.graph.constants import array_of, set_input
+from swp_export.graph.convolutions import bias_of, set_bias
+
+
+class FoldConstantBranches(ir.passes.InPlacePass):
+    """See the module's docstring."""
+
+    def call(self, model: ir.Model) -> ir.passes.PassResult:
+        """Visit every two-operand Add."""
+        constants = constant_channels(model.graph)
+        modified = False
+        for node in list(model.graph):
+            if node.op_type != "Add":
+                continue
+            for index in (0, 1):
+                branch, other = node.inputs[index], node.inputs[1 - index]
+                known = _constant(branch, constants)
+                if known is None or not _has_shape_of_sum(other, node.outputs[0], known.size):
+                    continue
+                if array_of(branch) is None:
+                    assert branch is not None
+                    set_input(node, index, f"{node.name}.constant", known.astype(np.float32).reshape(-1, 1, 1))
+                    modified = True
+                modified |= _absorb(node, other, known)
+                break
+        return ir.passes.PassResult(model, modified)
+
+
+def _constant(value: ir.Value | None, constants: dict[ir.Value, np.ndarray]) -> np.ndarray | None:
+    """Return the constants `[C]` of an operand that is constant on all its channels, else None."""
+    array = array_of(value)
+    if array is not None:
+        per_channel = array.ndim == 3 and array.shape[1:] == (1, 1)
+        return array.astype(np.float64).reshape(-1) if per_channel else None
+    known = constants.get(value) if value is not None else None
+    return None if known is None or np.isnan(known).any() else known
+
+
+def _absorb(node: ir.Node, other: ir.Value | None, known: np.ndarray) -> bool:
+    """Drop the Add where the constant is zero or the other operand's convolution can take it as bias."""
+    assert other is not None
+    graph, output = node.graph, node.outputs[0]
+    assert isinstance(graph, ir.Graph)
+    if output.is_graph_output():
+        return False
+    if known.any():
+        producer = other.producer()
+        if producer is None or producer.op_type != "Conv" or weight_matrix(producer) is None:
+            return False
+        if len(other.uses()) != 1 or other.is_graph_output():
+            return False
+        set_bias(producer, bias_of(producer, known.size).astype(np.float64) + known)
+    ir.convenience.replace_all_uses_with(output, other)
+    graph.remove(node, safe=True)
+    return True
+
+
+def _has_shape_of_sum(operand: ir.Value | None, total: ir.Value, channels: int) -> bool:
+    if operand is None or array_of(operand) is not None or operand.shape is None or total.shape is None:
+        return False
+    return list(operand.shape) == list(total.shape) and operand.shape[1] == channels

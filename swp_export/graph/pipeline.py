@@ -1,0 +1,31 @@
+"""The passes that turn a dense masked model into a compact one, in order."""
+
+from __future__ import annotations
+
+import onnx_ir as ir
+from onnx_ir.passes.common import IdentityEliminationPass, RemoveUnusedNodesPass
+
+from swp_export.graph.canonicalise_flatten import CanonicaliseFlatten
+from swp_export.graph.fold_constant_branches import FoldConstantBranches
+from swp_export.graph.fold_constant_channels import FoldConstantChannels
+from swp_export.graph.remove_dead_channels import RemoveDeadChannels
+from swp_export.graph.remove_repeated_relu import RemoveRepeatedRelu
+
+PASSES: tuple[type[ir.passes.InPlacePass], ...] = (
+    CanonicaliseFlatten,
+    IdentityEliminationPass,
+    FoldConstantChannels,
+    FoldConstantBranches,
+    RemoveRepeatedRelu,
+    RemoveUnusedNodesPass,
+    RemoveDeadChannels,
+)
+
+MAX_ROUNDS = 20
+"""Rounds end when nothing changes; each round but the last removes something, and two or three are usual."""
+
+
+def compact(model: ir.Model) -> ir.Model:
+    """Prune `model` (dense, masked: weights exactly zero in dead stripes) in place, exactly, and return it."""
+    passes = [make() for make in PASSES]
+    return ir.passes.PassManager(passes, steps=MAX_ROUNDS, early_stop=True)(model).model

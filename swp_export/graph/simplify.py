@@ -1,0 +1,43 @@
+"""Normalise a model with onnx-simplifier, and mark each convolution with its layer's name and its filters."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx_ir as ir
+
+from swp_export.errors import ModelError
+from swp_export.graph.convolutions import FILTERS, LAYER, encode_filters, iterate_stripe_convs
+
+
+def simplify(model: ir.Model) -> ir.Model:
+    """Return `model` with constants folded and BatchNorm merged into the convolutions before it.
+
+    Importing onnxsim takes seconds, so this is the one place that does. It drops node metadata but keeps node names,
+    so the layers' names travel as those.
+
+    Raises:
+        ModelError: onnx-simplifier cannot process the model.
+
+    """
+    import onnxsim
+
+    try:
+        proto, _ = onnxsim.simplify(ir.serde.serialize_model(model))
+    except (RuntimeError, ValueError) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise ModelError(f"onnx-simplifier cannot process this model: {reason}") from error
+    simplified = ir.serde.deserialize_model(proto)
+    _mark_layers(simplified.graph)
+    return simplified
+
+
+def _mark_layers(graph: ir.Graph) -> None:
+    taken: set[str] = set()
+    for number, (node, conv) in enumerate(iterate_stripe_convs(graph)):
+        name = node.name or f"conv{number}"
+        while name in taken:
+            name += "_again"
+        taken.add(name)
+        node.name = name
+        node.metadata_props[LAYER] = name
+        node.metadata_props[FILTERS] = encode_filters(np.ones(conv.filters, bool))

@@ -1,0 +1,69 @@
+"""A tape on which a lowering writes the nodes of one layer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import onnx_ir as ir
+import onnx_ir.tape
+
+from swp_export.graph.constants import add_initializer
+from swp_export.graph.convolutions import LAYER
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    Attributes = Mapping[str, int | Sequence[int]]
+
+
+class LayerBuilder:
+    """Collects the nodes of one layer; each is named `<layer>/<what>` and marked with the layer's name."""
+
+    def __init__(self, graph: ir.Graph, layer: str) -> None:
+        self._graph = graph
+        self._tape = ir.tape.Tape()
+        self._names: set[str] = set()
+        self.layer = layer
+
+    @property
+    def nodes(self) -> Sequence[ir.Node]:
+        """The nodes so far, in order; not yet part of the graph."""
+        return self._tape.nodes
+
+    def op(self, op_type: str, inputs: Sequence[ir.Value], what: str, attributes: Attributes | None = None) -> ir.Value:
+        """Append a node with one output, which bears the node's name, and return the output."""
+        name = self._unique(what)
+        value = self._tape.op(op_type, inputs, attributes or {}, name=name, metadata_props={LAYER: self.layer})
+        value.name = name
+        return value
+
+    def split(self, value: ir.Value, sizes: Sequence[int], what: str) -> Sequence[ir.Value]:
+        """Append a Split of the channels of `value` into `sizes`."""
+        name = self._unique(what)
+        values = self._tape.op_multi_out(
+            "Split",
+            [value, self.indices(sizes, f"{what}_sizes")],
+            {"axis": 1},
+            num_outputs=len(sizes),
+            name=name,
+            metadata_props={LAYER: self.layer},
+        )
+        for index, part in enumerate(values):
+            part.name = f"{name}.{index}"
+        return values
+
+    def weights(self, array: np.ndarray, what: str) -> ir.Value:
+        """Return an initializer that holds `array` in its own dtype."""
+        return add_initializer(self._graph, f"{self.layer}/{what}", array)
+
+    def indices(self, values: Sequence[int] | np.ndarray, what: str) -> ir.Value:
+        """Return an int64 initializer."""
+        return self.weights(np.asarray(values, np.int64), what)
+
+    def _unique(self, what: str) -> str:
+        name, count = f"{self.layer}/{what}", 1
+        while name in self._names:
+            name, count = f"{self.layer}/{what}_{count}", count + 1
+        self._names.add(name)
+        return name

@@ -1,0 +1,107 @@
+"""Compact masked model -> model in which each convolution is written by its lowering, and the way back."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+import onnx_ir as ir
+
+from swp_export.errors import LoweringError
+from swp_export.graph.constants import array_of
+from swp_export.graph.convolutions import FILTERS, LAYER, iterate_stripe_convs
+from swp_export.lowerings import LOWERINGS, pad_slice_add
+from swp_export.lowerings.builder import LayerBuilder
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    import numpy as np
+
+    from swp_export.stripes import StripeConv
+
+LOWERING = "swp_export.lowering"
+"""Node metadata on the last node of a layer: the name of its lowering."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LoweredLayer:
+    """How one convolution was written: its name, the lowering and the reason for it."""
+
+    name: str
+    lowering: str
+    reason: str
+    conv: StripeConv
+
+
+def lower(model: ir.Model, choose: Callable[[StripeConv], tuple[str, str]]) -> list[LoweredLayer]:
+    """Write every group-1 convolution of `model`, in place, by the lowering that `choose` names.
+
+    Args:
+        model: dense or masked.
+        choose: returns a key of LOWERINGS, and the reason for it.
+
+    Raises:
+        LoweringError: the chosen lowering does not exist or refuses the layer.
+
+    """
+    layers = []
+    for node, conv in list(iterate_stripe_convs(model.graph)):
+        name, reason = choose(conv)
+        _write(model.graph, node, conv, name)
+        layers.append(LoweredLayer(name=conv.name, lowering=name, reason=reason, conv=conv))
+    return layers
+
+
+def lift(model: ir.Model) -> ir.Model:
+    """Write every broken layer of `model`, in place, as the dense Conv it was lowered from, bit for bit."""
+    layers: dict[str, list[ir.Node]] = defaultdict(list)
+    for node in model.graph:
+        if LAYER in node.metadata_props:
+            layers[node.metadata_props[LAYER]].append(node)
+    for name, nodes in layers.items():
+        convolutions = [node for node in nodes if pad_slice_add.GEOMETRY in node.metadata_props]
+        if convolutions:
+            conv = pad_slice_add.lift(name, [_constants(node) for node in convolutions])
+            source = nodes[0].inputs[0]
+            assert source is not None
+            _replace(model.graph, nodes, source, conv, "dense")
+    return model
+
+
+def _constants(node: ir.Node) -> tuple[str, np.ndarray, np.ndarray]:
+    weight, bias = array_of(node.inputs[1]), array_of(node.inputs[2])
+    assert weight is not None
+    assert bias is not None
+    return node.metadata_props[pad_slice_add.GEOMETRY], weight, bias
+
+
+def _write(graph: ir.Graph, node: ir.Node, conv: StripeConv, name: str) -> None:
+    lowering = LOWERINGS.get(name)
+    if lowering is None:
+        raise LoweringError(f"no lowering is called {name!r}; there are: {', '.join(LOWERINGS)}")
+    refusal = lowering.refuse(conv)
+    if refusal is not None:
+        raise LoweringError(f"layer {conv.name} cannot be written as {name}: {refusal}")
+    source = node.inputs[0]
+    assert source is not None
+    _replace(graph, [node], source, conv, name)
+
+
+def _replace(graph: ir.Graph, old: Sequence[ir.Node], source: ir.Value, conv: StripeConv, name: str) -> None:
+    """Put `conv` of `source`, written by lowering `name`, in the place of the nodes `old`."""
+    builder = LayerBuilder(graph, conv.name)
+    output = LOWERINGS[name].emit(builder, source, conv)
+    last, replaced = builder.nodes[-1], old[-1]
+    last.metadata_props[LOWERING] = name
+    filters = next((n.metadata_props[FILTERS] for n in old if FILTERS in n.metadata_props), None)
+    if filters is not None:
+        last.metadata_props[FILTERS] = filters
+    constants = [v for node in old for v in node.inputs[1:] if v is not None and v.is_initializer()]
+    ir.convenience.replace_nodes_and_values(
+        graph, old[0], list(old), list(builder.nodes), [replaced.outputs[0]], [output]
+    )
+    for value in constants:
+        if not value.uses() and value.name in graph.initializers:
+            del graph.initializers[value.name]

@@ -1,0 +1,195 @@
+"""`pad-slice-add`: 1x1 convolutions to all live stripes, then Slice each tap's shift, then add each filter's stripes.
+
+    Pad          x to the window of the live taps                                   [N, C, H', W']
+    Conv 1x1     all live stripes; a filter's bias rides on its first stripe        [N, S, H', W']
+    Slice        per tap: its rows, shifted                                         [N, S_tap, H_out, W_out]
+    Concat       all taps                                                           [N, S, H_out, W_out]
+    Gather       filters with 1 stripe, with 2, ...; in each group the first stripes, then the second, ...
+    Split, Sum   per group with m > 1 stripes: m equal chunks, added
+    Concat, Gather   back to the filters' own order                                 [N, N_filters, H_out, W_out]
+
+Exact in real arithmetic, for any batch and any spatial size: every Slice counts from the near end by a constant and
+from the far end by a negative one. With stride s, taps at offsets equal modulo s share a strided plane of the padded
+input, sliced before its 1x1 Conv, so that only kept positions are computed. Expanding each tap to all N channels before
+adding would move K*K*N maps instead of about 5*S + 3*N.
+
+`lift` is the inverse: from the nodes and the metadata back to the StripeConv, bit for bit.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from swp_export.lowerings.stripe_rows import StripeRows, stripe_rows
+from swp_export.stripes import StripeConv
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import onnx_ir as ir
+
+    from swp_export.lowerings.builder import LayerBuilder
+
+GEOMETRY = "swp_export.stripe_conv"
+"""Node metadata on each 1x1 Conv: JSON with the skeleton and the geometry of the convolution it stands for."""
+
+OPEN_END = int(np.iinfo(np.int64).max)
+
+
+def refuse(conv: StripeConv) -> str | None:
+    """Return why `conv` cannot be broken into stripes: a 1x1 kernel has one tap and nothing to break."""
+    return "a 1x1 kernel has a single tap" if conv.kernel == (1, 1) else None
+
+
+def emit(builder: LayerBuilder, x: ir.Value, conv: StripeConv) -> ir.Value:
+    """Write `conv` of `x` `[N, C, H, W]` and return its output."""
+    layout = stripe_rows(conv)
+    window = _windowed(builder, x, layout)
+    shifted = [tap for plane in range(len(layout.planes)) for tap in _plane(builder, window, conv, layout, plane)]
+    stripes = shifted[0] if len(shifted) == 1 else builder.op("Concat", shifted, "stripes", {"axis": 1})
+    return _summed(builder, stripes, [row[2] for row in layout.rows])
+
+
+def lift(layer: str, convolutions: Sequence[tuple[str, np.ndarray, np.ndarray]]) -> StripeConv:
+    """Return the StripeConv that `emit` was given.
+
+    Args:
+        layer: its name.
+        convolutions: per 1x1 Conv of the layer, in order: its GEOMETRY, weight `[S, C, 1, 1]` and bias `[S]`.
+
+    """
+    facts = json.loads(convolutions[0][0])
+    shape = tuple(facts["shape"])
+    bits = np.unpackbits(
+        np.frombuffer(bytes.fromhex(facts["skeleton"]), np.uint8), count=shape[0] * shape[2] * shape[3]
+    )
+    mask = bits.astype(bool).reshape(shape[0], *shape[2:])
+    geometry = {key: tuple(facts[key]) for key in ("strides", "pads", "dilations")}
+    rows = np.concatenate([weight for _, weight, _ in convolutions])[:, :, 0, 0]
+    biases = np.concatenate([bias for _, _, bias in convolutions])
+    # The layout depends on the skeleton alone: any weight with that skeleton gives the order of the rows.
+    pattern = np.repeat(mask[:, None], shape[1], axis=1).astype(rows.dtype)
+    layout = stripe_rows(StripeConv(name=layer, weight=pattern, bias=np.zeros(shape[0], rows.dtype), **geometry))
+    weight = np.zeros(shape, rows.dtype)
+    for row, (i, j, filter_) in zip(rows, layout.rows, strict=True):
+        weight[filter_, :, i, j] = row
+    bias_rows = layout.bias_rows()
+    bias = biases[[bias_rows[filter_] for filter_ in range(shape[0])]]
+    return StripeConv(name=layer, weight=weight, bias=bias, **geometry)
+
+
+def _windowed(builder: LayerBuilder, x: ir.Value, layout: StripeRows) -> ir.Value:
+    """Pad or crop `x` to what the live taps read."""
+    vertical, horizontal = layout.axes
+    pads = [max(0, amount) for amount in (vertical.begin, horizontal.begin, vertical.end, horizontal.end)]
+    crops = [max(0, -amount) for amount in (vertical.begin, horizontal.begin, vertical.end, horizontal.end)]
+    if any(crops):
+        ends = [-crop if crop else OPEN_END for crop in crops[2:]]
+        x = _slice(builder, x, crops[:2], ends, [2, 3], "crop")
+    if any(pads):
+        amounts = builder.indices([0, 0, *pads[:2], 0, 0, *pads[2:]], "pads")
+        x = builder.op("Pad", [x, amounts], "pad")
+    return x
+
+
+def _plane(builder: LayerBuilder, window: ir.Value, conv: StripeConv, layout: StripeRows, index: int) -> list[ir.Value]:
+    """Write the 1x1 Conv of one plane and return the shifted maps of each of its taps."""
+    plane, strides = layout.planes[index], conv.strides
+    if strides != (1, 1):
+        ends = [
+            last - axis.span if last < axis.span else OPEN_END
+            for last, axis in zip(plane.last, layout.axes, strict=True)
+        ]
+        window = _slice(builder, window, list(plane.first), ends, [2, 3], "plane", list(strides))
+    rows = _convolved(builder, window, conv, layout, index)
+    taps: dict[tuple[int, int], int] = defaultdict(int)
+    for i, j, _ in plane.rows:
+        taps[i, j] += 1
+    if len(taps) == 1:
+        return [rows]
+    steps = [(last - first) // stride for first, last, stride in zip(plane.first, plane.last, strides, strict=True)]
+    shifted, start = [], 0
+    for tap, count in taps.items():
+        shift = [
+            (offset - first) // stride
+            for offset, first, stride in zip(layout.offsets[tap], plane.first, strides, strict=True)
+        ]
+        ends = [s - step if s < step else OPEN_END for s, step in zip(shift, steps, strict=True)]
+        what = f"tap_{tap[0]}_{tap[1]}"
+        shifted.append(_slice(builder, rows, [start, *shift], [start + count, *ends], [1, 2, 3], what))
+        start += count
+    return shifted
+
+
+def _convolved(builder: LayerBuilder, x: ir.Value, conv: StripeConv, layout: StripeRows, index: int) -> ir.Value:
+    start = sum(len(plane.rows) for plane in layout.planes[:index])
+    rows = layout.planes[index].rows
+    weight = np.stack([conv.weight[filter_, :, i, j] for i, j, filter_ in rows])[:, :, None, None]
+    bias = np.zeros(len(rows), conv.bias.dtype)
+    for filter_, row in layout.bias_rows().items():
+        if start <= row < start + len(rows):
+            bias[row - start] = conv.bias[filter_]
+    value = builder.op("Conv", [x, builder.weights(weight, "weight"), builder.weights(bias, "bias")], "conv")
+    producer = value.producer()
+    assert producer is not None
+    producer.metadata_props[GEOMETRY] = json.dumps(
+        {
+            "shape": conv.weight.shape,
+            "strides": conv.strides,
+            "pads": conv.pads,
+            "dilations": conv.dilations,
+            "skeleton": np.packbits(conv.skeleton.mask).tobytes().hex(),
+        }
+    )
+    return value
+
+
+def _summed(builder: LayerBuilder, stripes: ir.Value, filters: Sequence[int]) -> ir.Value:
+    """Add the maps of each filter's stripes; `filters` names the filter of each channel of `stripes`."""
+    rows_of: dict[int, list[int]] = defaultdict(list)
+    for row, filter_ in enumerate(filters):
+        rows_of[filter_].append(row)
+    groups: dict[int, list[int]] = defaultdict(list)
+    for filter_ in sorted(rows_of):
+        groups[len(rows_of[filter_])].append(filter_)
+    counts = sorted(groups)
+    chunks = [[rows_of[filter_][m] for filter_ in groups[count]] for count in counts for m in range(count)]
+    stripes = _reordered(builder, stripes, [row for chunk in chunks for row in chunk], "by_count")
+    parts = builder.split(stripes, [len(chunk) for chunk in chunks], "chunks") if len(chunks) > 1 else [stripes]
+    sums, start = [], 0
+    for count in counts:
+        group = parts[start : start + count]
+        sums.append(builder.op("Sum", group, f"add_{count}") if count > 1 else group[0])
+        start += count
+    total = builder.op("Concat", sums, "filters", {"axis": 1}) if len(sums) > 1 else sums[0]
+    place = {filter_: position for position, filter_ in enumerate(f for count in counts for f in groups[count])}
+    return _reordered(builder, total, [place[filter_] for filter_ in range(len(place))], "in_order")
+
+
+def _reordered(builder: LayerBuilder, value: ir.Value, order: list[int], what: str) -> ir.Value:
+    if order == list(range(len(order))):
+        return value
+    return builder.op("Gather", [value, builder.indices(order, f"{what}_order")], what, {"axis": 1})
+
+
+def _slice(
+    builder: LayerBuilder,
+    value: ir.Value,
+    starts: list[int],
+    ends: list[int],
+    axes: list[int],
+    what: str,
+    steps: list[int] | None = None,
+) -> ir.Value:
+    bounds = [
+        builder.indices(starts, f"{what}_starts"),
+        builder.indices(ends, f"{what}_ends"),
+        builder.indices(axes, f"{what}_axes"),
+    ]
+    if steps is not None:
+        bounds.append(builder.indices(steps, f"{what}_steps"))
+    return builder.op("Slice", [value, *bounds], what)

@@ -1,0 +1,37 @@
+"""Which lowering a layer gets where nothing has been measured: count the work, per output position.
+
+    dense           N * K_h * K_w * C multiply-adds
+    pad-slice-add   rows * C multiply-adds, and C + 5*rows + 3*N elements moved (Pad C; Slice, Concat, Gather, Split and
+                    Sum read `rows` each; Sum, Concat and Gather write N each)
+
+A moved element costs about as much as MOVE multiply-adds of a blocked convolution (README, "How a layer's form is
+chosen", has the command that measures it), so breaking a layer pays iff the second sum is smaller.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from swp_export.lowerings import pad_slice_add
+
+if TYPE_CHECKING:
+    from swp_export.stripes import StripeConv
+
+MOVE = 12
+"""Multiply-adds that cost as much as moving one float32 between two maps, one thread, AVX2 (measured 8 to 14)."""
+
+
+def choose(conv: StripeConv) -> tuple[str, str]:
+    """Return the name of the lowering for `conv` and the reason, one short phrase."""
+    refusal = pad_slice_add.refuse(conv)
+    if refusal is not None:
+        return "dense", refusal
+    live = conv.skeleton
+    rows = live.live_stripes + int(np.count_nonzero(live.stripes_per_filter == 0))
+    dense = live.stripes * conv.channels
+    broken = rows * conv.channels + MOVE * (conv.channels + 5 * rows + 3 * conv.filters)
+    if broken < dense:
+        return "pad-slice-add", f"{dense / broken:.1f} times less work"
+    return "dense", f"breaking it would cost {broken / dense:.1f} times the work"

@@ -1,0 +1,1 @@
+"""The command `prune`: checkpoint or ONNX model -> compact, verified ONNX model."""

@@ -1,0 +1,186 @@
+"""The main job: read, export, prune, lower, verify, and only then give the file its name."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import onnx
+import onnx_ir as ir
+
+from swp_export.atomic import atomic_write
+from swp_export.errors import LoweringError, NotEquivalentError
+from swp_export.graph.convolutions import iterate_stripe_convs
+from swp_export.graph.counts import Counts, count, executed_flops
+from swp_export.graph.files import ARCHITECTURE, INPUT_SHAPE, SOURCE, THRESHOLD, VERSION
+from swp_export.graph.pipeline import compact
+from swp_export.lowerings import LOWERINGS
+from swp_export.lowerings.lower import LoweredLayer, lower
+from swp_export.lowerings.static_rule import choose
+from swp_export.pruning.report import PrunedLayer, PruneReport, Totals
+from swp_export.pruning.source import Source, read_source
+from swp_export.verification.cases import read_samples
+from swp_export.verification.verify import verify_model
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from swp_export.stripes import StripeConv
+
+
+def prune(
+    source: str | Path,
+    *,
+    threshold: float | None = None,
+    output: str | Path | None = None,
+    arch: str | None = None,
+    input_shape: tuple[int, int, int] | None = None,
+    lowering: str | None = None,
+    dense_out: str | Path | None = None,
+    data: str | Path | None = None,
+    verify: bool = True,
+    force: bool = False,
+    progress: Callable[[str], None] | None = None,
+) -> PruneReport:
+    """Write the portable model of `source`: pruned exactly, and verified before it gets its name.
+
+    Args:
+        source: a checkpoint, or an ONNX file (by its suffix) whose dead stripes are exactly zero.
+        threshold: stripes with `|FilterSkeleton| <= threshold` are dead. Needed unless the file has decided already.
+        output: the file to write; default: the source's name with `.onnx`, in the current folder.
+        arch: architecture name or `package.module:factory`, where it does not follow from the file.
+        input_shape: `(C, H, W)`, where it does not follow from the architecture.
+        lowering: how to write every layer that admits it; default: layer by layer, by the static rule.
+        dense_out: also write the unpruned network there, the baseline to measure against.
+        data: an .npz with `images` `[N, C, H, W]` to verify on, beside the generated inputs.
+        verify: compare with the source before the file gets its name.
+        force: overwrite existing files.
+        progress: called with what is being done.
+
+    Raises:
+        SwpExportError: the source cannot be used, or a file not written; nothing is left behind.
+        NotEquivalentError: the model does not compute what the source does; nothing is written.
+
+    """
+    progress = progress or (lambda _: None)
+    choice = _choice(lowering)
+    target = Path(output) if output is not None else default_output(source)
+    with contextlib.ExitStack() as files:
+        file = files.enter_context(atomic_write(target, force=force))
+        dense_file = None if dense_out is None else files.enter_context(atomic_write(dense_out, force=force))
+        origin = read_source(Path(source), threshold=threshold, arch=arch, input_shape=input_shape, progress=progress)
+        samples = None if data is None else read_samples(data, origin.input_shape)
+        progress("pruning and lowering")
+        model = compact(_copied(origin.dense))
+        counts = count(model, origin.input_shape, live_only=True)
+        lowered = lower(model, choice)
+        content = _serialized(model, origin)
+        verification = None
+        if verify:
+            verification = verify_model(
+                content,
+                origin.reference,
+                name=str(target),
+                input_shape=origin.input_shape,
+                samples=samples,
+                dense=lambda: origin.dense,
+                progress=lambda case: progress(f"verifying: {case}"),
+            )
+            if not verification.equivalent:
+                raise NotEquivalentError(verification.summary(), report=verification)
+        file.write_bytes(content)
+        if dense_file is not None:
+            progress("exporting the unpruned network")
+            dense_file.write_bytes(_serialized(origin.unpruned(), origin))
+    return PruneReport(
+        model=str(target),
+        bytes=len(content),
+        sha256=hashlib.sha256(content).hexdigest(),
+        source=str(source),
+        architecture=origin.architecture,
+        threshold=origin.threshold,
+        layers=_layers(origin.dense, lowered, counts),
+        totals=Totals(
+            params_before=origin.params,
+            params_after=counts.params,
+            flops_before=origin.flops,
+            flops_after=counts.flops,
+            executed_flops=executed_flops(model, origin.input_shape),
+        ),
+        verification=verification,
+        dense=None if dense_out is None else str(dense_out),
+        warnings=origin.warnings,
+    )
+
+
+def default_output(source: str | Path) -> Path:
+    """Return the file that `prune` writes by default: `pruned.pth.tar` -> `pruned.onnx`, in the current folder."""
+    name = Path(source).name
+    for suffix in (".pth.tar", ".safetensors", ".pth", ".pt", ".tar", ".bin", ".ckpt"):
+        if name.endswith(suffix):
+            return Path(name.removesuffix(suffix) + ".onnx")
+    return Path(Path(source).stem + ("-pruned.onnx" if name.endswith(".onnx") else ".onnx"))
+
+
+def _choice(lowering: str | None) -> Callable[[StripeConv], tuple[str, str]]:
+    """Return the rule that picks each layer's lowering."""
+    if lowering is None:
+        return choose
+    if lowering not in LOWERINGS:
+        raise LoweringError(f"no lowering is called {lowering!r}; there are: {', '.join(LOWERINGS)}")
+
+    def forced(conv: StripeConv) -> tuple[str, str]:
+        refusal = LOWERINGS[lowering].refuse(conv)
+        return (lowering, "asked for") if refusal is None else ("dense", refusal)
+
+    return forced
+
+
+def _copied(model: ir.Model) -> ir.Model:
+    return ir.serde.deserialize_model(ir.serde.serialize_model(model))
+
+
+def _serialized(model: ir.Model, origin: Source) -> bytes:
+    """Return the bytes of `model`, with what it says of itself, checked."""
+    facts = {
+        VERSION: version("swp-export"),
+        ARCHITECTURE: origin.architecture,
+        THRESHOLD: None if origin.threshold is None else repr(origin.threshold),
+        INPUT_SHAPE: ",".join(str(size) for size in origin.input_shape),
+        SOURCE: origin.sha256,
+    }
+    model.metadata_props.clear()
+    model.metadata_props.update({key: value for key, value in facts.items() if value is not None})
+    model.producer_name, model.producer_version, model.doc_string = "swp-export", version("swp-export"), None
+    for node in model.graph:
+        for value in node.outputs:
+            if not value.is_graph_output():
+                value.shape, value.type = None, None  # inferred by every reader, and stale after lowering
+    content: bytes = ir.serde.serialize_model(model).SerializeToString(deterministic=True)
+    onnx.checker.check_model(content, full_check=True)
+    return content
+
+
+def _layers(dense: ir.Model, lowered: list[LoweredLayer], counts: Counts) -> tuple[PrunedLayer, ...]:
+    """Return the table: every convolution of the dense graph beside what is left of it."""
+    left = {layer.name: layer for layer in lowered}
+    rows = []
+    for _, before in iterate_stripe_convs(dense.graph):
+        layer = left.get(before.name)
+        after = None if layer is None else layer.conv.skeleton
+        rows.append(
+            PrunedLayer(
+                name=before.name,
+                filters=before.filters,
+                live_filters=0 if after is None else after.live_filters,
+                stripes=before.skeleton.stripes,
+                live_stripes=0 if after is None else after.live_stripes,
+                flops=counts.layer_flops.get(before.name, 0),
+                lowering="removed" if layer is None else layer.lowering,
+                reason="constant, or nothing reads it" if layer is None else layer.reason,
+            )
+        )
+    return tuple(rows)

@@ -1,0 +1,137 @@
+"""What `prune` starts from: a dense masked graph, and what it must compute."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+from swp_export.errors import InputError, ModelError, ThresholdError
+from swp_export.graph.convolutions import iterate_stripe_convs
+from swp_export.graph.counts import count
+from swp_export.graph.files import input_shape_of, is_onnx, read_model
+from swp_export.graph.simplify import simplify
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    import onnx_ir as ir
+
+    from swp_export.verification.references import Reference
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Source:
+    """A network to prune.
+
+    Attributes:
+        dense: its graph with dead stripes exactly zero, BatchNorm folded, layers named.
+        reference: what a pruned model must compute.
+        unpruned: returns the graph of the network before any stripe died.
+        input_shape: `(C, H, W)`.
+        params: parameters of the unpruned network, as in `Totals`.
+        flops: FLOPs of the unpruned network, as in `Totals`.
+        sha256: of the file.
+        architecture: as which a checkpoint was read.
+        threshold: that decided which stripes are live.
+        warnings: what is legal but probably not meant.
+
+    """
+
+    dense: ir.Model
+    reference: Reference
+    unpruned: Callable[[], ir.Model]
+    input_shape: tuple[int, int, int]
+    params: int
+    flops: int
+    sha256: str
+    architecture: str | None = None
+    threshold: float | None = None
+    warnings: tuple[str, ...] = ()
+
+
+def read_source(
+    path: Path,
+    *,
+    threshold: float | None,
+    arch: str | None,
+    input_shape: tuple[int, int, int] | None,
+    progress: Callable[[str], None],
+) -> Source:
+    """Read a checkpoint or, by its suffix, an ONNX file; the arguments are those of `prune`.
+
+    Raises:
+        SwpExportError: the file cannot be used.
+
+    """
+    progress(f"reading {path}")
+    if is_onnx(path):
+        if threshold is not None:
+            raise ThresholdError(
+                f"{path} is an ONNX model, it has no Filter Skeletons to compare with a threshold: its dead stripes are "
+                "those whose weights are exactly zero; leave out --threshold"
+            )
+        return _from_onnx(path, input_shape)
+    return _from_checkpoint(path, threshold, arch, input_shape, progress)
+
+
+def _from_checkpoint(
+    path: Path,
+    threshold: float | None,
+    arch: str | None,
+    input_shape: tuple[int, int, int] | None,
+    progress: Callable[[str], None],
+) -> Source:
+    from swp_export.checkpoint import read_checkpoint
+    from swp_export.graph.export import model_from_module
+    from swp_export.network import instantiate, stock_counts, unpruned
+    from swp_export.verification.references import TorchReference
+
+    checkpoint = read_checkpoint(path)
+    network = instantiate(checkpoint, threshold=threshold, architecture=arch, input_shape=input_shape)
+    progress(f"exporting {network.architecture} to ONNX")
+    dense = model_from_module(network.module, network.input_shape)
+    params, flops = stock_counts(network.architecture, network.num_classes, network.input_shape)
+    at = "" if network.threshold is None else f" at threshold {network.threshold:g}"
+    return Source(
+        dense=dense,
+        reference=TorchReference(network.module, f"{path}{at}, in float64"),
+        unpruned=lambda: model_from_module(unpruned(network), network.input_shape),
+        input_shape=network.input_shape,
+        params=params,
+        flops=flops,
+        sha256=checkpoint.sha256,
+        architecture=network.architecture,
+        threshold=network.threshold,
+        warnings=network.warnings,
+    )
+
+
+def _from_onnx(path: Path, input_shape: tuple[int, int, int] | None) -> Source:
+    from swp_export.verification.references import OnnxReference
+
+    file = read_model(path)
+    inputs = [value for value in file.model.graph.inputs if not value.is_initializer()]
+    if len(inputs) != 1 or inputs[0].shape is None or len(inputs[0].shape) != 4:
+        found = ", ".join(f"{value.name} {value.shape}" for value in inputs) or "none"
+        raise ModelError(f"{path} must have one input [N, C, H, W], it has: {found}")
+    shape = input_shape or input_shape_of(file.model)
+    if shape is None:
+        raise InputError(f"{path} leaves its input {inputs[0].shape} open; pass --input-shape C,H,W")
+    dense = simplify(file.model)
+    skeletons = [conv.skeleton for _, conv in iterate_stripe_convs(dense.graph)]
+    if all(skeleton.live_stripes == skeleton.stripes for skeleton in skeletons):
+        raise ModelError(
+            f"{path} has no dead stripe in any of its {len(skeletons)} convolutions (a stripe is dead where its weights "
+            "are exactly zero): there is nothing to prune; start from the checkpoint and its threshold"
+        )
+    counts = count(dense, shape, live_only=False)
+    return Source(
+        dense=dense,
+        reference=OnnxReference(file.model, f"{path}, in float64"),
+        unpruned=lambda: dense,
+        input_shape=shape,
+        params=counts.params,
+        flops=counts.flops,
+        sha256=file.sha256,
+    )

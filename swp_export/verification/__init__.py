@@ -1,0 +1,1 @@
+"""Equivalence: inputs, comparison, error budget, first diverging layer."""

@@ -1,0 +1,113 @@
+"""The inputs on which two networks are compared, chosen so that each kind of mistake shows on one of them."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from swp_export.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    import numpy.typing as npt
+
+SAMPLES = 64
+"""At most so many of the user's own samples are compared; the first ones."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Case:
+    """One input: `x`, float32 `[N, C, H, W]`, and what it is."""
+
+    name: str
+    x: npt.NDArray[np.float32]
+
+
+def make_cases(input_shape: tuple[int, int, int], *, batches: bool = True, seed: int = 0) -> Iterator[Case]:
+    """Yield the cases at one input shape.
+
+    Args:
+        input_shape: `(C, H, W)`.
+        batches: whether inputs of more than one image may be used.
+        seed: of the noise.
+
+    """
+    rng = np.random.default_rng(seed)
+
+    def noise(count: int) -> npt.NDArray[np.float32]:
+        return rng.standard_normal((count, *input_shape), dtype=np.float32)
+
+    yield Case(name="noise", x=noise(1))
+    if batches:
+        yield Case(name="noise, batch of 3", x=noise(3))
+    yield Case(name="zeros", x=np.zeros((1, *input_shape), np.float32))
+    yield Case(name="constant 1", x=np.ones((1, *input_shape), np.float32))
+    yield Case(name="constant -1", x=np.full((1, *input_shape), -1, np.float32))
+    yield from _impulses(input_shape, batches=batches)
+    yield Case(name="noise times 1000", x=1000 * noise(1))
+    yield Case(name="noise times 0.001", x=np.float32(0.001) * noise(1))
+
+
+def other_sizes(height: int, width: int) -> list[tuple[int, int]]:
+    """Return sizes near `height` x `width` that a network may admit too: odd, not square, smaller."""
+    sizes = [(height + 1, width + 2), (height + 3, width), (height - 3, width - 1)]
+    return [(h, w) for h, w in sizes if h > 0 and w > 0]
+
+
+def noise_case(input_shape: tuple[int, int, int], seed: int = 0) -> Case:
+    """Return one noise image of `input_shape`."""
+    x = np.random.default_rng(seed).standard_normal((1, *input_shape), dtype=np.float32)
+    return Case(name=f"noise, {input_shape[1]}x{input_shape[2]}", x=x)
+
+
+def read_samples(path: str | Path, input_shape: tuple[int, int, int]) -> Case:
+    """Return the user's own samples as a case.
+
+    Args:
+        path: an .npz file with float32 `images` `[N, C, H, W]`, normalised as in training. One channel is repeated to
+            the network's three.
+        input_shape: `(C, H, W)` of the network; H and W of the samples may differ from it.
+
+    Raises:
+        InputError: the file cannot be read, or holds no such array.
+
+    """
+    try:
+        with np.load(path) as archive:
+            names = list(archive)
+            images = archive["images"] if "images" in names else None
+    except FileNotFoundError as error:
+        raise InputError(
+            f"{path} does not exist; --data wants an .npz file with an array 'images' [N, C, H, W]"
+        ) from error
+    except (OSError, ValueError, EOFError, AttributeError) as error:
+        raise InputError(f"{path} is no .npz file; --data wants one with an array 'images' [N, C, H, W]") from error
+    if images is None:
+        found = ", ".join(names) or "nothing"
+        raise InputError(f"{path} has no array 'images', it has: {found}; --data wants 'images' [N, C, H, W]")
+    channels = input_shape[0]
+    if images.ndim != 4 or images.shape[1] not in {1, channels} or images.shape[0] == 0:
+        raise InputError(f"'images' in {path} is {list(images.shape)}; the network wants [N, {channels}, H, W]")
+    if not np.isfinite(images).all():
+        raise InputError(f"'images' in {path} holds NaN or infinite values")
+    images = np.repeat(images, channels // images.shape[1], axis=1)[:SAMPLES]
+    return Case(name=f"samples of {Path(path).name}", x=np.ascontiguousarray(images, np.float32))
+
+
+def _impulses(input_shape: tuple[int, int, int], *, batches: bool) -> Iterator[Case]:
+    """Yield single ones at corners, edges and centre: a wrong shift or border moves or loses one."""
+    channels, height, width = input_shape
+    places = sorted({(i, j) for i in (0, height // 2, height - 1) for j in (0, width // 2, width - 1)})
+    x = np.zeros((len(places), channels, height, width), np.float32)
+    for index, (i, j) in enumerate(places):
+        x[index, :, i, j] = 1
+    for images in [x] if batches else _singly(x):
+        yield Case(name="impulses", x=images)
+
+
+def _singly(x: npt.NDArray[np.float32]) -> Sequence[npt.NDArray[np.float32]]:
+    return [x[index : index + 1] for index in range(len(x))]

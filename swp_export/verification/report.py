@@ -1,0 +1,70 @@
+"""The outcome of a verification."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from swp_export.verification.comparison import CaseResult
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class VerificationReport:
+    """What was compared and how far apart it is.
+
+    Attributes:
+        model: what was verified.
+        reference: what it was compared with.
+        cases: one result per input and output; never empty.
+        first_diverging_layer: where the model leaves the reference first, by the name in the checkpoint; None where
+            it does not, or where the two have no layer in common.
+
+    """
+
+    model: str
+    reference: str
+    cases: tuple[CaseResult, ...]
+    first_diverging_layer: str | None = None
+
+    def __post_init__(self) -> None:
+        if not self.cases:
+            raise ValueError("a verification that compared nothing proves nothing")
+
+    @property
+    def equivalent(self) -> bool:
+        """Whether every output of every case is within its budget."""
+        return all(case.ok for case in self.cases)
+
+    @property
+    def worst(self) -> CaseResult:
+        """The case with the largest error for its budget."""
+        return max(self.cases, key=lambda case: case.error_to_budget)
+
+    def summary(self) -> str:
+        """Return one line that says how far apart the two are, and where."""
+        worst = self.worst
+        where = f"output {worst.output!r} on {worst.case} {list(worst.input_shape)}"
+        if worst.problem is not None:
+            return f"not equivalent: {where}: {worst.problem}"
+        size = f"error {worst.max_abs_error:.2g}, budget {worst.budget:.2g} ({worst.error_to_budget:.2f} of it)"
+        if self.equivalent:
+            return f"equivalent on {len(self.cases)} comparisons; largest for its budget: {where}: {size}"
+        share = 100 * worst.exceeding / worst.elements
+        text = f"not equivalent: {where}: {size} at {list(worst.worst)}, {worst.exceeding} of {worst.elements} values"
+        text += f" ({share:.1f} %) are off"
+        return text + (f"; first diverging layer: {self.first_diverging_layer}" if self.first_diverging_layer else "")
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the document that `swp-export verify --json` prints."""
+        worst = self.worst.to_json()
+        return {
+            "model": self.model,
+            "reference": self.reference,
+            "equivalent": self.equivalent,
+            "max_abs_error": worst["max_abs_error"],
+            "budget": worst["budget"],
+            "error_to_budget": worst["error_to_budget"],
+            "first_diverging_layer": self.first_diverging_layer,
+            "cases": [case.to_json() for case in self.cases],
+        }
