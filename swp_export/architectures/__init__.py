@@ -1,0 +1,131 @@
+"""The networks that are known by name, and the way to bring one's own."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import importlib
+import inspect
+from functools import partial
+from typing import TYPE_CHECKING
+
+from swp_export.architectures.resnet import ResNet
+from swp_export.architectures.resnet_imagenet import ImageNetResNet
+from swp_export.architectures.vgg import VGG
+from swp_export.errors import ArchitectureError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from torch import nn
+
+__all__ = ["ARCHITECTURES", "Architecture", "resolve_architecture"]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Architecture:
+    """A network before it is pruned.
+
+    Attributes:
+        name: As in `ARCHITECTURES`, or `package.module:factory`.
+        constructor: Number of classes -> network with its stock widths.
+        input_shape: `(C, H, W)` it is made for; None where only the user knows.
+        plain_convolutions: Whether a checkpoint may lack the skeleton of any convolution, not only of 1x1 ones: the
+            networks into which users swap FilterStripe themselves, here and there.
+
+    """
+
+    name: str
+    constructor: Callable[[int], nn.Module]
+    input_shape: tuple[int, int, int] | None
+    plain_convolutions: bool = False
+
+
+def _vgg(name: str) -> Architecture:
+    return Architecture(name=name, constructor=partial(VGG, name), input_shape=(3, 32, 32))
+
+
+def _resnet(name: str) -> Architecture:
+    return Architecture(name=name, constructor=partial(ResNet, name), input_shape=(3, 32, 32))
+
+
+def _imagenet_resnet(name: str) -> Architecture:
+    constructor = partial(ImageNetResNet, name)
+    return Architecture(name=name, constructor=constructor, input_shape=(3, 224, 224), plain_convolutions=True)
+
+
+ARCHITECTURES: Mapping[str, Architecture] = {
+    "VGG11": _vgg("VGG11"),
+    "VGG13": _vgg("VGG13"),
+    "VGG16": _vgg("VGG16"),
+    "VGG19": _vgg("VGG19"),
+    "ResNet20": _resnet("ResNet20"),
+    "ResNet32": _resnet("ResNet32"),
+    "ResNet44": _resnet("ResNet44"),
+    "ResNet56": _resnet("ResNet56"),
+    "ResNet110": _resnet("ResNet110"),
+    "ResNet18": _imagenet_resnet("ResNet18"),
+    "ResNet34": _imagenet_resnet("ResNet34"),
+    "ResNet50": _imagenet_resnet("ResNet50"),
+}
+
+
+def resolve_architecture(name_or_factory: str) -> Architecture:
+    """Return the architecture of that name, case ignored, or the one that `package.module:factory` makes.
+
+    A factory is called with `num_classes=...` if it accepts that, else without arguments.
+
+    Raises:
+        ArchitectureError: No such name, or the factory cannot be imported or called.
+
+    """
+    if ":" in name_or_factory:
+        factory = _import_factory(name_or_factory)
+        return Architecture(name=name_or_factory, constructor=_constructor(name_or_factory, factory), input_shape=None)
+    by_lower_case = {name.lower(): architecture for name, architecture in ARCHITECTURES.items()}
+    if name_or_factory.lower() in by_lower_case:
+        return by_lower_case[name_or_factory.lower()]
+    close = difflib.get_close_matches(name_or_factory.lower(), by_lower_case, n=1)
+    hint = f"did you mean {by_lower_case[close[0]].name}? " if close else ""
+    raise ArchitectureError(
+        f"there is no architecture {name_or_factory!r}; {hint}Known are {', '.join(ARCHITECTURES)}; "
+        "bring your own with package.module:factory"
+    )
+
+
+def _import_factory(reference: str) -> Callable[..., object]:
+    module_name, _, attribute = reference.partition(":")
+    if not module_name or not attribute or module_name.startswith("."):
+        raise ArchitectureError(f"{reference!r} is not of the form package.module:factory")
+    try:
+        found: object = importlib.import_module(module_name)
+    except ImportError as error:
+        raise ArchitectureError(
+            f"cannot import {module_name!r} for {reference!r}: {error}; is its folder on PYTHONPATH?"
+        ) from error
+    for part in attribute.split("."):
+        found = getattr(found, part, None)
+    if not callable(found):
+        raise ArchitectureError(f"{module_name!r} has no function or class {attribute!r} to call")
+    return found
+
+
+def _constructor(reference: str, factory: Callable[..., object]) -> Callable[[int], nn.Module]:
+    def construct(num_classes: int) -> nn.Module:
+        from torch import nn
+
+        network = factory(num_classes=num_classes) if _accepts_num_classes(factory) else factory()
+        if not isinstance(network, nn.Module):
+            raise ArchitectureError(f"{reference} returned {type(network).__name__}, expected a torch.nn.Module")
+        return network
+
+    return construct
+
+
+def _accepts_num_classes(factory: Callable[..., object]) -> bool:
+    try:
+        parameters = inspect.signature(factory).parameters
+    except ValueError:  # a builtin without a signature
+        return False
+    keywords = inspect.Parameter.VAR_KEYWORD
+    return "num_classes" in parameters or any(parameter.kind is keywords for parameter in parameters.values())

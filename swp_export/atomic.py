@@ -1,0 +1,73 @@
+"""Writing files that are there completely or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import secrets
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from swp_export.errors import OutputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+# What the target's device may answer while it is written. Any other error of the body is the caller's.
+_DEVICE_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
+
+
+@contextlib.contextmanager
+def atomic_write(path: str | Path, *, force: bool = False) -> Iterator[Path]:
+    """Yield a temporary path beside `path`, with its suffix; it becomes `path` when the body ends without exception.
+
+    Until then `path` is untouched. The temporary file is removed after any exception, Ctrl-C included. A symbolic
+    link is followed: what it points to is replaced.
+
+    Raises:
+        OutputError: `path` exists and `force` is false, or it cannot be written.
+
+    """
+    target = Path(os.path.realpath(path))
+    _require_writable(target, force=force)
+    temporary = target.with_name(f".swp-export-{secrets.token_hex(8)}{target.suffix}")
+    try:
+        with _translate_device_errors(target):
+            temporary.touch(exist_ok=False)
+        with _translate_device_errors(target, _DEVICE_ERRORS):
+            yield temporary
+        with _translate_device_errors(target):
+            _sync(temporary)
+            _require_writable(target, force=force)  # again: the body may have taken long
+            temporary.replace(target)
+    finally:
+        # A folder that vanished or lost its permissions must not hide the error that matters.
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def _require_writable(target: Path, *, force: bool) -> None:
+    if target.is_dir():
+        raise OutputError(f"{target} is a folder, expected a file name")
+    if target.exists() and not target.is_file():
+        raise OutputError(f"{target} is not a regular file and is not overwritten; name a file")
+    if target.exists() and not force:
+        raise OutputError(f"{target} exists already; pass --force to overwrite it, or name another file")
+
+
+def _sync(path: Path) -> None:
+    with path.open("r+b") as file:
+        os.fsync(file.fileno())
+
+
+@contextlib.contextmanager
+def _translate_device_errors(target: Path, numbers: set[int] | None = None) -> Iterator[None]:
+    """Turn an OSError, one of `numbers` if given, into an OutputError about `target`."""
+    try:
+        yield
+    except OSError as error:
+        if numbers is not None and error.errno not in numbers:
+            raise
+        reason = error.strerror or str(error)
+        raise OutputError(f"cannot write {target}: {reason}; nothing was written") from error

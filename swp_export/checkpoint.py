@@ -1,0 +1,344 @@
+"""Reading every checkpoint layout into one `Checkpoint`, and writing the self-describing one.
+
+| layout | FilterSkeleton | weight |
+| --- | --- | --- |
+| unbroken | float `[N, K, K]`, not multiplied into the weight | `[N, C, K, K]` |
+| broken | bool `[N, K, K]` | `[S, C, 1, 1]`, one row per live stripe, ordered (i, j, filter) |
+| broken-float | float `[N, K, K]`, multiplied into the weight | `[S, C, 1, 1]` |
+
+The skeleton of a 1x1 convolution says nothing about the layout: the method never thresholds or breaks it.
+No code of a file is ever executed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import importlib.metadata
+import io
+import math
+import pickle
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, TypedDict
+
+import torch
+
+from swp_export.atomic import atomic_write
+from swp_export.errors import CheckpointError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+Layout = Literal["unbroken", "broken", "broken-float"]
+
+FORMAT = "swp-export-checkpoint"
+VERSION = 1
+SKELETON_SUFFIX = ".FilterSkeleton"
+
+_WRAPPERS = ("state_dict", "model")
+_PREFIXES = ("module.", "_orig_mod.")  # nn.DataParallel, torch.compile
+_ZIP_MAGIC = b"PK\x03\x04"
+_PICKLE_MAGIC = b"\x80"
+_SAVE_STATE_DICT = "save the state dict alone: torch.save(model.state_dict(), 'weights.pth')"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Checkpoint:
+    """What a file holds.
+
+    Attributes:
+        path: The file.
+        sha256: Hexadecimal digest of the very bytes that were read.
+        layout: See the module's docstring.
+        state: Key -> tensor on the CPU, wrappers and `module.` prefixes removed.
+        modules: Names of all modules of the saved network, if the file recorded them (`state_dict()._metadata`).
+            They outlive dead blocks, which leave no key; empty where nothing was recorded.
+        architecture: Its name, if the file is self-describing; as all below.
+        threshold: Of the skeletons.
+        input_shape: `(C, H, W)`.
+        metadata: `normalisation`, `class_names`, `versions`.
+
+    """
+
+    path: Path
+    sha256: str
+    layout: Layout
+    state: dict[str, torch.Tensor]
+    modules: frozenset[str] = frozenset()
+    architecture: str | None = None
+    threshold: float | None = None
+    input_shape: tuple[int, int, int] | None = None
+    metadata: Mapping[str, object] = dataclasses.field(default_factory=dict)
+
+    @property
+    def skeletons(self) -> dict[str, torch.Tensor]:
+        """Layer -> its `FilterSkeleton` as saved, `[N, K_h, K_w]`, 1x1 layers included."""
+        return _skeletons(self.state)
+
+
+def read_checkpoint(path: str | Path) -> Checkpoint:
+    """Read a checkpoint in any layout, written by `torch.save` (either format) or safetensors.
+
+    Raises:
+        CheckpointError: The file cannot be read without executing code, or holds no network with Filter Skeletons.
+
+    """
+    path = Path(path)
+    data = _read_bytes(path)
+    try:
+        content = _parse(path, data)
+        described = _described(content)
+        state, modules = _unwrap(content)
+        return Checkpoint(
+            path=path,
+            sha256=hashlib.sha256(data).hexdigest(),
+            layout=_layout(state),
+            state=state,
+            modules=modules,
+            **described,
+        )
+    except CheckpointError as error:
+        raise CheckpointError(f"{path}: {error}") from error.__cause__
+
+
+def write_checkpoint(
+    path: str | Path,
+    state: Mapping[str, torch.Tensor],
+    *,
+    architecture: str | None = None,
+    threshold: float | None = None,
+    input_shape: tuple[int, int, int] | None = None,
+    normalisation: Mapping[str, Sequence[float]] | None = None,
+    class_names: Sequence[str] | None = None,
+    force: bool = False,
+) -> None:
+    """Write `state` with what is needed to use it: the self-describing layout that `read_checkpoint` knows.
+
+    Args:
+        path: The file; it appears complete or not at all.
+        state: A state dict with Filter Skeletons, unbroken or broken.
+        architecture: A name of `swp_export.architectures.ARCHITECTURES`, or `package.module:factory`.
+        threshold: Of the skeletons.
+        input_shape: `(C, H, W)`.
+        normalisation: `{"mean": [...], "std": [...]}`, per channel.
+        class_names: One per class.
+        force: Overwrite an existing file.
+
+    Raises:
+        CheckpointError: `state` is not one that could be read again.
+        OutputError: The file exists, or cannot be written.
+
+    """
+    tensors = _tensors(state)
+    _layout(tensors)
+    content = {
+        "format": FORMAT,
+        "version": VERSION,
+        "state_dict": {key: tensor.cpu().contiguous().clone() for key, tensor in tensors.items()},
+        "architecture": architecture,
+        "threshold": threshold,
+        "input_shape": None if input_shape is None else list(input_shape),
+        "normalisation": None if normalisation is None else {key: list(v) for key, v in normalisation.items()},
+        "class_names": None if class_names is None else list(class_names),
+        "versions": {"swp-export": importlib.metadata.version("swp-export"), "torch": str(torch.__version__)},
+    }
+    # Into memory first: torch.save itself reports a full disk as a RuntimeError without its cause.
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    with atomic_write(path, force=force) as temporary:
+        temporary.write_bytes(buffer.getbuffer())
+
+
+def _read_bytes(path: Path) -> bytes:
+    # One read for digest and weights, so that they cannot be of two versions of the file.
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise CheckpointError(f"{path} does not exist; expected a checkpoint (.pth, .pth.tar, .safetensors)") from None
+    except IsADirectoryError:
+        raise CheckpointError(f"{path} is a folder; name the checkpoint file in it") from None
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read: {error.strerror}") from error
+    if not data:
+        raise CheckpointError(f"{path} is empty (0 bytes); was its copy or download cut off?")
+    return data
+
+
+def _parse(path: Path, data: bytes) -> object:
+    """Return what the file holds: tensors, containers and plain values only."""
+    if path.suffix == ".safetensors" or data[8:9] == b"{":
+        return _parse_safetensors(data)
+    if not data.startswith((_ZIP_MAGIC, _PICKLE_MAGIC)):
+        raise CheckpointError(
+            f"not a checkpoint: it starts with {data[:8]!r}; expected a file that torch.save or safetensors wrote"
+        )
+    try:
+        return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise _unpickling_error(data, error) from error
+    except Exception as error:  # a damaged file may make the unpickler raise anything
+        raise _damaged(error) from error
+
+
+def _parse_safetensors(data: bytes) -> dict[str, torch.Tensor]:
+    from safetensors import SafetensorError
+    from safetensors.torch import load
+
+    try:
+        tensors: dict[str, torch.Tensor] = load(data)
+    except (SafetensorError, ValueError, KeyError) as error:
+        raise _damaged(error) from error
+    return tensors
+
+
+def _damaged(error: Exception) -> CheckpointError:
+    reason = next(iter(str(error).splitlines()), "") or type(error).__name__
+    return CheckpointError(f"truncated, damaged or no checkpoint at all ({reason}); copy or download it again")
+
+
+def _unpickling_error(data: bytes, error: pickle.UnpicklingError) -> CheckpointError:
+    """Tell a file that needs code from a damaged one."""
+    names: list[str] = re.findall(r"Unsupported (?:global|class): (?:GLOBAL )?([\w.]+)", str(error))
+    if data.startswith(_ZIP_MAGIC):
+        try:
+            names = torch.serialization.get_unsafe_globals_in_checkpoint(io.BytesIO(data)) or names
+        except Exception as damage:  # noqa: BLE001 - a damaged file may make the unpickler raise anything
+            return _damaged(damage)
+    elif names and data[:-1].endswith(names[0].rpartition(".")[2].encode()):
+        return _damaged(error)  # cut off inside a name, of which the unpickler drops one more character
+    if not names:
+        return _damaged(error)
+    if any(name.startswith("torch.nn.modules.") for name in names):
+        return CheckpointError(
+            f"a whole pickled module, which needs code to load ({', '.join(names[:3])}); load it where its code is "
+            f"and {_SAVE_STATE_DICT}"
+        )
+    return CheckpointError(
+        f"needs code to load ({', '.join(names[:3])}), which is never executed; load it where you trust it and "
+        f"{_SAVE_STATE_DICT}"
+    )
+
+
+class _Description(TypedDict, total=False):
+    architecture: str | None
+    threshold: float | None
+    input_shape: tuple[int, int, int] | None
+    metadata: dict[str, object]
+
+
+def _described(content: object) -> _Description:
+    """Return the self-describing layout's own fields; none for another layout."""
+    if not isinstance(content, Mapping) or content.get("format") != FORMAT:
+        return {}
+    if content.get("version") != VERSION:
+        raise CheckpointError(
+            f"written in version {content.get('version')!r} of {FORMAT}, this program reads version {VERSION}; "
+            "upgrade swp-export"
+        )
+    architecture, threshold, shape = (content.get(key) for key in ("architecture", "threshold", "input_shape"))
+    if not isinstance(architecture, str | None):
+        raise CheckpointError(f"its architecture is {architecture!r}, expected a name")
+    if threshold is not None and not (isinstance(threshold, float | int) and threshold >= 0):
+        raise CheckpointError(f"its threshold is {threshold!r}, expected a number that is not negative")
+    return {
+        "architecture": architecture,
+        "threshold": None if threshold is None else float(threshold),
+        "input_shape": None if shape is None else _image_shape(shape),
+        "metadata": {key: content.get(key) for key in ("normalisation", "class_names", "versions")},
+    }
+
+
+def _image_shape(shape: object) -> tuple[int, int, int]:
+    match shape:
+        case [int(channels), int(height), int(width)] if min(channels, height, width) > 0:
+            return channels, height, width
+    raise CheckpointError(f"its input_shape is {shape!r}, expected [C, H, W]")
+
+
+def _unwrap(content: object) -> tuple[dict[str, torch.Tensor], frozenset[str]]:
+    """Return the state dict inside `content`, and the module names that it recorded."""
+    while isinstance(content, Mapping) and (wrapper := next((key for key in _WRAPPERS if key in content), None)):
+        content = content[wrapper]
+    if not isinstance(content, Mapping):
+        raise CheckpointError(f"holds a {type(content).__name__}, expected a state dict; {_SAVE_STATE_DICT}")
+    state = _tensors(content)
+    modules = [name for name in getattr(content, "_metadata", ()) if isinstance(name, str)]
+    while prefix := next((p for p in _PREFIXES if state and all(key.startswith(p) for key in state)), None):
+        state = {key.removeprefix(prefix): tensor for key, tensor in state.items()}
+        modules = [name.removeprefix(prefix) for name in modules]
+    return state, frozenset(modules)
+
+
+def _tensors(content: Mapping[str, object]) -> dict[str, torch.Tensor]:
+    """Check that `content` maps names to finite tensors."""
+    state: dict[str, torch.Tensor] = {}
+    for key, value in content.items():
+        if not isinstance(key, str) or not isinstance(value, torch.Tensor):
+            raise CheckpointError(
+                f"{key!r} is a {type(value).__name__}, expected a state dict of tensors only; {_SAVE_STATE_DICT}"
+            )
+        tensor = value.detach()
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            bad = int(tensor.numel() - torch.isfinite(tensor).sum())
+            raise CheckpointError(
+                f"{key} has {bad} of {tensor.numel()} values that are NaN or infinite; training diverged: use an "
+                "earlier checkpoint"
+            )
+        state[key] = tensor
+    return state
+
+
+def _skeletons(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {key.removesuffix(SKELETON_SUFFIX): t for key, t in state.items() if key.endswith(SKELETON_SUFFIX)}
+
+
+def _layout(state: Mapping[str, torch.Tensor]) -> Layout:
+    """Return the one layout that all layers agree on."""
+    skeletons = _skeletons(state)
+    if not skeletons:
+        raise CheckpointError(
+            f"none of its {len(state)} entries is a FilterSkeleton; expected a network trained with Filter Skeletons"
+        )
+    found: dict[Layout, str] = {}
+    for name, skeleton in skeletons.items():
+        layout = _layer_layout(name, skeleton, state.get(f"{name}.weight"))
+        if skeleton.shape[1:] != (1, 1):
+            found.setdefault(layout, name)
+    if not found:
+        raise CheckpointError("every FilterSkeleton in it is 1x1; expected convolutions with larger kernels")
+    if len(found) > 1:
+        layers = ", ".join(f"{name} is {layout}" for layout, name in found.items())
+        raise CheckpointError(f"mixes layouts ({layers}); expected one: save it before or after prune(), not amid it")
+    return next(iter(found))
+
+
+def _layer_layout(name: str, skeleton: torch.Tensor, weight: torch.Tensor | None) -> Layout:
+    """Return one layer's layout, after checking that its skeleton and weight agree."""
+    if weight is None or not weight.is_floating_point() or weight.ndim != 4 or skeleton.ndim != 3:
+        found = "no weight" if weight is None else f"weight {weight.dtype} {list(weight.shape)}"
+        raise CheckpointError(
+            f"{name} has a FilterSkeleton {list(skeleton.shape)} and {found}; expected [N, K, K] and a float weight "
+            "[N, C, K, K] or [S, C, 1, 1]"
+        )
+    dense = weight.shape[:1] + weight.shape[2:] == skeleton.shape
+    rows = weight.shape[2:] == (1, 1)
+    if skeleton.dtype == torch.bool:
+        live = int(skeleton.sum())
+        if rows and not dense and weight.shape[0] != live:
+            raise CheckpointError(
+                f"{name} has {weight.shape[0]} rows, but {live} live stripes in its skeleton; expected as many: "
+                "the file was altered after prune()"
+            )
+        if rows or dense:
+            return "broken"
+    elif skeleton.is_floating_point():
+        if dense:
+            return "unbroken"
+        if rows and skeleton.shape[1:] != (1, 1) and weight.shape[0] <= math.prod(skeleton.shape):
+            return "broken-float"
+    raise CheckpointError(
+        f"{name} has a FilterSkeleton {skeleton.dtype} {list(skeleton.shape)}, which does not fit its weight "
+        f"{list(weight.shape)}; expected a float or bool [N, K, K] and [N, C, K, K], or [S, C, 1, 1] once broken"
+    )

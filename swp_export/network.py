@@ -1,0 +1,239 @@
+"""From a checkpoint to the network that everything else is measured against, and to the ones it is compared with."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+
+from swp_export.architectures import Architecture, resolve_architecture
+from swp_export.architectures.fitting import construct, first_convolution, fit, replace_dead_blocks, run_without_data
+from swp_export.architectures.inference import infer_architecture
+from swp_export.checkpoint import SKELETON_SUFFIX
+from swp_export.errors import ArchitectureError, InputError
+from swp_export.thresholds import apply_threshold, as_saved
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from swp_export.checkpoint import Checkpoint
+    from swp_export.stripes import Skeleton
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Network:
+    """A checkpoint's network with every dead stripe exactly zero.
+
+    Attributes:
+        module: float32 on the CPU, in eval mode, no gradients. It multiplies `weight` and `FilterSkeleton` when it
+            runs, so its `.double()` copy is the float64 reference. Some tensors share memory with the checkpoint.
+        skeletons: Layer -> skeleton. A 1x1 layer is here only if its file holds a mask for it.
+        architecture: As in `ARCHITECTURES`, or `package.module:factory`.
+        threshold: The one that was applied; None where the file holds the masks.
+        num_classes: Width of the output.
+        input_shape: `(C, H, W)`.
+        warnings: One sentence each on what is legal but probably not meant.
+        checkpoint: Where it comes from.
+
+    """
+
+    module: nn.Module
+    skeletons: dict[str, Skeleton]
+    architecture: str
+    threshold: float | None
+    num_classes: int
+    input_shape: tuple[int, int, int]
+    warnings: tuple[str, ...]
+    checkpoint: Checkpoint
+
+
+def instantiate(
+    checkpoint: Checkpoint,
+    *,
+    threshold: float | None = None,
+    architecture: str | None = None,
+    input_shape: tuple[int, int, int] | None = None,
+) -> Network:
+    """Build the network of `checkpoint` and zero its dead stripes.
+
+    A broken file is reproduced as it computes, dead blocks that were replaced by their shortcut included.
+
+    Args:
+        checkpoint: Any layout.
+        threshold: A stripe is live where `abs(FilterSkeleton) > threshold` in float32. Default: the recorded one.
+        architecture: A name or `package.module:factory`. Default: the recorded one, or what the keys spell.
+        input_shape: `(C, H, W)`. Default: the recorded one, or the architecture's.
+
+    Raises:
+        ThresholdError: The threshold is missing, contradicts the file, or leaves nothing live.
+        ArchitectureError: The architecture is unknown or contradicts the file.
+        InputError: The input shape is unknown or does not fit the first layer.
+
+    """
+    thresholded = apply_threshold(checkpoint, threshold)
+    chosen = _architecture(checkpoint, architecture)
+    module, warnings = _build(checkpoint, chosen, thresholded.state)
+    shape = _input_shape(checkpoint, chosen, module, input_shape)
+    output = run_without_data(module, shape, chosen.name)
+    at = "" if thresholded.threshold is None else f" at threshold {thresholded.threshold:g}"
+    warnings += [
+        f"{name} has no live stripe{at}: its output is constant, and only paths around it carry the input on"
+        for name, skeleton in thresholded.skeletons.items()
+        if not skeleton.live_stripes
+    ]
+    return Network(
+        module=module,
+        skeletons=thresholded.skeletons,
+        architecture=chosen.name,
+        threshold=thresholded.threshold,
+        num_classes=output.shape[1],
+        input_shape=shape,
+        warnings=tuple(warnings),
+        checkpoint=checkpoint,
+    )
+
+
+def unpruned(network: Network) -> nn.Module:
+    """Return the dense network to compare latency with: float32 on the CPU, in eval mode, no gradients.
+
+    Of an unbroken checkpoint that is the network as saved, with no threshold. A broken checkpoint has forgotten the
+    dead stripes and filters; there it is the stock network into which the live ones are put, all else zero, which
+    computes the same as `network`.
+
+    Raises:
+        ArchitectureError: No stock network computes what the broken checkpoint does, or it is wider than stock.
+
+    """
+    checkpoint, architecture = network.checkpoint, resolve_architecture(network.architecture)
+    if checkpoint.layout == "unbroken":
+        module, _ = _build(checkpoint, architecture, as_saved(checkpoint))
+        return module
+    stock = construct(architecture, network.num_classes, network.input_shape[0])
+    state = network.module.state_dict()
+    stock_state = stock.state_dict()
+    if shortcuts := sorted({key.rpartition(".")[0].rpartition(".")[0] for key in state.keys() - stock_state.keys()}):
+        raise ArchitectureError(
+            f"{', '.join(shortcuts)} lost the last ReLU when prune() left nothing but the shortcut, so no stock "
+            f"{architecture.name} computes the same; take the unbroken checkpoint as the baseline"
+        )
+    fit(stock, {key: _embed(key, state.get(key), tensor) for key, tensor in stock_state.items()}, architecture.name)
+    return stock.eval()
+
+
+def stock_counts(architecture: str, num_classes: int, input_shape: tuple[int, int, int]) -> tuple[int, int]:
+    """Return `(params, flops)` of the stock network for one input `(C, H, W)`.
+
+    Parameters are weights, biases and BatchNorm's gamma and beta, not the skeletons. One multiply-add of a convolution
+    or a fully connected layer counts as 2 FLOPs, at the positions of its output; nothing else counts.
+
+    Raises:
+        ArchitectureError: The architecture is unknown or does not take this input.
+
+    """
+    known = resolve_architecture(architecture)
+    module = construct(known, num_classes, input_shape[0])
+    flops = 0
+
+    def count(layer: nn.Module, _inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
+        nonlocal flops
+        assert isinstance(layer, nn.Conv2d | nn.Linear)
+        flops += 2 * math.prod(layer.weight.shape[1:]) * output.numel()
+
+    hook: Callable[..., None] = count
+    for layer in module.modules():
+        if isinstance(layer, nn.Conv2d | nn.Linear):
+            layer.register_forward_hook(hook)
+    run_without_data(module.eval(), input_shape, known.name)
+    params = sum(p.numel() for key, p in module.named_parameters() if not key.endswith("FilterSkeleton"))
+    return params, flops
+
+
+def _architecture(checkpoint: Checkpoint, requested: str | None) -> Architecture:
+    if requested is not None:
+        return resolve_architecture(requested)
+    recorded = checkpoint.architecture
+    if recorded is None:
+        broken = checkpoint.layout != "unbroken"
+        return resolve_architecture(infer_architecture(checkpoint.state, modules=checkpoint.modules, broken=broken))
+    if ":" in recorded:
+        # Importing what a file names would let the file choose which code runs.
+        raise ArchitectureError(
+            f"{checkpoint.path} says that {recorded} makes its network, code that is run only on request; "
+            f"give --arch {recorded} if you trust it"
+        )
+    return resolve_architecture(recorded)
+
+
+def _build(
+    checkpoint: Checkpoint, architecture: Architecture, state: dict[str, torch.Tensor]
+) -> tuple[nn.Module, list[str]]:
+    """Return the network that computes with the dense `state`, and warnings."""
+    module = construct(architecture, _num_classes(state))
+    warnings: list[str] = []
+    if checkpoint.layout != "unbroken" and (dead := replace_dead_blocks(module, state, checkpoint.modules)):
+        warnings.append(
+            f"{len(dead)} residual blocks ({', '.join(dead)}) were replaced by their shortcut when the checkpoint was "
+            "broken, without their last ReLU and bn2's constant; they are reproduced as they are"
+        )
+    state, plain = _complete_skeletons(module, state, every_layer=architecture.plain_convolutions)
+    warnings += [f"{name} has no FilterSkeleton: taken as an ordinary convolution, never pruned" for name in plain]
+    fit(module, state, architecture.name)
+    return module.eval(), warnings
+
+
+def _num_classes(state: dict[str, torch.Tensor]) -> int:
+    matrices = [tensor for key, tensor in state.items() if key.endswith(".weight") and tensor.ndim == 2]
+    if not matrices:
+        raise ArchitectureError("the checkpoint has no fully connected layer to tell the number of classes from")
+    return matrices[-1].shape[0]
+
+
+def _complete_skeletons(
+    module: nn.Module, state: dict[str, torch.Tensor], *, every_layer: bool
+) -> tuple[dict[str, torch.Tensor], list[str]]:
+    """Give the layers without a skeleton one of ones, which changes nothing: 1x1 layers, or all where users choose.
+
+    Return the completed state and the larger layers that got one.
+    """
+    completed, plain = dict(state), []
+    for name, layer in module.named_modules():
+        key = f"{name}{SKELETON_SUFFIX}"
+        skeleton = dict(layer.named_parameters(recurse=False)).get("FilterSkeleton")
+        weight = state.get(f"{name}.weight")
+        if skeleton is None or weight is None or key in state:
+            continue
+        striped = skeleton.shape[1:] != (1, 1)
+        if every_layer or not striped:
+            completed[key] = torch.ones(weight.shape[0], *skeleton.shape[1:])
+            plain += [name] if striped else []
+    return completed, plain
+
+
+def _input_shape(
+    checkpoint: Checkpoint, architecture: Architecture, module: nn.Module, requested: tuple[int, int, int] | None
+) -> tuple[int, int, int]:
+    first = first_convolution(module)
+    shape = requested or checkpoint.input_shape
+    if shape is None and architecture.input_shape is not None and first is not None:
+        shape = (first.in_channels, *architecture.input_shape[1:])
+    if shape is None:
+        raise InputError(f"the input shape of {architecture.name} is not known; give --input-shape C,H,W")
+    if first is not None and first.in_channels != shape[0]:
+        raise InputError(f"the network takes {first.in_channels} channels, but the input shape is {list(shape)}")
+    return shape
+
+
+def _embed(key: str, tensor: torch.Tensor | None, stock: torch.Tensor) -> torch.Tensor:
+    """Return `tensor` in the first corner of one of the stock shape; the other channels compute zero."""
+    full = torch.full(stock.shape, 1 if key.endswith("running_var") else 0, dtype=stock.dtype)
+    if tensor is None:
+        return full
+    if any(size > limit for size, limit in zip(tensor.shape, stock.shape, strict=True)):
+        raise ArchitectureError(
+            f"{key} is {list(tensor.shape)}, more than the stock {list(stock.shape)}; there is no unpruned network"
+        )
+    full[tuple(slice(size) for size in tensor.shape)] = tensor
+    return full

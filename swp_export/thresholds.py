@@ -1,0 +1,141 @@
+"""Applying a threshold: from any checkpoint layout to dense weights and skeletons that are exactly zero where dead."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import TYPE_CHECKING
+
+import torch
+
+from swp_export.checkpoint import SKELETON_SUFFIX
+from swp_export.errors import ThresholdError
+from swp_export.nn.filter_stripe import dense_from_rows, live_stripes
+from swp_export.stripes import Skeleton
+
+if TYPE_CHECKING:
+    from swp_export.checkpoint import Checkpoint
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Thresholded:
+    """A state dict with one meaning whatever the layout was: a layer computes with `weight * FilterSkeleton`.
+
+    Attributes:
+        state: float32; every weight dense, every `FilterSkeleton` float and exactly zero in dead stripes.
+        skeletons: Layer -> its skeleton. A 1x1 layer is here only if its file holds a mask for it.
+        threshold: The one that was applied; None where the file holds the masks.
+
+    """
+
+    state: dict[str, torch.Tensor]
+    skeletons: dict[str, Skeleton]
+    threshold: float | None
+
+
+def apply_threshold(checkpoint: Checkpoint, threshold: float | None) -> Thresholded:
+    """Zero the stripes of `checkpoint` that are dead: `abs(FilterSkeleton) <= threshold`, compared in float32.
+
+    The tensors that need no change share their memory with the checkpoint. A width of zero, the layer that lost its
+    every filter in the method's `prune`, becomes one channel of zeros: torch and ONNX know no empty convolution.
+
+    Raises:
+        ThresholdError: The threshold is missing, no number, contradicts the file, or leaves nothing live.
+
+    """
+    applied = _applicable(checkpoint, threshold)
+    # The masks of a broken file need no threshold, whatever it is.
+    state, skeletons = _dense(checkpoint, math.inf if applied is None else applied)
+    if applied is not None and not any(skeleton.live_stripes for skeleton in skeletons.values()):
+        largest = max(float(values.abs().max()) for values in _values(checkpoint).values() if values.numel())
+        raise ThresholdError(
+            f"threshold {applied:g} is not below the largest |FilterSkeleton|, {largest:.4g}: nothing of the network "
+            "would be live; choose a smaller one"
+        )
+    return Thresholded(state=state, skeletons=skeletons, threshold=applied)
+
+
+def as_saved(checkpoint: Checkpoint) -> dict[str, torch.Tensor]:
+    """Return the state of an unbroken `checkpoint` in the form of `Thresholded.state`, with every stripe kept."""
+    return _dense(checkpoint, -math.inf)[0]
+
+
+def _dense(checkpoint: Checkpoint, threshold: float) -> tuple[dict[str, torch.Tensor], dict[str, Skeleton]]:
+    state = {key: t.float() if t.is_floating_point() else t for key, t in checkpoint.state.items()}
+    skeletons: dict[str, Skeleton] = {}
+    for name, skeleton in checkpoint.skeletons.items():
+        if skeleton.dtype != torch.bool and skeleton.shape[1:] == (1, 1):
+            continue  # it only scales the weight
+        mask = live_stripes(skeleton, threshold)
+        weight_key, skeleton_key = f"{name}.weight", f"{name}{SKELETON_SUFFIX}"
+        if checkpoint.layout == "unbroken":
+            state[skeleton_key] = torch.where(mask, state[skeleton_key], 0.0)
+        else:
+            state[skeleton_key] = mask.float()
+        if state[weight_key].shape[:1] + state[weight_key].shape[2:] != mask.shape:
+            state[weight_key] = dense_from_rows(state[weight_key], mask)
+        skeletons[name] = Skeleton(_without_empty_width(name, mask).numpy())
+    return {key: _without_empty_width(key, tensor) for key, tensor in state.items()}, skeletons
+
+
+def _applicable(checkpoint: Checkpoint, threshold: float | None) -> float | None:
+    """Return the threshold to apply, None for the masks of a broken file."""
+    if threshold is not None and not threshold >= 0:
+        raise ThresholdError(f"the threshold is {threshold}, expected a number that is not negative")
+    if checkpoint.layout == "broken":
+        if threshold is None or threshold == checkpoint.threshold:
+            return None
+        raise ThresholdError(
+            f"{checkpoint.path} is already broken: its skeletons are fixed and no threshold applies; leave out "
+            "--threshold, or start from the unbroken checkpoint"
+        )
+    chosen = checkpoint.threshold if threshold is None else threshold
+    if chosen is None:
+        values = torch.cat([values.abs().flatten() for values in _values(checkpoint).values()])
+        raise ThresholdError(
+            f"{checkpoint.path} needs a threshold: a stripe is live where |FilterSkeleton| exceeds it, and the values "
+            f"run from {float(values.min()):.3g} over the median {float(values.median()):.3g} to "
+            f"{float(values.max()):.3g}; give the one it was trained with, --threshold F"
+        )
+    if checkpoint.layout == "broken-float":
+        _require_row_counts(checkpoint, chosen)
+    return chosen
+
+
+def _values(checkpoint: Checkpoint) -> dict[str, torch.Tensor]:
+    """Return the float skeletons to which a threshold applies, layer by layer, in float32."""
+    return {
+        name: skeleton.float()
+        for name, skeleton in checkpoint.skeletons.items()
+        if skeleton.dtype != torch.bool and skeleton.shape[1:] != (1, 1)
+    }
+
+
+def _require_row_counts(checkpoint: Checkpoint, threshold: float) -> None:
+    """Check that in every layer as many values exceed `threshold` as there are rows."""
+    wrong: list[str] = []
+    low, high = 0.0, math.inf
+    for name, values in _values(checkpoint).items():
+        rows = checkpoint.state[f"{name}.weight"].shape[0]
+        live = int(live_stripes(values, threshold).sum())
+        if live != rows:
+            wrong.append(f"{name} has {rows} rows but {live} values above it")
+        falling = values.abs().flatten().sort(descending=True).values
+        # Exactly the first `rows` values exceed t where falling[rows] <= t < falling[rows - 1].
+        low = max(low, float(falling[rows])) if rows < len(falling) else low
+        high = min(high, float(falling[rows - 1])) if rows else high
+    if not wrong:
+        return
+    more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
+    advice = (
+        f"every threshold from {low:.6g} to below {high:.6g} fits all layers"
+        if low < high
+        else "no threshold fits all layers, so the file does not belong to one prune(threshold)"
+    )
+    raise ThresholdError(f"{checkpoint.path} was not broken at {threshold:g}: {'; '.join(wrong[:3])}{more}; {advice}")
+
+
+def _without_empty_width(key: str, tensor: torch.Tensor) -> torch.Tensor:
+    if 0 not in tensor.shape:
+        return tensor
+    return tensor.new_full([max(1, size) for size in tensor.shape], 1 if key.endswith("running_var") else 0)
