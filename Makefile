@@ -23,7 +23,7 @@ lint: $(VENV)/.installed ## formatting, lints, types
 	$(RUN)mypy
 
 bench: $(VENV)/.installed ## the figures that README states
-	$(RUN)python examples/benchmark.py
+	$(RUN)python examples/figures.py
 
 clean:
 	rm -rf $(VENV) demo-output

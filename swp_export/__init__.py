@@ -1,1 +1,34 @@
-"""From a stripe-wise pruned PyTorch checkpoint to a small, verified, fast ONNX model."""
+"""From a stripe-wise pruned PyTorch checkpoint to a small, verified, fast ONNX model.
+
+Each command of the program is one function here, with the same name and options, that returns a frozen dataclass whose
+`to_json()` is the document that the command prints with `--json`.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from swp_export.benchmark.benchmark import bench
+    from swp_export.inspection.inspect import inspect
+    from swp_export.pruning.prune import prune
+    from swp_export.runtime.doctor import doctor
+    from swp_export.verification.verify_file import verify
+
+__all__ = ["bench", "doctor", "inspect", "prune", "verify"]
+
+_MODULES = {
+    "bench": "swp_export.benchmark.benchmark",
+    "doctor": "swp_export.runtime.doctor",
+    "inspect": "swp_export.inspection.inspect",
+    "prune": "swp_export.pruning.prune",
+    "verify": "swp_export.verification.verify_file",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Import a command when it is first used: torch and onnxruntime take seconds, and not every command needs both."""
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_MODULES[name]), name)

@@ -123,11 +123,25 @@ def unpruned(network: Network) -> nn.Module:
     return stock.eval()
 
 
-def stock_counts(architecture: str, num_classes: int, input_shape: tuple[int, int, int]) -> tuple[int, int]:
-    """Return `(params, flops)` of the stock network for one input `(C, H, W)`.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class StockCounts:
+    """What a network is before it is pruned.
 
-    Parameters are weights, biases and BatchNorm's gamma and beta, not the skeletons. One multiply-add of a convolution
-    or a fully connected layer counts as 2 FLOPs, at the positions of its output; nothing else counts.
+    Attributes:
+        params: Weights, biases and BatchNorm's gamma and beta, not the skeletons.
+        flops: 2 per multiply-add of convolutions and fully connected layers, at the positions of their output, for
+            one input.
+        skeletons: Convolution -> `(N, K_h, K_w)`, in the order of the modules.
+
+    """
+
+    params: int
+    flops: int
+    skeletons: dict[str, tuple[int, int, int]]
+
+
+def stock_counts(architecture: str, num_classes: int, input_shape: tuple[int, int, int]) -> StockCounts:
+    """Count the stock network for inputs `(C, H, W)`.
 
     Raises:
         ArchitectureError: The architecture is unknown or does not take this input.
@@ -143,12 +157,16 @@ def stock_counts(architecture: str, num_classes: int, input_shape: tuple[int, in
         flops += 2 * math.prod(layer.weight.shape[1:]) * output.numel()
 
     hook: Callable[..., None] = count
-    for layer in module.modules():
+    skeletons = {}
+    for name, layer in module.named_modules():
         if isinstance(layer, nn.Conv2d | nn.Linear):
             layer.register_forward_hook(hook)
+        if isinstance(layer, nn.Conv2d):
+            filters, _, height, width = layer.weight.shape
+            skeletons[name] = (filters, height, width)
     run_without_data(module.eval(), input_shape, known.name)
     params = sum(p.numel() for key, p in module.named_parameters() if not key.endswith("FilterSkeleton"))
-    return params, flops
+    return StockCounts(params=params, flops=flops, skeletons=skeletons)
 
 
 def _architecture(checkpoint: Checkpoint, requested: str | None) -> Architecture:

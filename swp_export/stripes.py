@@ -36,7 +36,7 @@ class Skeleton:
     @property
     def filters(self) -> int:
         """N."""
-        return self.mask.shape[0]
+        return int(self.mask.shape[0])
 
     @property
     def kernel(self) -> tuple[int, int]:
@@ -56,7 +56,8 @@ class Skeleton:
     @cached_property
     def stripes_per_filter(self) -> npt.NDArray[np.int64]:
         """Number of live stripes of each filter, `[N]`."""
-        return self.mask.sum(axis=(1, 2))
+        counts: npt.NDArray[np.int64] = self.mask.sum(axis=(1, 2), dtype=np.int64)
+        return counts
 
     @property
     def live_filters(self) -> int:
@@ -109,12 +110,12 @@ class StripeConv:
     @property
     def filters(self) -> int:
         """N, output channels."""
-        return self.weight.shape[0]
+        return int(self.weight.shape[0])
 
     @property
     def channels(self) -> int:
         """C, input channels."""
-        return self.weight.shape[1]
+        return int(self.weight.shape[1])
 
     @property
     def kernel(self) -> tuple[int, int]:

@@ -499,11 +499,12 @@ class TestStockCounts:
         self, name: str, shape: tuple[int, int, int], params: int, flops: int
     ) -> None:
         """14.72 M and 626 MFLOPs for VGG16, 0.86 M and 251 MFLOPs for ResNet56, skeletons not counted."""
-        assert stock_counts(name, 10, shape) == (params, flops)
+        counts = stock_counts(name, 10, shape)
+        assert (counts.params, counts.flops) == (params, flops)
 
     def test_resnet50_has_torchvision_s_parameters(self) -> None:
         """With 1000 classes the count is torchvision's 25,557,032."""
-        assert stock_counts("ResNet50", 1000, (3, 224, 224))[0] == 25_557_032
+        assert stock_counts("ResNet50", 1000, (3, 224, 224)).params == 25_557_032
 
     def test_grey_images_change_the_first_layer_only(self) -> None:
         """One input channel instead of three: 2 * 9 * 64 weights fewer."""

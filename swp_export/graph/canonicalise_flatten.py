@@ -44,9 +44,9 @@ def _flattens(node: ir.Node) -> bool:
         allows_zero = "allowzero" in node.attributes and node.attributes["allowzero"].as_int() == 1
         if target[0] == 0 and not allows_zero:
             return True
-        columns = list(source.shape)[1:]
-        if target[0] == -1 and all(isinstance(d, int) for d in columns):
-            return math.prod(int(d) for d in columns) == target[1]
+        columns = [dim for dim in list(source.shape)[1:] if isinstance(dim, int)]
+        if target[0] == -1 and len(columns) == 3:
+            return math.prod(columns) == int(target[1])
     shape = output.shape
     if shape is None or len(shape) != 2 or shape[0] != source.shape[0]:
         return False

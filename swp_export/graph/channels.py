@@ -11,14 +11,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+import onnx_ir as ir
 
 from swp_export.graph.constants import array_of
 from swp_export.graph.convolutions import weight_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    import onnx_ir as ir
+    from collections.abc import Iterator, Sequence
 
 UNARY = frozenset(
     [
@@ -59,6 +58,7 @@ class Channels:
         self._parent = np.zeros(0, np.int64)
         self._pinned: set[int] = set()
         self._of: dict[ir.Value, np.ndarray] = {}
+        self._understood: set[ir.Node] = set()
         for value in graph.inputs:
             self._add_opaque(value)
         for node in graph:
@@ -71,6 +71,10 @@ class Channels:
         if value is None or value not in self._of:
             return None
         return self._roots(self._of[value])
+
+    def understands(self, node: ir.Node) -> bool:
+        """Tell whether the channels of `node`'s output follow from those of its inputs."""
+        return node in self._understood
 
     def pinned(self) -> np.ndarray:
         """Return the identities of the channels that must stay, int64."""
@@ -91,15 +95,19 @@ class Channels:
                 self._add_opaque(value)
         else:
             self._of[output] = channels
+            self._understood.add(node)
+        for value in _captured(node):
+            self._pin(value)
 
     def _channels_of_output(self, node: ir.Node, inputs: Sequence[ir.Value]) -> np.ndarray | None:
         """Return the channels of `node`'s output, or None where the operator is not understood."""
         known = [self._of[v] for v in inputs if v in self._of]
-        if not known or len(known) != len(inputs):
+        if not known or len(known) != len(inputs) or node.domain not in {"", "ai.onnx"}:
             return None
         op = node.op_type
         if op == "Concat":
-            return np.concatenate(known) if node.attributes["axis"].as_int() == 1 else None
+            along_channels = node.attributes["axis"].as_int() == 1 and len(known) == len(node.inputs)
+            return np.concatenate(known) if along_channels else None
         if op in ELEMENTWISE:
             return self._united(node, known)
         if len(inputs) != 1:
@@ -115,11 +123,12 @@ class Channels:
     def _united(self, node: ir.Node, operands: Sequence[np.ndarray]) -> np.ndarray | None:
         first = operands[0]
         ranks = {rank_of(v) for v in node.inputs if v is not None and array_of(v) is None}
-        if any(channels.size != first.size for channels in operands) or len(ranks) != 1:
+        if any(channels.size != first.size for channels in operands) or len(ranks) != 1 or None in ranks:
             return None
+        (rank,) = ranks
         for value in node.inputs:
             constant = array_of(value)
-            if constant is not None and not _is_per_channel(constant, first.size):
+            if constant is not None and not _is_per_channel(constant, first.size, rank or 0):
                 return None
         for channels in operands[1:]:
             for a, b in zip(self._roots(first), self._roots(channels), strict=True):
@@ -129,7 +138,7 @@ class Channels:
 
     def _roots(self, channels: np.ndarray) -> np.ndarray:
         while True:
-            parents = self._parent[channels]
+            parents: np.ndarray = self._parent[channels]
             if np.array_equal(parents, channels):
                 return parents
             channels = parents
@@ -167,9 +176,12 @@ def weight_matrix(node: ir.Node) -> np.ndarray | None:
             return None
     if "transA" in node.attributes and node.attributes["transA"].as_int():
         return None
-    if len(node.inputs) > 2 and node.inputs[2] is not None and array_of(node.inputs[2]) is None:
-        return None
-    return weight if is_transposed(node) else weight.T
+    weight = weight if is_transposed(node) else weight.T
+    if len(node.inputs) > 2 and node.inputs[2] is not None:
+        bias = array_of(node.inputs[2])
+        if bias is None or bias.size not in {1, len(weight)} or (bias.size > 1 and bias.shape[-1] != len(weight)):
+            return None
+    return weight
 
 
 def is_transposed(node: ir.Node) -> bool:
@@ -178,16 +190,25 @@ def is_transposed(node: ir.Node) -> bool:
 
 
 def is_depthwise(node: ir.Node, channels: int) -> bool:
-    """Tell whether `node` is a Conv with one constant filter for each of its `channels`."""
-    if node.op_type != "Conv" or "group" not in node.attributes:
-        return False
-    weight = array_of(node.inputs[1])
-    return weight is not None and node.attributes["group"].as_int() == channels == weight.shape[0]
+    """Tell whether `node` is a 2-D Conv with plain pads and one constant filter for each of its `channels`."""
+    weight = weight_of(node, group=channels)
+    return weight is not None and channels == weight.shape[0] != 1
 
 
 def rank_of(value: ir.Value | None) -> int | None:
     """Return the number of axes of `value`, None where it is not known."""
     return None if value is None or value.shape is None else len(value.shape)
+
+
+def _captured(node: ir.Node) -> Iterator[ir.Value]:
+    """Yield what the subgraphs of an If, Loop or Scan read, values of the graph around it among them."""
+    for attribute in node.attributes.values():
+        if attribute.type == ir.AttributeType.GRAPH:
+            subgraph = attribute.as_graph()
+            yield from subgraph.outputs
+            for inner in subgraph:
+                yield from (value for value in inner.inputs if value is not None)
+                yield from _captured(inner)
 
 
 def _is_spatial(node: ir.Node) -> bool:
@@ -200,10 +221,12 @@ def _is_spatial(node: ir.Node) -> bool:
     return axes is not None and sorted(int(a) % rank for a in axes) == list(range(2, rank))
 
 
-def _is_per_channel(constant: np.ndarray, channels: int) -> bool:
-    """Tell whether `constant` broadcasts as `[C, 1, 1]`, `[1, C, 1, 1]` or a scalar against `[N, C, H, W]`."""
+def _is_per_channel(constant: np.ndarray, channels: int, rank: int) -> bool:
+    """Tell whether `constant` is a scalar, or `[C, 1, 1]` or `[1, C, 1, 1]` against a tensor `[N, C, H, W]`."""
+    if constant.size == 1:
+        return constant.ndim <= rank
     shape = constant.shape[1:] if constant.ndim == 4 and constant.shape[0] == 1 else constant.shape
-    return constant.size == 1 or (len(shape) == 3 and shape == (channels, 1, 1))
+    return rank == 4 and shape == (channels, 1, 1)
 
 
 def _flattened(node: ir.Node, channels: np.ndarray) -> np.ndarray | None:

@@ -30,9 +30,9 @@ def constant_channels(graph: ir.Graph, before_node: Callable[[ir.Node, np.ndarra
     channels = Channels(graph)
     constants: Constants = {}
     for node in graph:
-        if len(node.outputs) != 1 or channels.of(node.outputs[0]) is None:
+        if not channels.understands(node):
             continue
-        source = constants.get(node.inputs[0]) if node.inputs and node.inputs[0] is not None else None
+        source = constants.get(node.inputs[0]) if node.inputs[0] is not None else None
         if before_node is not None and source is not None and weight_matrix(node) is not None:
             before_node(node, source)
         result = _constants_of_output(node, constants, channels)
@@ -120,30 +120,43 @@ def _elementwise(node: ir.Node, constants: Constants, channels: Channels) -> np.
 
 
 def _evaluated(node: ir.Node, operands: list[np.ndarray]) -> np.ndarray:
-    """Run `node` in float64 on `[1, C, 1, 1]` operands; unknown where any operand is unknown."""
+    """Run `node` in float64 on `[1, C, 1, 1]` operands; unknown where any operand is, or the result is not finite."""
     from onnx.reference import ReferenceEvaluator
 
+    assert isinstance(node.graph, ir.Graph)
     feeds = {}
     remaining = iter(operands)
-    for value in node.inputs:
-        if value is None:
-            continue
+    for index, value in enumerate(node.inputs):
         array = array_of(value)
-        if array is None or node.op_type in ELEMENTWISE:
-            operand = next(remaining)
-            feeds[value.name] = operand.reshape(1, -1, 1, 1)
-        else:
-            feeds[value.name] = array.astype(np.float64)
+        if value is not None and (array is None or node.op_type in ELEMENTWISE):
+            feeds[f"x{index}"] = next(remaining).reshape(1, -1, 1, 1)
+        elif array is not None:
+            feeds[f"x{index}"] = array.astype(np.float64)
+    inputs = {
+        name: ir.Value(name=name, type=ir.TensorType(ir.DataType.DOUBLE), shape=ir.Shape(feed.shape))
+        for name, feed in feeds.items()
+    }
+    output = ir.Value(name="y", type=ir.TensorType(ir.DataType.DOUBLE))
+    operands_of_copy = [inputs.get(f"x{index}") for index in range(len(node.inputs))]
+    copy = ir.Node("", node.op_type, operands_of_copy, node.attributes.values(), outputs=[output])
+    graph = ir.Graph(list(inputs.values()), [output], nodes=[copy], opset_imports=node.graph.opset_imports, name="node")
+    model = ir.serde.serialize_model(ir.Model(graph, ir_version=10))
     with np.errstate(all="ignore"):
-        (result,) = ReferenceEvaluator(ir.serde.serialize_node(node)).run(None, feeds)
+        (result,) = ReferenceEvaluator(model).run(None, feeds)
     unknown = np.isnan(operands).any(axis=0)
-    return np.where(unknown, np.nan, np.asarray(result, np.float64).reshape(-1))
+    result = np.asarray(result, np.float64).reshape(-1)
+    return np.where(unknown | ~np.isfinite(result), np.nan, result)
 
 
 def _pooled(node: ir.Node, known: np.ndarray) -> np.ndarray:
+    """Keep constants; a mean that counts zeros outside of the map keeps only zero where its window leaves the map."""
     attributes = node.attributes
-    padded = "pads" in attributes and any(attributes["pads"].as_ints())
+    leaves_map = (
+        ("pads" in attributes and any(attributes["pads"].as_ints()))
+        or ("auto_pad" in attributes and attributes["auto_pad"].as_string().startswith("SAME"))
+        or ("ceil_mode" in attributes and attributes["ceil_mode"].as_int() == 1)
+    )
     counts_padding = "count_include_pad" in attributes and attributes["count_include_pad"].as_int() == 1
-    if node.op_type == "AveragePool" and padded and counts_padding:
+    if node.op_type == "AveragePool" and leaves_map and counts_padding:
         return np.where(known == 0, known, np.nan)
     return known

@@ -16,13 +16,20 @@ def array_of(value: ir.Value | None) -> np.ndarray | None:
 
 def add_initializer(graph: ir.Graph, name: str, array: np.ndarray) -> ir.Value:
     """Add `array` to `graph` under `name`, made unique by a counter, and return its value."""
+    taken = value_names(graph)
     unique, count = name, 1
-    while unique in graph.initializers:
+    while unique in taken:
         unique, count = f"{name}_{count}", count + 1
     tensor = ir.tensor(np.ascontiguousarray(array), name=unique)
     value = ir.Value(name=unique, shape=ir.Shape(array.shape), type=ir.TensorType(tensor.dtype), const_value=tensor)
     graph.register_initializer(value)
     return value
+
+
+def value_names(graph: ir.Graph) -> set[str]:
+    """Return the names of all values of `graph`: a model is valid only where no two are equal."""
+    computed = (value for node in graph for value in node.outputs)
+    return {value.name for value in (*graph.inputs, *graph.initializers.values(), *computed) if value.name}
 
 
 def set_input(node: ir.Node, index: int, name: str, array: np.ndarray) -> None:

@@ -35,12 +35,17 @@ def conv_attributes(node: ir.Node, kernel: tuple[int, int]) -> dict[str, list[in
     }
 
 
-def weight_of(node: ir.Node) -> np.ndarray | None:
-    """Return the constant weight `[N, C, K_h, K_w]` of a 2-D, group-1 Conv `node` with plain pads, else None."""
+def weight_of(node: ir.Node, group: int = 1) -> np.ndarray | None:
+    """Return the constant weight `[N, C/group, K_h, K_w]` of a 2-D Conv `node` with plain pads, else None.
+
+    None too where the bias is no constant, or where the node has another `group`.
+    """
     if node.op_type != "Conv" or node.domain not in {"", "ai.onnx"}:
         return None
-    group, auto_pad = node.attributes.get("group"), node.attributes.get("auto_pad")
-    if (group is not None and group.as_int() != 1) or (auto_pad is not None and auto_pad.as_string() != "NOTSET"):
+    groups, auto_pad = node.attributes.get("group"), node.attributes.get("auto_pad")
+    if (1 if groups is None else groups.as_int()) != group:
+        return None
+    if auto_pad is not None and auto_pad.as_string() != "NOTSET":
         return None
     weight = array_of(node.inputs[1])
     has_bias = len(node.inputs) > 2 and node.inputs[2] is not None
@@ -54,7 +59,8 @@ def bias_of(node: ir.Node, outputs: int) -> np.ndarray:
     """Return the constant bias `[outputs]` of a Conv or Gemm `node`; zeros where it has none."""
     bias = array_of(node.inputs[2]) if len(node.inputs) > 2 else None
     if bias is None:
-        return np.zeros(outputs, np.float32)
+        weight = array_of(node.inputs[1])
+        return np.zeros(outputs, np.float32 if weight is None else weight.dtype)
     return np.broadcast_to(bias.reshape(-1), (outputs,))
 
 

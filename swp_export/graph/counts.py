@@ -46,14 +46,14 @@ def count(model: ir.Model, input_shape: tuple[int, int, int], *, live_only: bool
 
     """
     flops = node_flops(ir.serde.serialize_model(model), (1, *input_shape))
-    params, by_layer = 0, {}
+    params, by_layer = 0, dict[str, int]()
     for node, dense in zip(model.graph, flops, strict=True):
         weight = array_of(node.inputs[1]) if dense else None
         if weight is None:
             continue
         share = _live_share(node, weight) if live_only else 1.0
         name = node.metadata_props.get(LAYER) or node.name or node.op_type
-        by_layer[name] = round(dense * share)
+        by_layer[name] = by_layer.get(name, 0) + round(dense * share)  # nodes without a name count together
         outputs = weight.shape[0] if node.op_type == "Conv" else weight.size // _inputs(node, weight)
         params += round(weight.size * share) + outputs
     return Counts(params=params, flops=sum(by_layer.values()), layer_flops=by_layer)
@@ -85,4 +85,4 @@ def _live_share(node: ir.Node, weight: np.ndarray) -> float:
 
 def _inputs(node: ir.Node, weight: np.ndarray) -> int:
     matrix = weight_matrix(node)
-    return weight.shape[0] if matrix is None else matrix.shape[1]
+    return int(weight.shape[0] if matrix is None else matrix.shape[1])

@@ -45,20 +45,23 @@ def model_from_module(module: nn.Module, input_shape: tuple[int, int, int]) -> i
 
 
 def _with_plain_convolutions(module: nn.Module) -> nn.Module:
-    """Return a copy of `module` whose FilterStripe layers are the Conv2d that they compute."""
+    """Return a copy of `module` whose layers with a Filter Skeleton, ours or alike, are plain Conv2d."""
+    import torch
     from torch import nn
 
     from swp_export.nn import FilterStripe
 
     module = copy.deepcopy(module).eval()
     for name, layer in list(module.named_modules()):
-        if not isinstance(layer, FilterStripe):
+        skeleton = getattr(layer, "FilterSkeleton", None)
+        if not isinstance(layer, nn.Conv2d) or not isinstance(skeleton, torch.Tensor):
             continue
-        if layer.broken:
+        if isinstance(layer, FilterStripe) and layer.broken:
             layer.unbreak_()
+            skeleton = layer.FilterSkeleton
         plain = nn.Conv2d(1, 1, layer.kernel_size, layer.stride, layer.padding, layer.dilation)
         plain.in_channels, plain.out_channels = layer.in_channels, layer.out_channels
-        plain.weight = nn.Parameter((layer.weight * layer.FilterSkeleton.unsqueeze(1)).detach())
+        plain.weight = nn.Parameter((layer.weight * skeleton.unsqueeze(1)).detach())
         plain.bias = layer.bias
         parent, _, child = name.rpartition(".")
         setattr(module.get_submodule(parent), child, plain)

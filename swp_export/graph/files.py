@@ -70,7 +70,7 @@ def input_shape_of(model: ir.Model) -> tuple[int, int, int] | None:
     if text is not None:
         channels, height, width = (int(part) for part in text.split(","))
         return channels, height, width
-    shape = model.graph.inputs[0].shape if model.graph.inputs else None
+    shape = next((value.shape for value in model.graph.inputs if not value.is_initializer()), None)
     if shape is None or len(shape) != 4:
         return None
     static = [dim for dim in shape[1:] if isinstance(dim, int)]

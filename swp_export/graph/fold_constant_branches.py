@@ -16,7 +16,7 @@ import onnx_ir as ir
 from swp_export.graph.channels import weight_matrix
 from swp_export.graph.constant_channels import constant_channels
 from swp_export.graph.constants import array_of, set_input
-from swp_export.graph.convolutions import bias_of, set_bias
+from swp_export.graph.convolutions import FILTERS, bias_of, set_bias
 
 
 class FoldConstantBranches(ir.passes.InPlacePass):
@@ -36,7 +36,8 @@ class FoldConstantBranches(ir.passes.InPlacePass):
                     continue
                 if array_of(branch) is None:
                     assert branch is not None
-                    set_input(node, index, f"{node.name}.constant", known.astype(np.float32).reshape(-1, 1, 1))
+                    dtype = (branch.dtype or ir.DataType.FLOAT).numpy()
+                    set_input(node, index, f"{node.name}.constant", known.astype(dtype).reshape(-1, 1, 1))
                     modified = True
                 modified |= _absorb(node, other, known)
                 break
@@ -67,6 +68,7 @@ def _absorb(node: ir.Node, other: ir.Value | None, known: np.ndarray) -> bool:
         if len(other.uses()) != 1 or other.is_graph_output():
             return False
         set_bias(producer, bias_of(producer, known.size).astype(np.float64) + known)
+        producer.metadata_props.pop(FILTERS, None)  # what it computes is no longer the layer's own output
     ir.convenience.replace_all_uses_with(output, other)
     graph.remove(node, safe=True)
     return True
@@ -74,5 +76,7 @@ def _absorb(node: ir.Node, other: ir.Value | None, known: np.ndarray) -> bool:
 
 def _has_shape_of_sum(operand: ir.Value | None, total: ir.Value, channels: int) -> bool:
     if operand is None or array_of(operand) is not None or operand.shape is None or total.shape is None:
+        return False
+    if any(isinstance(size, ir.SymbolicDim) and size.value is None for size in operand.shape):
         return False
     return list(operand.shape) == list(total.shape) and operand.shape[1] == channels

@@ -8,7 +8,7 @@ import numpy as np
 import onnx_ir as ir
 import onnx_ir.tape
 
-from swp_export.graph.constants import add_initializer
+from swp_export.graph.constants import add_initializer, value_names
 from swp_export.graph.convolutions import LAYER
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ class LayerBuilder:
     def __init__(self, graph: ir.Graph, layer: str) -> None:
         self._graph = graph
         self._tape = ir.tape.Tape()
-        self._names: set[str] = set()
+        self._taken = value_names(graph)
         self.layer = layer
 
     @property
@@ -63,7 +63,7 @@ class LayerBuilder:
 
     def _unique(self, what: str) -> str:
         name, count = f"{self.layer}/{what}", 1
-        while name in self._names:
+        while name in self._taken:
             name, count = f"{self.layer}/{what}_{count}", count + 1
-        self._names.add(name)
+        self._taken.add(name)
         return name

@@ -103,5 +103,5 @@ def _replace(graph: ir.Graph, old: Sequence[ir.Node], source: ir.Value, conv: St
         graph, old[0], list(old), list(builder.nodes), [replaced.outputs[0]], [output]
     )
     for value in constants:
-        if not value.uses() and value.name in graph.initializers:
-            del graph.initializers[value.name]
+        if not value.uses() and value.name is not None:
+            graph.initializers.pop(value.name, None)

@@ -1,6 +1,6 @@
 """`pad-slice-add`: 1x1 convolutions to all live stripes, then Slice each tap's shift, then add each filter's stripes.
 
-    Pad          x to the window of the live taps                                   [N, C, H', W']
+    Pad          x to the window of the live taps; at stride 1 by the Conv's pads   [N, C, H', W']
     Conv 1x1     all live stripes; a filter's bias rides on its first stripe        [N, S, H', W']
     Slice        per tap: its rows, shifted                                         [N, S_tap, H_out, W_out]
     Concat       all taps                                                           [N, S, H_out, W_out]
@@ -48,8 +48,8 @@ def refuse(conv: StripeConv) -> str | None:
 def emit(builder: LayerBuilder, x: ir.Value, conv: StripeConv) -> ir.Value:
     """Write `conv` of `x` `[N, C, H, W]` and return its output."""
     layout = stripe_rows(conv)
-    window = _windowed(builder, x, layout)
-    shifted = [tap for plane in range(len(layout.planes)) for tap in _plane(builder, window, conv, layout, plane)]
+    window, pads = _windowed(builder, x, conv, layout)
+    shifted = [tap for plane in range(len(layout.planes)) for tap in _plane(builder, window, conv, layout, plane, pads)]
     stripes = shifted[0] if len(shifted) == 1 else builder.op("Concat", shifted, "stripes", {"axis": 1})
     return _summed(builder, stripes, [row[2] for row in layout.rows])
 
@@ -82,21 +82,31 @@ def lift(layer: str, convolutions: Sequence[tuple[str, np.ndarray, np.ndarray]])
     return StripeConv(name=layer, weight=weight, bias=bias, **geometry)
 
 
-def _windowed(builder: LayerBuilder, x: ir.Value, layout: StripeRows) -> ir.Value:
-    """Pad or crop `x` to what the live taps read."""
+def _windowed(
+    builder: LayerBuilder, x: ir.Value, conv: StripeConv, layout: StripeRows
+) -> tuple[ir.Value, list[int] | None]:
+    """Pad and crop `x` to what the live taps read; return it, and the pads that are left for the 1x1 Conv to do.
+
+    Padding comes first, since a crop may be larger than a small input. A Pad right before a Conv is not written: every
+    optimiser (ONNX Runtime's, onnx-simplifier) makes it the pads of the Conv.
+    """
     vertical, horizontal = layout.axes
     pads = [max(0, amount) for amount in (vertical.begin, horizontal.begin, vertical.end, horizontal.end)]
     crops = [max(0, -amount) for amount in (vertical.begin, horizontal.begin, vertical.end, horizontal.end)]
-    if any(crops):
-        ends = [-crop if crop else OPEN_END for crop in crops[2:]]
-        x = _slice(builder, x, crops[:2], ends, [2, 3], "crop")
+    if not any(crops) and conv.strides == (1, 1):
+        return x, pads if any(pads) else None
     if any(pads):
         amounts = builder.indices([0, 0, *pads[:2], 0, 0, *pads[2:]], "pads")
         x = builder.op("Pad", [x, amounts], "pad")
-    return x
+    if any(crops):
+        ends = [-crop if crop else OPEN_END for crop in crops[2:]]
+        x = _slice(builder, x, crops[:2], ends, [2, 3], "crop")
+    return x, None
 
 
-def _plane(builder: LayerBuilder, window: ir.Value, conv: StripeConv, layout: StripeRows, index: int) -> list[ir.Value]:
+def _plane(
+    builder: LayerBuilder, window: ir.Value, conv: StripeConv, layout: StripeRows, index: int, pads: list[int] | None
+) -> list[ir.Value]:
     """Write the 1x1 Conv of one plane and return the shifted maps of each of its taps."""
     plane, strides = layout.planes[index], conv.strides
     if strides != (1, 1):
@@ -105,7 +115,7 @@ def _plane(builder: LayerBuilder, window: ir.Value, conv: StripeConv, layout: St
             for last, axis in zip(plane.last, layout.axes, strict=True)
         ]
         window = _slice(builder, window, list(plane.first), ends, [2, 3], "plane", list(strides))
-    rows = _convolved(builder, window, conv, layout, index)
+    rows = _convolved(builder, window, conv, layout, index, pads)
     taps: dict[tuple[int, int], int] = defaultdict(int)
     for i, j, _ in plane.rows:
         taps[i, j] += 1
@@ -125,7 +135,9 @@ def _plane(builder: LayerBuilder, window: ir.Value, conv: StripeConv, layout: St
     return shifted
 
 
-def _convolved(builder: LayerBuilder, x: ir.Value, conv: StripeConv, layout: StripeRows, index: int) -> ir.Value:
+def _convolved(
+    builder: LayerBuilder, x: ir.Value, conv: StripeConv, layout: StripeRows, index: int, pads: list[int] | None
+) -> ir.Value:
     start = sum(len(plane.rows) for plane in layout.planes[:index])
     rows = layout.planes[index].rows
     weight = np.stack([conv.weight[filter_, :, i, j] for i, j, filter_ in rows])[:, :, None, None]
@@ -133,7 +145,8 @@ def _convolved(builder: LayerBuilder, x: ir.Value, conv: StripeConv, layout: Str
     for filter_, row in layout.bias_rows().items():
         if start <= row < start + len(rows):
             bias[row - start] = conv.bias[filter_]
-    value = builder.op("Conv", [x, builder.weights(weight, "weight"), builder.weights(bias, "bias")], "conv")
+    inputs = [x, builder.weights(weight, "weight"), builder.weights(bias, "bias")]
+    value = builder.op("Conv", inputs, "conv", {"pads": pads} if pads else None)
     producer = value.producer()
     assert producer is not None
     producer.metadata_props[GEOMETRY] = json.dumps(

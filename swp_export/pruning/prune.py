@@ -12,8 +12,7 @@ import onnx
 import onnx_ir as ir
 
 from swp_export.atomic import atomic_write
-from swp_export.errors import LoweringError, NotEquivalentError
-from swp_export.graph.convolutions import iterate_stripe_convs
+from swp_export.errors import LoweringError, NotEquivalentError, OutputError
 from swp_export.graph.counts import Counts, count, executed_flops
 from swp_export.graph.files import ARCHITECTURE, INPUT_SHAPE, SOURCE, THRESHOLD, VERSION
 from swp_export.graph.pipeline import compact
@@ -68,6 +67,8 @@ def prune(
     progress = progress or (lambda _: None)
     choice = _choice(lowering)
     target = Path(output) if output is not None else default_output(source)
+    if dense_out is not None and Path(dense_out).resolve() == target.resolve():
+        raise OutputError(f"both the pruned and the unpruned model would be written to {target}; name two files")
     with contextlib.ExitStack() as files:
         file = files.enter_context(atomic_write(target, force=force))
         dense_file = None if dense_out is None else files.enter_context(atomic_write(dense_out, force=force))
@@ -102,7 +103,7 @@ def prune(
         source=str(source),
         architecture=origin.architecture,
         threshold=origin.threshold,
-        layers=_layers(origin.dense, lowered, counts),
+        layers=_layers(origin, lowered, counts),
         totals=Totals(
             params_before=origin.params,
             params_after=counts.params,
@@ -164,21 +165,21 @@ def _serialized(model: ir.Model, origin: Source) -> bytes:
     return content
 
 
-def _layers(dense: ir.Model, lowered: list[LoweredLayer], counts: Counts) -> tuple[PrunedLayer, ...]:
-    """Return the table: every convolution of the dense graph beside what is left of it."""
+def _layers(origin: Source, lowered: list[LoweredLayer], counts: Counts) -> tuple[PrunedLayer, ...]:
+    """Return the table: every convolution of the unpruned network beside what is left of it."""
     left = {layer.name: layer for layer in lowered}
     rows = []
-    for _, before in iterate_stripe_convs(dense.graph):
-        layer = left.get(before.name)
+    for name, (filters, height, width) in origin.skeletons.items():
+        layer = left.get(name)
         after = None if layer is None else layer.conv.skeleton
         rows.append(
             PrunedLayer(
-                name=before.name,
-                filters=before.filters,
+                name=name,
+                filters=filters,
                 live_filters=0 if after is None else after.live_filters,
-                stripes=before.skeleton.stripes,
+                stripes=filters * height * width,
                 live_stripes=0 if after is None else after.live_stripes,
-                flops=counts.layer_flops.get(before.name, 0),
+                flops=counts.layer_flops.get(name, 0),
                 lowering="removed" if layer is None else layer.lowering,
                 reason="constant, or nothing reads it" if layer is None else layer.reason,
             )

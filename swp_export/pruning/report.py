@@ -40,8 +40,8 @@ class Totals:
     """Parameters and FLOPs per image.
 
     Attributes:
-        params_before: weights, and one bias per filter (BatchNorm folded), of the unpruned network.
-        params_after: the same of what is left: live stripes only.
+        params_before: parameters of the unpruned network, without its skeletons.
+        params_after: weights and biases that are left: live stripes only, BatchNorm folded.
         flops_before: 2 per multiply-add of convolutions and fully connected layers of the unpruned network.
         flops_after: the same of what is left: live stripes only, the paper's count.
         executed_flops: what the written model executes: zeros that a dense layer multiplies, and additions, included.

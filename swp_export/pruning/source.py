@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
+import onnx_ir as ir
+
 from swp_export.errors import InputError, ModelError, ThresholdError
 from swp_export.graph.convolutions import iterate_stripe_convs
 from swp_export.graph.counts import count
@@ -15,9 +17,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    import onnx_ir as ir
-
+    from swp_export.graph.files import OnnxFile
     from swp_export.verification.references import Reference
+
+
+OLDEST_OPSET = 13
+"""The first opset whose Split takes its sizes as an input, as our lowerings write it; older models are converted."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -29,6 +34,7 @@ class Source:
         reference: what a pruned model must compute.
         unpruned: returns the graph of the network before any stripe died.
         input_shape: `(C, H, W)`.
+        skeletons: `(N, K_h, K_w)` of every convolution of the unpruned network, by layer.
         params: parameters of the unpruned network, as in `Totals`.
         flops: FLOPs of the unpruned network, as in `Totals`.
         sha256: of the file.
@@ -42,6 +48,7 @@ class Source:
     reference: Reference
     unpruned: Callable[[], ir.Model]
     input_shape: tuple[int, int, int]
+    skeletons: dict[str, tuple[int, int, int]]
     params: int
     flops: int
     sha256: str
@@ -68,8 +75,8 @@ def read_source(
     if is_onnx(path):
         if threshold is not None:
             raise ThresholdError(
-                f"{path} is an ONNX model, it has no Filter Skeletons to compare with a threshold: its dead stripes are "
-                "those whose weights are exactly zero; leave out --threshold"
+                f"{path} is an ONNX model, it has no Filter Skeletons to compare with a threshold: its dead stripes "
+                "are those whose weights are exactly zero; leave out --threshold"
             )
         return _from_onnx(path, input_shape)
     return _from_checkpoint(path, threshold, arch, input_shape, progress)
@@ -91,15 +98,16 @@ def _from_checkpoint(
     network = instantiate(checkpoint, threshold=threshold, architecture=arch, input_shape=input_shape)
     progress(f"exporting {network.architecture} to ONNX")
     dense = model_from_module(network.module, network.input_shape)
-    params, flops = stock_counts(network.architecture, network.num_classes, network.input_shape)
+    stock = stock_counts(network.architecture, network.num_classes, network.input_shape)
     at = "" if network.threshold is None else f" at threshold {network.threshold:g}"
     return Source(
         dense=dense,
         reference=TorchReference(network.module, f"{path}{at}, in float64"),
         unpruned=lambda: model_from_module(unpruned(network), network.input_shape),
         input_shape=network.input_shape,
-        params=params,
-        flops=flops,
+        skeletons=stock.skeletons,
+        params=stock.params,
+        flops=stock.flops,
         sha256=checkpoint.sha256,
         architecture=network.architecture,
         threshold=network.threshold,
@@ -115,15 +123,19 @@ def _from_onnx(path: Path, input_shape: tuple[int, int, int] | None) -> Source:
     if len(inputs) != 1 or inputs[0].shape is None or len(inputs[0].shape) != 4:
         found = ", ".join(f"{value.name} {value.shape}" for value in inputs) or "none"
         raise ModelError(f"{path} must have one input [N, C, H, W], it has: {found}")
+    if inputs[0].dtype != ir.DataType.FLOAT:
+        raise ModelError(f"{path} takes an input of {inputs[0].dtype}, expected float32: convert the model first")
     shape = input_shape or input_shape_of(file.model)
     if shape is None:
         raise InputError(f"{path} leaves its input {inputs[0].shape} open; pass --input-shape C,H,W")
-    dense = simplify(file.model)
-    skeletons = [conv.skeleton for _, conv in iterate_stripe_convs(dense.graph)]
-    if all(skeleton.live_stripes == skeleton.stripes for skeleton in skeletons):
+    if any(isinstance(own, int) and own != size for own, size in zip(inputs[0].shape[1:], shape, strict=True)):
+        raise InputError(f"the input shape {list(shape)} does not fit {path}, whose input is {inputs[0].shape}")
+    dense = simplify(_upgraded(file))
+    skeletons = {conv.name: conv.skeleton for _, conv in iterate_stripe_convs(dense.graph)}
+    if all(skeleton.live_stripes == skeleton.stripes for skeleton in skeletons.values()):
         raise ModelError(
-            f"{path} has no dead stripe in any of its {len(skeletons)} convolutions (a stripe is dead where its weights "
-            "are exactly zero): there is nothing to prune; start from the checkpoint and its threshold"
+            f"{path} has no dead stripe in any of its {len(skeletons)} convolutions (a stripe is dead where its "
+            "weights are exactly zero): there is nothing to prune; start from the checkpoint and its threshold"
         )
     counts = count(dense, shape, live_only=False)
     return Source(
@@ -131,7 +143,29 @@ def _from_onnx(path: Path, input_shape: tuple[int, int, int] | None) -> Source:
         reference=OnnxReference(file.model, f"{path}, in float64"),
         unpruned=lambda: dense,
         input_shape=shape,
+        skeletons={name: (skeleton.filters, *skeleton.kernel) for name, skeleton in skeletons.items()},
         params=counts.params,
         flops=counts.flops,
         sha256=file.sha256,
     )
+
+
+def _upgraded(file: OnnxFile) -> ir.Model:
+    """Return the model in an opset in which our lowerings are valid."""
+    import onnx.version_converter
+
+    from swp_export.graph.export import OPSET
+
+    found = file.model.opset_imports.get("", OPSET)
+    if found >= OLDEST_OPSET:
+        return file.model
+    try:
+        proto = onnx.version_converter.convert_version(ir.serde.serialize_model(file.model), OPSET)
+    except RuntimeError as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise ModelError(
+            f"{file.path} is of opset {found} and cannot be converted to {OPSET}: {reason}; export it again with opset "
+            f"{OLDEST_OPSET} or later"
+        ) from error
+    proto.ir_version = max(proto.ir_version, 8)  # the first version of the format that has opset 18
+    return ir.serde.deserialize_model(proto)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import zipfile
+import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +13,7 @@ import numpy as np
 from swp_export.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     import numpy.typing as npt
 
@@ -27,27 +29,19 @@ class Case:
     x: npt.NDArray[np.float32]
 
 
-def make_cases(input_shape: tuple[int, int, int], *, batches: bool = True, seed: int = 0) -> Iterator[Case]:
-    """Yield the cases at one input shape.
-
-    Args:
-        input_shape: `(C, H, W)`.
-        batches: whether inputs of more than one image may be used.
-        seed: of the noise.
-
-    """
+def make_cases(input_shape: tuple[int, int, int], *, seed: int = 0) -> Iterator[Case]:
+    """Yield the cases at one input shape `(C, H, W)`; `seed` is that of the noise."""
     rng = np.random.default_rng(seed)
 
     def noise(count: int) -> npt.NDArray[np.float32]:
         return rng.standard_normal((count, *input_shape), dtype=np.float32)
 
     yield Case(name="noise", x=noise(1))
-    if batches:
-        yield Case(name="noise, batch of 3", x=noise(3))
+    yield Case(name="noise, batch of 3", x=noise(3))
     yield Case(name="zeros", x=np.zeros((1, *input_shape), np.float32))
     yield Case(name="constant 1", x=np.ones((1, *input_shape), np.float32))
     yield Case(name="constant -1", x=np.full((1, *input_shape), -1, np.float32))
-    yield from _impulses(input_shape, batches=batches)
+    yield _impulses(input_shape)
     yield Case(name="noise times 1000", x=1000 * noise(1))
     yield Case(name="noise times 0.001", x=np.float32(0.001) * noise(1))
 
@@ -56,6 +50,14 @@ def other_sizes(height: int, width: int) -> list[tuple[int, int]]:
     """Return sizes near `height` x `width` that a network may admit too: odd, not square, smaller."""
     sizes = [(height + 1, width + 2), (height + 3, width), (height - 3, width - 1)]
     return [(h, w) for h, w in sizes if h > 0 and w > 0]
+
+
+def in_batches_of(case: Case, size: int) -> Iterator[Case]:
+    """Yield the images of `case` in batches of exactly `size`; the last image fills up the last batch."""
+    for start in range(0, len(case.x), size):
+        images = case.x[start : start + size]
+        filling = np.repeat(images[-1:], size - len(images), axis=0)
+        yield Case(name=case.name, x=np.concatenate([images, filling]))
 
 
 def noise_case(input_shape: tuple[int, int, int], seed: int = 0) -> Case:
@@ -84,30 +86,29 @@ def read_samples(path: str | Path, input_shape: tuple[int, int, int]) -> Case:
         raise InputError(
             f"{path} does not exist; --data wants an .npz file with an array 'images' [N, C, H, W]"
         ) from error
-    except (OSError, ValueError, EOFError, AttributeError) as error:
+    except (OSError, ValueError, EOFError, TypeError, zipfile.BadZipFile, zlib.error) as error:
         raise InputError(f"{path} is no .npz file; --data wants one with an array 'images' [N, C, H, W]") from error
     if images is None:
         found = ", ".join(names) or "nothing"
         raise InputError(f"{path} has no array 'images', it has: {found}; --data wants 'images' [N, C, H, W]")
     channels = input_shape[0]
-    if images.ndim != 4 or images.shape[1] not in {1, channels} or images.shape[0] == 0:
+    if images.ndim != 4 or images.shape[1] not in {1, channels} or images.size == 0:
         raise InputError(f"'images' in {path} is {list(images.shape)}; the network wants [N, {channels}, H, W]")
+    if images.dtype.kind not in "fiu":
+        raise InputError(f"'images' in {path} is {images.dtype}; the network wants float32")
+    with np.errstate(over="ignore"):  # what float32 cannot hold is reported as infinite
+        images = images[:SAMPLES].astype(np.float32)
     if not np.isfinite(images).all():
         raise InputError(f"'images' in {path} holds NaN or infinite values")
-    images = np.repeat(images, channels // images.shape[1], axis=1)[:SAMPLES]
-    return Case(name=f"samples of {Path(path).name}", x=np.ascontiguousarray(images, np.float32))
+    images = np.repeat(images, channels // images.shape[1], axis=1)
+    return Case(name=f"samples of {Path(path).name}", x=np.ascontiguousarray(images))
 
 
-def _impulses(input_shape: tuple[int, int, int], *, batches: bool) -> Iterator[Case]:
-    """Yield single ones at corners, edges and centre: a wrong shift or border moves or loses one."""
+def _impulses(input_shape: tuple[int, int, int]) -> Case:
+    """Return single ones at corners, edges and centre: a wrong shift or border moves or loses one."""
     channels, height, width = input_shape
     places = sorted({(i, j) for i in (0, height // 2, height - 1) for j in (0, width // 2, width - 1)})
     x = np.zeros((len(places), channels, height, width), np.float32)
     for index, (i, j) in enumerate(places):
         x[index, :, i, j] = 1
-    for images in [x] if batches else _singly(x):
-        yield Case(name="impulses", x=images)
-
-
-def _singly(x: npt.NDArray[np.float32]) -> Sequence[npt.NDArray[np.float32]]:
-    return [x[index : index + 1] for index in range(len(x))]
+    return Case(name="impulses", x=x)

@@ -11,6 +11,7 @@ output's scale remain.
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import Any
 
 import numpy as np
@@ -38,12 +39,13 @@ class CaseResult:
         case: name of the input.
         input_shape: its shape.
         output: name of the output.
-        max_abs_error: largest |y - truth|; infinite where y is not finite or has another shape.
-        budget: the largest error allowed.
+        max_abs_error: |y - truth| where it is largest for its limit; infinite where y is not finite or has another
+            shape.
+        budget: the largest error allowed there.
         reference_error: the error of the reference's own float32 run.
         elements: elements compared.
         exceeding: how many of them are off by more than the budget.
-        worst: index of the largest error.
+        worst: index of that error.
         problem: what is wrong beside the size of the error (another shape, NaN), or None.
 
     """
@@ -72,10 +74,13 @@ class CaseResult:
         return self.max_abs_error / self.budget if self.budget > 0 else (float("inf") if self.max_abs_error else 0.0)
 
     def to_json(self) -> dict[str, Any]:
-        """Return it as JSON types; what is infinite becomes null."""
+        """Return it as JSON types; what is not finite becomes null."""
         document = dataclasses.asdict(self)
         document |= {"ok": self.ok, "error_to_budget": self.error_to_budget}
-        return {key: None if value == float("inf") else value for key, value in document.items()}
+        return {
+            key: None if isinstance(value, float) and not math.isfinite(value) else value
+            for key, value in document.items()
+        }
 
 
 def budget(truth: np.ndarray, single: np.ndarray) -> tuple[float, float]:
@@ -97,15 +102,16 @@ def compare(
 ) -> CaseResult:
     """Compare `y` with `truth` (float64); `single` is the reference's own float32 output and sets the budget."""
     allowed, own_error = budget(truth, single)
-    problem = _problem(truth, y)
+    problem = _problem(truth, single, y)
     if problem is None:
         errors = np.abs(y.astype(np.float64) - truth)
-        limit = allowed if tolerance is None else tolerance.atol + tolerance.rtol * np.abs(truth)
-        exceeding = int(np.count_nonzero(errors > limit))
-        index = tuple(int(i) for i in np.unravel_index(np.argmax(errors), errors.shape)) if errors.size else ()
-        largest = float(errors.max(initial=0))
-        if tolerance is not None and errors.size:
-            allowed = float(np.broadcast_to(limit, errors.shape)[index])
+        limits = np.full(errors.shape, allowed) if tolerance is None else _limits(tolerance, truth)
+        exceeding = int(np.count_nonzero(errors > limits))
+        index, largest = (), 0.0
+        if errors.size:
+            excess = np.divide(errors, limits, out=np.where(errors > 0, np.inf, 0.0), where=limits > 0)
+            index = tuple(int(i) for i in np.unravel_index(np.argmax(excess), errors.shape))
+            largest, allowed = float(errors[index]), float(limits[index])
     else:
         exceeding, index, largest = truth.size, (), float("inf")
     return CaseResult(
@@ -122,13 +128,17 @@ def compare(
     )
 
 
-def _problem(truth: np.ndarray, y: np.ndarray) -> str | None:
-    if not np.isfinite(truth).all():
+def _limits(tolerance: Tolerance, truth: np.ndarray) -> np.ndarray:
+    return np.asarray(tolerance.atol + tolerance.rtol * np.abs(truth), np.float64)
+
+
+def _problem(truth: np.ndarray, single: np.ndarray, y: np.ndarray) -> str | None:
+    if not np.isfinite(truth).all() or not np.isfinite(single).all():
         return "the reference itself gives NaN or infinite values"
     if y.shape != truth.shape:
         return f"shape {list(y.shape)} instead of {list(truth.shape)}"
-    if y.dtype != np.float32:
-        return f"dtype {y.dtype} instead of float32"
+    if y.dtype != single.dtype:
+        return f"dtype {y.dtype} instead of {single.dtype}"
     if not np.isfinite(y).all():
         return f"{np.count_nonzero(~np.isfinite(y))} of {y.size} values are NaN or infinite"
     return None

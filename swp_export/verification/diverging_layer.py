@@ -31,27 +31,29 @@ def first_diverging_layer(model: ir.Model, reference: ir.Model, x: np.ndarray) -
     y = _run(ours.model, x)
     single, truth = _run(theirs.model, x), Float64Model(theirs.model).run(x)
     for layer in common:
-        value, filters = ours.layers[layer]
-        expected, _ = theirs.layers[layer]
-        kept = np.flatnonzero(decode_filters(filters))
-        result = compare(truth[expected][:, kept], single[expected][:, kept], y[value], case="", output=layer)
+        (value, kept), (expected, present) = ours.layers[layer], theirs.layers[layer]
+        both = kept & present
+        mine, other = np.flatnonzero(both[kept]), np.flatnonzero(both[present])
+        result = compare(
+            truth[expected][:, other], single[expected][:, other], y[value][:, mine], case="", output=layer
+        )
         if not result.ok:
             return layer
     return None
 
 
 class _LayerOutputs:
-    """A copy of a model that gives every layer's output; `layers` maps a layer to its output's name and filters."""
+    """A copy of a model that gives every layer's output; `layers`: layer -> name of its output, filters left."""
 
     def __init__(self, model: ir.Model) -> None:
         self.model = ir.serde.deserialize_model(ir.serde.serialize_model(model))
-        self.layers: dict[str, tuple[str, str]] = {}
+        self.layers: dict[str, tuple[str, np.ndarray]] = {}
         graph = self.model.graph
         for node in graph:
             if LAYER in node.metadata_props and FILTERS in node.metadata_props:
                 value = node.outputs[0]
                 assert value.name is not None
-                self.layers[node.metadata_props[LAYER]] = (value.name, node.metadata_props[FILTERS])
+                self.layers[node.metadata_props[LAYER]] = (value.name, decode_filters(node.metadata_props[FILTERS]))
                 if not value.is_graph_output():
                     value.type = ir.TensorType(ir.DataType.FLOAT)
                     graph.outputs.append(value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 import onnx
@@ -9,7 +10,7 @@ import onnx_ir as ir
 
 from swp_export.errors import InputError
 from swp_export.runtime.session import open_session
-from swp_export.verification.cases import Case, make_cases, noise_case, other_sizes
+from swp_export.verification.cases import Case, in_batches_of, make_cases, noise_case, other_sizes
 from swp_export.verification.comparison import CaseResult, Tolerance, compare
 from swp_export.verification.diverging_layer import first_diverging_layer
 from swp_export.verification.report import VerificationReport
@@ -61,7 +62,8 @@ def verify_model(
             failed = case
     layer = None
     if failed is not None and dense is not None:
-        layer = first_diverging_layer(ir.from_proto(onnx.ModelProto.FromString(model)), dense(), failed.x)
+        with contextlib.suppress(InputError):  # the model refuses this input: no layer gives anything
+            layer = first_diverging_layer(ir.from_proto(onnx.ModelProto.FromString(model)), dense(), failed.x)
     return VerificationReport(
         model=name, reference=reference.description, cases=tuple(results), first_diverging_layer=layer
     )
@@ -70,14 +72,21 @@ def verify_model(
 def _cases(
     session: Session, reference: Reference, input_shape: tuple[int, int, int], samples: Case | None
 ) -> Iterator[Case]:
-    batch, _, *spatial = session.inputs[0].shape
-    yield from make_cases(input_shape, batches=not isinstance(batch, int))
-    if samples is not None:
-        yield samples
+    declared = session.inputs[0].shape
+    if len(declared) != 4:
+        raise InputError(f"{session.label} takes an input {list(declared)}, expected images [N, C, H, W]")
+    batch, _, *spatial = declared
+    for case in (*make_cases(input_shape), *([] if samples is None else [samples])):
+        if isinstance(batch, int):
+            yield from in_batches_of(case, batch)
+        else:
+            yield case
     if any(isinstance(size, int) for size in spatial):
         return
     for height, width in other_sizes(*input_shape[1:]):
         case = noise_case((input_shape[0], height, width))
+        if isinstance(batch, int):
+            (case,) = in_batches_of(case, batch)
         try:
             reference.float32(case.x)
         except InputError:

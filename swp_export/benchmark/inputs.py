@@ -1,0 +1,79 @@
+"""The input that a model is measured on: its shape, and seeded noise."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from swp_export.errors import InputError, ModelError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy.typing as npt
+
+    from swp_export.runtime.session import Session, TensorSpec
+
+SHAPE_KEY = "swp_export.input_shape"
+"""Entry of a model's `metadata_props`: "C,H,W" of one sample."""
+
+
+def input_of(session: Session) -> TensorSpec:
+    """Return the one input of the model.
+
+    Raises:
+        ModelError: It has several, or one that is not floating point.
+
+    """
+    if len(session.inputs) != 1:
+        names = ", ".join(spec.name for spec in session.inputs) or "none"
+        raise ModelError(f"{session.label}: expected a model with one input, got {len(session.inputs)} ({names})")
+    spec = session.inputs[0]
+    if not np.issubdtype(spec.dtype, np.floating):
+        raise ModelError(f"{session.label}: expected a floating-point input, {spec.name} is {spec.dtype}")
+    return spec
+
+
+def shape_of(session: Session, batch: int, sample: Sequence[int] | None = None) -> tuple[int, ...]:
+    """Return the shape `(batch, ...)` to measure the model on.
+
+    That of one sample is `sample` if given, else what the model's own input says, else what its metadata says.
+
+    Raises:
+        InputError: Nothing says the shape, the metadata is not "C,H,W", or the model's batch is another one.
+        ModelError: As `input_of`.
+
+    """
+    spec = input_of(session)
+    fixed = spec.shape[0] if spec.shape else None
+    if isinstance(fixed, int) and fixed != batch:
+        raise InputError(f"{session.label} has a fixed batch of {fixed}, asked for {batch}; pass --batch {fixed}")
+    if sample is not None:
+        return (batch, *sample)
+    own = [size for size in spec.shape[1:] if isinstance(size, int)]
+    if own and len(own) == len(spec.shape) - 1:
+        return (batch, *own)
+    stated = session.metadata.get(SHAPE_KEY)
+    if stated is None:
+        raise InputError(
+            f"{session.label} does not say the shape of input {spec.name}, {_spell(spec.shape)}; "
+            "pass --input-shape C,H,W"
+        )
+    try:
+        return (batch, *map(int, stated.split(",")))
+    except ValueError as error:
+        raise InputError(
+            f'{session.label}: metadata {SHAPE_KEY} is {stated!r}, expected "C,H,W"; pass --input-shape C,H,W'
+        ) from error
+
+
+def noise(session: Session, shape: Sequence[int], *, seed: int = 0) -> dict[str, npt.NDArray[Any]]:
+    """Return normal noise of `shape` in the dtype of the model's input, by its name; `seed` decides the values."""
+    spec = input_of(session)
+    values = np.random.default_rng(seed).standard_normal(tuple(shape), dtype=np.float32)
+    return {spec.name: values.astype(spec.dtype)}
+
+
+def _spell(shape: tuple[int | str | None, ...]) -> str:
+    return f"[{', '.join('?' if size is None else str(size) for size in shape)}]"

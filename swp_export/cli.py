@@ -1,0 +1,286 @@
+"""The command line: parse, call the function of the same name, print.
+
+Nothing heavy is imported before a command runs, so that `--help` answers at once. Errors of the family in
+`swp_export.errors` become one line on standard error and their exit code here, and nowhere else.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from swp_export.errors import NotEquivalentError, SwpExportError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+INTERRUPTED = 130
+
+
+class Program(click.Group):
+    """A group whose errors are one line each, with the exit code that the error carries."""
+
+    def main(  # type: ignore[override] # two overloads that differ in the type of the result alone
+        self, args: Sequence[str] | None = None, prog_name: str | None = None, **extra: Any
+    ) -> Any:
+        """Run the program; see click.Group.main."""
+        if not extra.pop("standalone_mode", True):
+            return super().main(args, prog_name, standalone_mode=False, **extra)
+        try:
+            code = super().main(args, prog_name, standalone_mode=False, **extra)
+        except click.ClickException as error:
+            _fail(error.format_message(), error.exit_code)
+        except SwpExportError as error:
+            _fail(str(error), error.exit_code)
+        except (click.Abort, KeyboardInterrupt):
+            _fail("interrupted; nothing was written", INTERRUPTED)
+        except BrokenPipeError:
+            # Whoever reads standard output has seen enough; the interpreter must not try to flush it again.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(1)
+        sys.exit(code if isinstance(code, int) else 0)
+
+
+def _fail(message: str, code: int) -> None:
+    click.echo(f"swp-export: error: {' '.join(message.split())}", err=True)
+    sys.exit(code)
+
+
+class Shape(click.ParamType[tuple[int, int, int]]):
+    """`C,H,W` -> three positive integers."""
+
+    name = "C,H,W"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int, int]:
+        """Parse `value`."""
+        if isinstance(value, tuple):
+            return value
+        try:
+            sizes = [int(part) for part in str(value).split(",")]
+        except ValueError:
+            sizes = []
+        if len(sizes) != 3 or min(sizes) < 1:
+            self.fail(f"{value!r} is not an image shape, expected three positive numbers like 3,32,32", param, ctx)
+        return sizes[0], sizes[1], sizes[2]
+
+
+class Numbers(click.ParamType[list[int]]):
+    """`N[,N...]` -> positive integers."""
+
+    name = "N[,N...]"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> list[int]:
+        """Parse `value`."""
+        if isinstance(value, list):
+            return value
+        try:
+            numbers = [int(part) for part in str(value).split(",")]
+        except ValueError:
+            numbers = []
+        if not numbers or min(numbers) < 1:
+            self.fail(f"{value!r} is not a list of positive numbers like 1,8", param, ctx)
+        return numbers
+
+
+def _options(*decorators: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    def decorate(function: Any) -> Any:
+        for decorator in reversed(decorators):
+            function = decorator(function)
+        return function
+
+    return decorate
+
+
+JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON document on standard output.")
+FORCE = click.option("--force", is_flag=True, help="Overwrite existing files.")
+THRESHOLD = click.option(
+    "--threshold",
+    type=float,
+    metavar="F",
+    help="Stripes with |FilterSkeleton| <= F are dead. Needed for unbroken files.",
+)
+
+
+def _make_importable(_ctx: click.Context, _param: click.Parameter, value: str | None) -> str | None:
+    """Let `--arch package.module:factory` find modules in the current folder, as `python -m` does."""
+    if value is not None and ":" in value:
+        sys.path.insert(0, str(Path.cwd()))
+    return value
+
+
+ARCH = click.option(
+    "--arch",
+    callback=_make_importable,
+    metavar="NAME",
+    help="Architecture (VGG16, ResNet56, ...) or package.module:factory; default: from the file.",
+)
+INPUT_SHAPE = click.option("--input-shape", type=Shape(), help="Shape of one input; default: from the file.")
+DATA = click.option("--data", metavar="FILE.npz", help="Also verify on the array 'images' [N, C, H, W] in this file.")
+DEVICE = click.option(
+    "--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True, help="Never another one."
+)
+THREADS = click.option(
+    "--threads", type=click.IntRange(1), default=1, show_default=True, help="Threads in an operator."
+)
+
+
+@click.group(cls=Program, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="swp-export")
+@click.option("-v", "--verbose", is_flag=True, help="Log what happens inside.")
+def cli(*, verbose: bool) -> None:
+    """Turn stripe-wise pruned checkpoints into small, verified, fast ONNX models.
+
+    Exit codes: 0 done and true; 1 the check that was made is false; 2 bad usage, unreadable input, device not there;
+    130 interrupted.
+    """
+    if verbose:
+        logging.basicConfig(stream=sys.stderr, format="%(name)s: %(message)s")
+        logging.getLogger("swp_export").setLevel(logging.DEBUG)
+
+
+@cli.command()
+@click.argument("checkpoint")
+@_options(THRESHOLD)
+@click.option("-o", "--output", metavar="FILE", help="The model to write; default: CHECKPOINT's name with .onnx, here.")
+@_options(ARCH, INPUT_SHAPE)
+@click.option(
+    "--lowering",
+    metavar="NAME",
+    help="Write every layer that admits it as NAME: dense or pad-slice-add; default: per layer, by a static rule.",
+)
+@click.option("--dense-out", metavar="FILE", help="Also write the unpruned network, the baseline to measure against.")
+@_options(DATA)
+@click.option("--no-verify", is_flag=True, help="Skip the comparison with CHECKPOINT.")
+@_options(FORCE, JSON)
+def prune(*, checkpoint: str, no_verify: bool, as_json: bool, **options: Any) -> None:
+    """Write CHECKPOINT as a compact, portable ONNX model.
+
+    CHECKPOINT is a file of PyTorch or safetensors, or an ONNX model whose dead stripes are exactly zero. Pruning is
+    exact. The model gets its name only after it was compared with CHECKPOINT in float64.
+    """
+    from swp_export.pruning.prune import prune as run
+    from swp_export.report.prune_table import prune_tables
+    from swp_export.report.terminal import print_data, print_json, progress
+
+    try:
+        with progress() as show:
+            report = run(checkpoint, verify=not no_verify, progress=show, **options)
+    except NotEquivalentError as error:
+        if as_json:
+            print_json({"model": error.report.model, "verification": error.report.to_json()})
+        raise
+    for warning in report.warnings:
+        click.echo(f"swp-export: warning: {warning}", err=True)
+    if as_json:
+        print_json(report.to_json())
+        return
+    print_data([*prune_tables(report)])
+    click.echo(f"{report.model}: {report.bytes / 1e6:.2f} MB, sha256 {report.sha256[:16]}")
+    if report.dense is not None:
+        click.echo(f"{report.dense}: the unpruned network")
+    click.echo("not verified: --no-verify" if report.verification is None else report.verification.summary())
+
+
+@cli.command()
+@click.argument("model")
+@click.option("--against", required=True, metavar="FILE", help="The checkpoint or ONNX model to compare with.")
+@_options(THRESHOLD, ARCH, INPUT_SHAPE, DATA)
+@click.option("--atol", type=float, metavar="F", help="With --rtol, replaces the error budget.")
+@click.option("--rtol", type=float, metavar="F", help="With --atol, replaces the error budget.")
+@click.option("--junit", metavar="FILE", help="Also write the comparisons as JUnit XML.")
+@_options(FORCE, JSON)
+def verify(*, model: str, junit: str | None, force: bool, as_json: bool, **options: Any) -> None:
+    """Check that MODEL computes what a checkpoint, or another model, computes.
+
+    Exits with 0 if it does, 1 if it does not, and then names the first layer that diverges.
+    """
+    import contextlib
+
+    from swp_export.atomic import atomic_write
+    from swp_export.report.terminal import print_data, print_json, progress
+    from swp_export.report.verify_table import verify_table
+    from swp_export.verification.junit import junit_xml
+    from swp_export.verification.verify_file import verify as run
+
+    with contextlib.ExitStack() as files:
+        target = None if junit is None else files.enter_context(atomic_write(junit, force=force))
+        with progress() as show:
+            report = run(model, progress=show, **options)
+        if target is not None:
+            target.write_text(junit_xml(report), encoding="utf-8")
+    if as_json:
+        print_json(report.to_json())
+    else:
+        print_data([verify_table(report)])
+        click.echo(report.summary())
+    if not report.equivalent:
+        raise NotEquivalentError(report.summary(), report=report)
+
+
+@cli.command()
+@click.argument("models", nargs=-1, required=True, metavar="MODEL...")
+@click.option("--baseline", metavar="MODEL", help="What the others are compared with; default: the first MODEL.")
+@_options(DEVICE, THREADS)
+@click.option("--batch", type=Numbers(), default="1", show_default=True, help="Images per run.")
+@_options(INPUT_SHAPE)
+@click.option("--layers", is_flag=True, help="Also show the time per layer, beside its share of the FLOPs.")
+@click.option("--cold", is_flag=True, help="Alternate single runs instead of short bursts.")
+@click.option("--tf32/--no-tf32", default=True, show_default=True, help="CUDA only: let convolutions round to TF32.")
+@click.option("--cuda-graph", is_flag=True, help="CUDA only: capture each model in a CUDA graph.")
+@_options(JSON)
+def bench(*, models: Sequence[str], as_json: bool, **options: Any) -> None:
+    """Measure the latency of MODELs, in turns in one process, and compare them.
+
+    The device that is asked for is used, or the command fails.
+    """
+    from swp_export.benchmark.benchmark import bench as run
+    from swp_export.report.bench_table import bench_tables
+    from swp_export.report.terminal import print_data, print_json, progress
+
+    with progress() as show:
+        report = run(models, progress=lambda text, fraction: show(f"measuring: {text} {fraction:.0%}"), **options)
+    if as_json:
+        print_json(report.to_json())
+    else:
+        print_data([*bench_tables(report)])
+
+
+@cli.command()
+@click.argument("file")
+@_options(THRESHOLD, JSON)
+def inspect(*, file: str, threshold: float | None, as_json: bool) -> None:
+    """Show what is in FILE, a checkpoint or an ONNX model: architecture, layers, skeletons."""
+    from swp_export.inspection.inspect import inspect as run
+    from swp_export.report.inspect_table import inspect_tables
+    from swp_export.report.terminal import print_data, print_json
+
+    report = run(file, threshold=threshold)
+    if as_json:
+        print_json(report.to_json())
+    else:
+        print_data([*inspect_tables(report)])
+
+
+@cli.command()
+@_options(JSON)
+def doctor(*, as_json: bool) -> None:
+    """Show versions, the devices that really run a model, and what to install for the others."""
+    from swp_export.report.doctor_table import doctor_tables
+    from swp_export.report.terminal import print_data, print_json
+    from swp_export.runtime.doctor import doctor as run
+
+    report = run()
+    if as_json:
+        print_json(report.to_json())
+    else:
+        print_data([*doctor_tables(report)])
+
+
+def main() -> None:
+    """Run the program."""
+    cli(prog_name="swp-export")

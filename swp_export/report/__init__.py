@@ -1,0 +1,1 @@
+"""Reports: tables for the terminal, JSON, and a self-contained page."""

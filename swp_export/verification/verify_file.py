@@ -1,0 +1,103 @@
+"""The command `verify`: whether a model computes what a checkpoint, or another model, computes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from swp_export.errors import InputError, ThresholdError
+from swp_export.graph.files import THRESHOLD, OnnxFile, input_shape_of, is_onnx, read_model
+from swp_export.verification.cases import read_samples
+from swp_export.verification.comparison import Tolerance
+from swp_export.verification.references import OnnxReference
+from swp_export.verification.verify import verify_model
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import onnx_ir as ir
+
+    from swp_export.verification.references import Reference
+    from swp_export.verification.report import VerificationReport
+
+    Shape = tuple[int, int, int]
+
+
+def verify(
+    model: str | Path,
+    *,
+    against: str | Path,
+    threshold: float | None = None,
+    arch: str | None = None,
+    input_shape: Shape | None = None,
+    data: str | Path | None = None,
+    atol: float | None = None,
+    rtol: float | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> VerificationReport:
+    """Compare an ONNX `model`, run in float32 by ONNX Runtime on the CPU, with `against` in float64.
+
+    Between two ONNX files nothing here needs torch.
+
+    Args:
+        model: the ONNX file to verify.
+        against: a checkpoint, or an ONNX file (by its suffix).
+        threshold: of an unbroken checkpoint; default: the one that the model's file records.
+        arch: architecture of the checkpoint, where it does not follow from the file.
+        input_shape: `(C, H, W)`, where neither file states it.
+        data: an .npz with `images` `[N, C, H, W]`, compared beside the generated inputs.
+        atol: replaces the error budget, together with `rtol`: |y - truth| <= atol + rtol * |truth|.
+        rtol: see `atol`.
+        progress: called with what is being done.
+
+    Raises:
+        SwpExportError: a file cannot be used; that the two differ is no error but the report's content.
+
+    """
+    if (atol is None) != (rtol is None):
+        raise InputError("--atol and --rtol replace the error budget together: pass both, or neither")
+    tolerance = None if atol is None or rtol is None else Tolerance(atol=atol, rtol=rtol)
+    file = read_model(model)
+    reference, shape, dense = _reference(file, Path(against), threshold, arch, input_shape)
+    return verify_model(
+        file.path.read_bytes(),
+        reference,
+        name=str(model),
+        input_shape=shape,
+        samples=None if data is None else read_samples(data, shape),
+        tolerance=tolerance,
+        dense=dense,
+        progress=None if progress is None else lambda case: progress(f"verifying: {case}"),
+    )
+
+
+def _reference(
+    file: OnnxFile, against: Path, threshold: float | None, arch: str | None, input_shape: Shape | None
+) -> tuple[Reference, Shape, Callable[[], ir.Model]]:
+    """Return what `against` computes, the shape to compare at, and its graph."""
+    if is_onnx(against):
+        if threshold is not None:
+            raise ThresholdError(f"{against} is an ONNX model, it has no Filter Skeletons; leave out --threshold")
+        other = read_model(against).model
+        shape = input_shape or input_shape_of(file.model) or input_shape_of(other)
+        if shape is None:
+            raise InputError(f"neither {file.path} nor {against} states its input shape; pass --input-shape C,H,W")
+        return OnnxReference(other, f"{against}, in float64"), shape, lambda: other
+
+    from swp_export.checkpoint import read_checkpoint
+    from swp_export.graph.export import model_from_module
+    from swp_export.network import instantiate
+    from swp_export.verification.references import TorchReference
+
+    checkpoint = read_checkpoint(against)
+    recorded = file.model.metadata_props.get(THRESHOLD)
+    if threshold is None and recorded is not None and checkpoint.layout != "broken":
+        threshold = float(recorded)
+    shape = input_shape or input_shape_of(file.model)
+    network = instantiate(checkpoint, threshold=threshold, architecture=arch, input_shape=shape)
+    at = "" if network.threshold is None else f" at threshold {network.threshold:g}"
+    return (
+        TorchReference(network.module, f"{against}{at}, in float64"),
+        network.input_shape,
+        lambda: model_from_module(network.module, network.input_shape),
+    )
