@@ -170,7 +170,12 @@ def _bench_batch(
     ]
     seed = setup.schedule.seed
     compared = [
-        Comparison(model=label, baseline=labels[0], batch=batch, speedup=speedup(rounds[0], times, seed=seed))
+        Comparison(
+            model=label,
+            baseline=labels[0],
+            batch=batch,
+            **dataclasses.asdict(speedup(rounds[0], times, seed=seed)),
+        )
         for label, times in zip(labels[1:], rounds[1:], strict=True)
     ]
     return results, compared

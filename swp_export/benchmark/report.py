@@ -5,10 +5,12 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
+from swp_export.benchmark.statistics import Speedup
+
 if TYPE_CHECKING:
     from swp_export.benchmark.environment import Environment
     from swp_export.benchmark.layers import LayerTime
-    from swp_export.benchmark.statistics import Latency, Speedup
+    from swp_export.benchmark.statistics import Latency
     from swp_export.runtime.session import Device
 
 
@@ -64,26 +66,16 @@ class ModelResult:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Comparison:
-    """A model against the baseline at one batch."""
+class Comparison(Speedup):
+    """The speedup of a model over the baseline at one batch."""
 
     model: str
     baseline: str
     batch: int
-    speedup: Speedup
 
     def to_json(self) -> dict[str, Any]:
         """Return the JSON object."""
-        return {
-            "model": self.model,
-            "baseline": self.baseline,
-            "batch": self.batch,
-            "speedup": self.speedup.speedup,
-            "low": self.speedup.low,
-            "high": self.speedup.high,
-            "verdict": self.speedup.verdict,
-            "rounds": self.speedup.rounds,
-        }
+        return dataclasses.asdict(self) | {"verdict": self.verdict}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

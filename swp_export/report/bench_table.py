@@ -78,12 +78,12 @@ def _ratio_table(report: BenchReport, names: dict[str, str]) -> Table:
         table.add_column(heading, justify="right")
     table.add_column("Verdict")
     for row in report.ratios:
-        verdict = row.speedup.verdict
+        verdict = row.verdict
         table.add_row(
             escape(names[row.model]),
             str(row.batch),
-            f"{row.speedup.speedup:.2f}x",
-            f"{row.speedup.low:.2f} to {row.speedup.high:.2f}",
+            f"{row.speedup:.2f}x",
+            f"{row.low:.2f} to {row.high:.2f}",
             f"[{_STYLES[verdict]}]{verdict}[/]",
         )
     return table

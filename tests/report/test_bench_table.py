@@ -8,7 +8,7 @@ from rich.console import Console
 from swp_export.benchmark.environment import Environment
 from swp_export.benchmark.layers import LayerTime
 from swp_export.benchmark.report import BenchReport, Comparison, ModelResult, Transfer
-from swp_export.benchmark.statistics import Latency, Speedup
+from swp_export.benchmark.statistics import Latency
 from swp_export.report.bench_table import bench_tables, short_names
 from swp_export.runtime.cpu import Cpu
 
@@ -38,7 +38,10 @@ def report(*, transfer=None, layers=None, environment=ENVIRONMENT):
         model="a/tuned.onnx",
         baseline="a/dense.onnx",
         batch=1,
-        speedup=Speedup(speedup=2.0, low=1.9, high=2.1, rounds=40),
+        speedup=2.0,
+        low=1.9,
+        high=2.1,
+        rounds=40,
     )
     return BenchReport(
         device="cpu",
