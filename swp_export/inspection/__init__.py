@@ -1,0 +1,1 @@
+"""The command `inspect`: what is in a checkpoint or an ONNX model."""

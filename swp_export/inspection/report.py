@@ -1,0 +1,183 @@
+"""What `inspect` found in a file, layer by layer and in total."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, Literal
+
+Kind = Literal["unbroken", "broken", "broken-float", "onnx"]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Magnitudes:
+    """Quantiles of a layer's |FilterSkeleton|."""
+
+    minimum: float
+    median: float
+    maximum: float
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class InspectedLayer:
+    """One convolution as the file has it. Where a threshold has yet to decide, what depends on it is None.
+
+    Attributes:
+        name: its name in the checkpoint; of another ONNX model, its node's.
+        shape: of its weight, `(N, C, K_h, K_w)`; of a broken layer, of the convolution that it stands for.
+        filters: N.
+        filters_before: that the layer had: in the stock network where the file is a broken checkpoint, in its own
+            source where it is a model that `prune` wrote; None where nothing says so.
+        live_filters: filters with a live stripe.
+        stripes: `N * K_h * K_w`.
+        live_stripes: stripes that are live.
+        live_share_per_tap: at each tap `[K_h][K_w]`, the share of the filters whose stripe is live, 0 to 1.
+        stripes_per_filter: at index n, how many filters have n live stripes; `K_h * K_w + 1` counts.
+        magnitudes: of its |FilterSkeleton|, where the file holds values to which a threshold applies.
+        lowering: how an ONNX model that `prune` or `tune` wrote expresses it.
+
+    """
+
+    name: str
+    shape: tuple[int, int, int, int]
+    filters: int
+    filters_before: int | None
+    live_filters: int | None
+    stripes: int
+    live_stripes: int | None
+    live_share_per_tap: tuple[tuple[float, ...], ...] | None
+    stripes_per_filter: tuple[int, ...] | None
+    magnitudes: Magnitudes | None
+    lowering: str | None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ThresholdCounts:
+    """What would live at a threshold, over all layers; those that no threshold applies to live at any."""
+
+    threshold: float
+    live_stripes: int
+    live_filters: int
+    dead_layers: int
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Gap:
+    """The widest gap between two neighbouring |FilterSkeleton|, and the stripes that live at a threshold in it."""
+
+    low: float
+    high: float
+    live_stripes: int
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Bin:
+    """How many |FilterSkeleton| are in `low <= |FS| < high`."""
+
+    low: float
+    high: float
+    count: int
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SkeletonValues:
+    """All values of a checkpoint's Filter Skeletons to which a threshold applies.
+
+    Attributes:
+        count: of them.
+        zeros: how many are exactly zero, and in no bin.
+        histogram: of log10 |FS|, two bins a decade; all below the first edge that matters are in one bin from 0.
+        gap: None where no gap is wide enough to suggest a threshold.
+        thresholds: a few round ones, where the file has not decided on one.
+
+    """
+
+    count: int
+    zeros: int
+    histogram: tuple[Bin, ...]
+    gap: Gap | None
+    thresholds: tuple[ThresholdCounts, ...]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TensorSpec:
+    """An input or output of an ONNX model; a dimension is a size, a name, or None where it is left open."""
+
+    name: str
+    dtype: str | None
+    shape: tuple[int | str | None, ...] | None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class GraphFacts:
+    """What an ONNX file is apart from its layers; `opsets` by domain, the standard one is ''."""
+
+    opsets: dict[str, int]
+    ir_version: int
+    producer: str | None
+    nodes: int
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LayerTotals:
+    """Sums over all layers; what is live is None where a threshold has yet to decide.
+
+    `stripes_before` are those of the stock network that a broken checkpoint comes from, lost layers included.
+    """
+
+    filters: int
+    live_filters: int | None
+    stripes: int
+    live_stripes: int | None
+    stripes_before: int | None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class InspectReport:
+    """What is in a file.
+
+    Attributes:
+        file: its path.
+        kind: the layout of a checkpoint, or `onnx`.
+        bytes: its size.
+        sha256: of its content.
+        architecture: recorded, or what the keys spell; None where that is unknown.
+        num_classes: width of the output, where known.
+        input_shape: `(C, H, W)`, recorded or the architecture's; None where unknown.
+        recorded_threshold: that the file says of itself.
+        threshold: by which this report decided which stripes are live, given or recorded; None where the file holds
+            the masks, or nothing has decided.
+        fitting_thresholds: `(low, high)` of a broken-float checkpoint that does not record its threshold: it was
+            broken at one with `low <= threshold < high`, and this report decides by that.
+        parameters: weights and biases that the file holds, BatchNorm's too; neither skeletons nor running statistics.
+        metadata: what else the file records of itself.
+        layers: every convolution, in the file's order.
+        totals: over the layers.
+        values: of the Filter Skeletons, where the file holds them.
+        graph: of an ONNX model.
+        warnings: one sentence each on what is legal but probably not meant, or could not be told.
+
+    """
+
+    file: str
+    kind: Kind
+    bytes: int
+    sha256: str
+    architecture: str | None
+    num_classes: int | None
+    input_shape: tuple[int, int, int] | None
+    recorded_threshold: float | None
+    threshold: float | None
+    fitting_thresholds: tuple[float, float] | None
+    parameters: int
+    metadata: dict[str, Any]
+    layers: tuple[InspectedLayer, ...]
+    totals: LayerTotals
+    values: SkeletonValues | None
+    graph: GraphFacts | None
+    warnings: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the document that `swp-export inspect --json` prints."""
+        return dataclasses.asdict(self)

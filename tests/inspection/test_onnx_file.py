@@ -1,0 +1,77 @@
+"""What is in an ONNX model."""
+
+import hashlib
+
+import onnx
+import pytest
+
+from swp_export.errors import ModelError, ThresholdError
+from swp_export.graph.files import THRESHOLD
+from swp_export.inspection.inspect import inspect
+from swp_export.inspection.report import TensorSpec
+
+
+def test_a_portable_model_shows_the_skeletons_it_was_broken_from(portable):
+    """Layers are lifted: shape, skeleton, lowering and what the source had are those of the layer, not of its nodes."""
+    first = inspect(portable).layers[0]
+    assert (first.name, first.shape, first.lowering) == ("layer0.conv", (4, 2, 3, 3), "pad-slice-add")
+    assert (first.filters, first.live_filters, first.filters_before) == (4, 2, 6)
+    assert (first.stripes, first.live_stripes) == (36, 4)
+    assert first.live_share_per_tap == ((0.25, 0.25, 0), (0, 0.5, 0), (0, 0, 0))
+    assert first.stripes_per_filter == (2, 1, 0, 1, 0, 0, 0, 0, 0, 0)
+    assert first.magnitudes is None
+
+
+def test_any_model_shows_where_its_weights_are_zero(dense):
+    """Without our metadata too, grouped convolutions included."""
+    first, depthwise, last = inspect(dense).layers
+    assert (first.live_stripes, first.lowering, first.filters_before) == (4, None, None)
+    assert (depthwise.shape, depthwise.live_filters, depthwise.live_stripes) == ((4, 1, 3, 3), 3, 27)
+    assert (last.live_stripes, last.stripes_per_filter) == (5, (0, 5))
+
+
+def test_facts_are_of_the_file_as_it_is(dense):
+    """Size, digest, opset, producer, nodes, specs and parameters."""
+    report, graph = inspect(dense), inspect(dense).graph
+    content = dense.read_bytes()
+    assert (report.kind, report.bytes, report.sha256) == ("onnx", len(content), hashlib.sha256(content).hexdigest())
+    assert (graph.opsets, graph.ir_version, graph.producer, graph.nodes) == ({"": 18}, 10, "test 1", 5)
+    assert graph.inputs == (TensorSpec(name="x", dtype="float", shape=("batch", 2, "height", "width")),)
+    assert graph.outputs == (TensorSpec(name="y", dtype="float", shape=("batch", 5)),)
+    assert (report.parameters, report.num_classes) == (72 + 4 + 36 + 20, 5)
+    assert (report.architecture, report.input_shape, report.recorded_threshold) == (None, None, None)
+
+
+def test_what_a_model_records_of_itself_is_reported(portable):
+    """Architecture, threshold and input shape have fields of their own, the rest is metadata."""
+    report = inspect(portable)
+    assert (report.architecture, report.recorded_threshold, report.input_shape) == ("Small", 0.01, (2, 8, 8))
+    assert report.threshold is None
+    assert report.metadata == {"swp_export.version": "0.1.0"}
+
+
+def test_parameters_are_counted_before_lifting(portable):
+    """Four stripes and a carrier for each of two dead filters, with a bias each; the others, the last with a bias."""
+    assert inspect(portable).parameters == (4 + 2) * (2 + 1) + 36 + (20 + 5)
+
+
+def test_a_threshold_is_refused(dense):
+    """An ONNX model has no Filter Skeletons to compare with one."""
+    with pytest.raises(ThresholdError, match="no Filter Skeletons"):
+        inspect(dense, threshold=0.01)
+
+
+def test_unreadable_metadata_is_an_error_that_names_the_file(portable):
+    """Not a traceback."""
+    model = onnx.load(portable)
+    next(entry for entry in model.metadata_props if entry.key == THRESHOLD).value = "low"
+    onnx.save(model, portable)
+    with pytest.raises(ModelError, match=r"portable\.onnx records .*'low'"):
+        inspect(portable)
+
+
+def test_a_truncated_file_is_an_error(dense):
+    """On one line, from the reader."""
+    dense.write_bytes(dense.read_bytes()[:50])
+    with pytest.raises(ModelError, match=r"dense\.onnx"):
+        inspect(dense)
