@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from swp_export.errors import ModelError
 from swp_export.graph.constants import array_of, set_input
 from swp_export.stripes import StripeConv
 
@@ -112,6 +113,15 @@ def encode_filters(kept: np.ndarray) -> str:
 
 
 def decode_filters(text: str) -> np.ndarray:
-    """Return the bool array `[N]` that FILTERS' `text` stands for."""
-    count, bits = text.split(":")
-    return np.unpackbits(np.frombuffer(bytes.fromhex(bits), np.uint8), count=int(count)).astype(bool)
+    """Return the bool array `[N]` that FILTERS' `text` stands for.
+
+    Raises:
+        ModelError: `text` was not written by `encode_filters`.
+
+    """
+    try:
+        count, bits = text.split(":")
+        filters = np.unpackbits(np.frombuffer(bytes.fromhex(bits), np.uint8), count=int(count)).astype(bool)
+    except ValueError as error:
+        raise ModelError(f"the model's metadata is damaged: {FILTERS} is {text!r}; write it again") from error
+    return filters

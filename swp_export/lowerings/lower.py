@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import onnx_ir as ir
 
-from swp_export.errors import LoweringError
+from swp_export.errors import LoweringError, ModelError
 from swp_export.graph.constants import array_of
 from swp_export.graph.convolutions import FILTERS, LAYER, iterate_stripe_convs
 from swp_export.lowerings import LOWERINGS, pad_slice_add
@@ -55,7 +55,12 @@ def lower(model: ir.Model, choose: Callable[[StripeConv], tuple[str, str]]) -> l
 
 
 def lift(model: ir.Model) -> ir.Model:
-    """Write every broken layer of `model`, in place, as the dense Conv it was lowered from, bit for bit."""
+    """Write every broken layer of `model`, in place, as the dense Conv it was lowered from, bit for bit.
+
+    Raises:
+        ModelError: the metadata of a layer does not fit its weights.
+
+    """
     layers: dict[str, list[ir.Node]] = defaultdict(list)
     for node in model.graph:
         if LAYER in node.metadata_props:
@@ -63,7 +68,13 @@ def lift(model: ir.Model) -> ir.Model:
     for name, nodes in layers.items():
         convolutions = [node for node in nodes if pad_slice_add.GEOMETRY in node.metadata_props]
         if convolutions:
-            conv = pad_slice_add.lift(name, [_constants(node) for node in convolutions])
+            try:
+                conv = pad_slice_add.lift(name, [_constants(node) for node in convolutions])
+            except (ValueError, KeyError, TypeError, IndexError) as error:
+                raise ModelError(
+                    f"the model's metadata is damaged: {pad_slice_add.GEOMETRY} of layer {name} does not fit its "
+                    "weights; write the model again"
+                ) from error
             source = nodes[0].inputs[0]
             assert source is not None
             _replace(model.graph, nodes, source, conv, "dense")
@@ -91,6 +102,10 @@ def _write(graph: ir.Graph, node: ir.Node, conv: StripeConv, name: str) -> None:
 
 def _replace(graph: ir.Graph, old: Sequence[ir.Node], source: ir.Value, conv: StripeConv, name: str) -> None:
     """Put `conv` of `source`, written by lowering `name`, in the place of the nodes `old`."""
+    constants = {v for node in old for v in node.inputs[1:] if v is not None and v.is_initializer()}
+    for value in constants:
+        if value.name is not None and all(use.node in old for use in value.uses()):
+            del graph.initializers[value.name]  # first, so that the new nodes may take its name
     builder = LayerBuilder(graph, conv.name)
     output = LOWERINGS[name].emit(builder, source, conv)
     last, replaced = builder.nodes[-1], old[-1]
@@ -98,10 +113,6 @@ def _replace(graph: ir.Graph, old: Sequence[ir.Node], source: ir.Value, conv: St
     filters = next((n.metadata_props[FILTERS] for n in old if FILTERS in n.metadata_props), None)
     if filters is not None:
         last.metadata_props[FILTERS] = filters
-    constants = [v for node in old for v in node.inputs[1:] if v is not None and v.is_initializer()]
     ir.convenience.replace_nodes_and_values(
         graph, old[0], list(old), list(builder.nodes), [replaced.outputs[0]], [output]
     )
-    for value in constants:
-        if not value.uses() and value.name is not None:
-            graph.initializers.pop(value.name, None)

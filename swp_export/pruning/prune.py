@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import hashlib
 from importlib.metadata import version
 from pathlib import Path
@@ -95,7 +96,7 @@ def prune(
         file.write_bytes(content)
         if dense_file is not None:
             progress("exporting the unpruned network")
-            dense_file.write_bytes(_serialized(origin.unpruned(), origin))
+            dense_file.write_bytes(_serialized(origin.unpruned(), dataclasses.replace(origin, threshold=None)))
     return PruneReport(
         model=str(target),
         bytes=len(content),
