@@ -18,7 +18,11 @@ if TYPE_CHECKING:
 LAYER = "swp_export.layer"
 """Node metadata: the name of the checkpoint's layer that a node belongs to."""
 FILTERS = "swp_export.filters"
-"""Node metadata of a convolution: which of the layer's original filters are left, one bit each, as `N:hex`."""
+"""Node metadata of a convolution: which of the layer's original filters are left, one bit each, as `N:hex`.
+
+Where its outputs are in another order, or some are none of the layer's filters, `N:hex:order` names the filter of each
+output, -1 for none.
+"""
 
 
 def conv_attributes(node: ir.Node, kernel: tuple[int, int]) -> dict[str, list[int]]:
@@ -113,15 +117,43 @@ def encode_filters(kept: np.ndarray) -> str:
 
 
 def decode_filters(text: str) -> np.ndarray:
-    """Return the bool array `[N]` that FILTERS' `text` stands for.
+    """Return which of the layer's filters are left, bool `[N]`, from the text of FILTERS.
 
     Raises:
-        ModelError: `text` was not written by `encode_filters`.
+        ModelError: `text` was not written by `encode_filters` or `encode_order`.
+
+    """
+    total, order = decode_order(text)
+    kept = np.zeros(total, bool)
+    kept[order[order >= 0]] = True
+    return kept
+
+
+def encode_order(total: int, order: np.ndarray) -> str:
+    """Return the text of FILTERS for outputs that are the filters `order` (int64, -1 for none) of `total`."""
+    kept = np.zeros(total, bool)
+    kept[order[order >= 0]] = True
+    text = encode_filters(kept)
+    return text if np.array_equal(order, np.flatnonzero(kept)) else f"{text}:{','.join(map(str, order.tolist()))}"
+
+
+def decode_order(text: str) -> tuple[int, np.ndarray]:
+    """Return how many filters the layer had, and which of them each output is: int64, -1 for none.
+
+    Raises:
+        ModelError: `text` was not written by `encode_filters` or `encode_order`.
 
     """
     try:
-        count, bits = text.split(":")
-        filters = np.unpackbits(np.frombuffer(bytes.fromhex(bits), np.uint8), count=int(count)).astype(bool)
+        count, bits, *rest = text.split(":")
+        kept = np.unpackbits(np.frombuffer(bytes.fromhex(bits), np.uint8), count=int(count)).astype(bool)
+        order = np.flatnonzero(kept)
+        if rest:
+            (listed,) = rest
+            stated = np.array([int(filter_) for filter_ in listed.split(",")], np.int64)
+            if stated.min() < -1 or not np.array_equal(np.sort(stated[stated >= 0]), order):
+                raise ValueError("the order is not one of the filters that are left")  # noqa: TRY301
+            order = stated
     except ValueError as error:
         raise ModelError(f"the model's metadata is damaged: {FILTERS} is {text!r}; write it again") from error
-    return filters
+    return kept.size, order

@@ -16,7 +16,7 @@ import onnx_ir as ir
 
 from swp_export.graph.channels import ELEMENTWISE, Channels, is_depthwise, is_transposed, weight_matrix
 from swp_export.graph.constants import array_of, set_input
-from swp_export.graph.convolutions import FILTERS, decode_filters, encode_filters, set_bias, set_weight
+from swp_export.graph.convolutions import FILTERS, decode_order, encode_order, set_bias, set_weight
 
 
 class RemoveDeadChannels(ir.passes.InPlacePass):
@@ -108,9 +108,8 @@ def _cut_weight(node: ir.Node, weight: np.ndarray, rows: np.ndarray, columns: np
     set_weight(node, kept.T if untransposed else kept)
     _cut_bias(node, rows)
     if FILTERS in node.metadata_props:
-        filters = decode_filters(node.metadata_props[FILTERS])
-        filters[np.flatnonzero(filters)[~rows]] = False
-        node.metadata_props[FILTERS] = encode_filters(filters)
+        total, order = decode_order(node.metadata_props[FILTERS])
+        node.metadata_props[FILTERS] = encode_order(total, order[rows])
 
 
 def _cut_bias(node: ir.Node, rows: np.ndarray) -> None:

@@ -5,7 +5,17 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
-from swp_export.lowerings import dense, pad_slice_add
+from swp_export.lowerings import (
+    cropped,
+    dense,
+    pad_slice_add,
+    shift,
+    shift_chunks,
+    shift_extra,
+    shift_groups,
+    shift_sum,
+)
+from swp_export.lowerings.split import Split
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -13,6 +23,7 @@ if TYPE_CHECKING:
     import onnx_ir as ir
 
     from swp_export.lowerings.builder import LayerBuilder
+    from swp_export.lowerings.groups import Labels
     from swp_export.stripes import StripeConv
 
 
@@ -23,14 +34,36 @@ class Lowering:
     Attributes:
         refuse: returns why a layer cannot be written this way, or None.
         emit: writes the layer's nodes onto a builder, from its input `[N, C, H, W]`, and returns its output.
+        order: returns the order of filters in which `emit` has nothing to permute, given the block: int64, -1 is a
+            filter of zeros. None: any order will do.
 
     """
 
     refuse: Callable[[StripeConv], str | None]
     emit: Callable[[LayerBuilder, ir.Value, StripeConv], ir.Value]
+    order: Callable[[StripeConv, int], Labels] | None = None
 
+
+_SPLITS = {
+    f"split({threshold}, {form})": Split(threshold, form)
+    for threshold, form in [
+        (2, "shift-sum"),
+        (2, "shift-groups"),
+        (2, "dense"),
+        (3, "dense"),
+        (4, "dense"),
+        (6, "dense"),
+    ]
+}
 
 LOWERINGS: dict[str, Lowering] = {
     "dense": Lowering(refuse=dense.refuse, emit=dense.emit),
     "pad-slice-add": Lowering(refuse=pad_slice_add.refuse, emit=pad_slice_add.emit),
+    "shift": Lowering(refuse=shift.refuse, emit=shift.emit),
+    "shift-sum": Lowering(refuse=shift_sum.refuse, emit=shift_sum.emit),
+    "shift-extra": Lowering(refuse=shift_extra.refuse, emit=shift_extra.emit),
+    "shift-groups": Lowering(refuse=shift_groups.refuse, emit=shift_groups.emit, order=shift_groups.order),
+    "shift-chunks": Lowering(refuse=shift_chunks.refuse, emit=shift_chunks.emit, order=shift_chunks.order),
+    "cropped": Lowering(refuse=cropped.refuse, emit=cropped.emit, order=cropped.order),
+    **{name: Lowering(refuse=split.refuse, emit=split.emit, order=split.order) for name, split in _SPLITS.items()},
 }

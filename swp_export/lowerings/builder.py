@@ -10,21 +10,32 @@ import onnx_ir.tape
 
 from swp_export.graph.constants import add_initializer, value_names
 from swp_export.graph.convolutions import LAYER
+from swp_export.lowerings.geometry import GEOMETRY
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     Attributes = Mapping[str, int | Sequence[int]]
 
+BLOCK = 8
+"""Channels of one block of ONNX Runtime's layout with AVX2; 16 with AVX-512."""
+
 
 class LayerBuilder:
-    """Collects the nodes of one layer; each is named `<layer>/<what>` and marked with the layer's name."""
+    """Collects the nodes of one layer; each is named `<layer>/<what>` and marked with the layer's name.
 
-    def __init__(self, graph: ir.Graph, layer: str) -> None:
+    Attributes:
+        layer: its name.
+        block: rows and channels that a lowering is free to add fill multiples of this.
+
+    """
+
+    def __init__(self, graph: ir.Graph, layer: str, block: int = BLOCK) -> None:
         self._graph = graph
         self._tape = ir.tape.Tape()
         self._taken = value_names(graph)
         self.layer = layer
+        self.block = block
 
     @property
     def nodes(self) -> Sequence[ir.Node]:
@@ -36,6 +47,27 @@ class LayerBuilder:
         name = self._unique(what)
         value = self._tape.op(op_type, inputs, attributes or {}, name=name, metadata_props={LAYER: self.layer})
         value.name = name
+        return value
+
+    def conv(
+        self,
+        x: ir.Value,
+        weight: np.ndarray,
+        what: str,
+        *,
+        bias: np.ndarray | None = None,
+        attributes: Attributes | None = None,
+        geometry: str | None = None,
+    ) -> ir.Value:
+        """Append a Conv with `weight` and return its output; `geometry` says what it holds of the layer."""
+        inputs = [x, self.weights(weight, f"{what}_weight")]
+        if bias is not None:
+            inputs.append(self.weights(bias, f"{what}_bias"))
+        value = self.op("Conv", inputs, what, {"kernel_shape": weight.shape[2:], **(attributes or {})})
+        producer = value.producer()
+        assert producer is not None
+        if geometry is not None:
+            producer.metadata_props[GEOMETRY] = geometry
         return value
 
     def split(self, value: ir.Value, sizes: Sequence[int], what: str) -> Sequence[ir.Value]:

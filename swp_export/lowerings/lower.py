@@ -11,8 +11,8 @@ import onnx_ir as ir
 from swp_export.errors import LoweringError, ModelError
 from swp_export.graph.constants import array_of
 from swp_export.graph.convolutions import FILTERS, LAYER, iterate_stripe_convs
-from swp_export.lowerings import LOWERINGS, pad_slice_add
-from swp_export.lowerings.builder import LayerBuilder
+from swp_export.lowerings import LOWERINGS, geometry
+from swp_export.lowerings.builder import BLOCK, LayerBuilder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -35,12 +35,15 @@ class LoweredLayer:
     conv: StripeConv
 
 
-def lower(model: ir.Model, choose: Callable[[StripeConv], tuple[str, str]]) -> list[LoweredLayer]:
+def lower(
+    model: ir.Model, choose: Callable[[StripeConv], tuple[str, str]], *, block: int = BLOCK
+) -> list[LoweredLayer]:
     """Write every group-1 convolution of `model`, in place, by the lowering that `choose` names.
 
     Args:
         model: dense or masked.
         choose: returns a key of LOWERINGS, and the reason for it.
+        block: what rows that are added fill up to.
 
     Raises:
         LoweringError: the chosen lowering does not exist or refuses the layer.
@@ -49,7 +52,7 @@ def lower(model: ir.Model, choose: Callable[[StripeConv], tuple[str, str]]) -> l
     layers = []
     for node, conv in list(iterate_stripe_convs(model.graph)):
         name, reason = choose(conv)
-        _write(model.graph, node, conv, name)
+        _write(model.graph, node, conv, name, block)
         layers.append(LoweredLayer(name=conv.name, lowering=name, reason=reason, conv=conv))
     return layers
 
@@ -66,13 +69,13 @@ def lift(model: ir.Model) -> ir.Model:
         if LAYER in node.metadata_props:
             layers[node.metadata_props[LAYER]].append(node)
     for name, nodes in layers.items():
-        convolutions = [node for node in nodes if pad_slice_add.GEOMETRY in node.metadata_props]
+        convolutions = [node for node in nodes if geometry.GEOMETRY in node.metadata_props]
         if convolutions:
             try:
-                conv = pad_slice_add.lift(name, [_constants(node) for node in convolutions])
+                conv = geometry.lift(name, [_constants(node) for node in convolutions])
             except (ValueError, KeyError, TypeError, IndexError) as error:
                 raise ModelError(
-                    f"the model's metadata is damaged: {pad_slice_add.GEOMETRY} of layer {name} does not fit its "
+                    f"the model's metadata is damaged: {geometry.GEOMETRY} of layer {name} does not fit its "
                     "weights; write the model again"
                 ) from error
             source = nodes[0].inputs[0]
@@ -81,14 +84,13 @@ def lift(model: ir.Model) -> ir.Model:
     return model
 
 
-def _constants(node: ir.Node) -> tuple[str, np.ndarray, np.ndarray]:
-    weight, bias = array_of(node.inputs[1]), array_of(node.inputs[2])
+def _constants(node: ir.Node) -> tuple[str, np.ndarray, np.ndarray | None]:
+    weight, bias = array_of(node.inputs[1]), array_of(node.inputs[2]) if len(node.inputs) > 2 else None
     assert weight is not None
-    assert bias is not None
-    return node.metadata_props[pad_slice_add.GEOMETRY], weight, bias
+    return node.metadata_props[geometry.GEOMETRY], weight, bias
 
 
-def _write(graph: ir.Graph, node: ir.Node, conv: StripeConv, name: str) -> None:
+def _write(graph: ir.Graph, node: ir.Node, conv: StripeConv, name: str, block: int) -> None:
     lowering = LOWERINGS.get(name)
     if lowering is None:
         raise LoweringError(f"no lowering is called {name!r}; there are: {', '.join(LOWERINGS)}")
@@ -97,16 +99,18 @@ def _write(graph: ir.Graph, node: ir.Node, conv: StripeConv, name: str) -> None:
         raise LoweringError(f"layer {conv.name} cannot be written as {name}: {refusal}")
     source = node.inputs[0]
     assert source is not None
-    _replace(graph, [node], source, conv, name)
+    _replace(graph, [node], source, conv, name, block)
 
 
-def _replace(graph: ir.Graph, old: Sequence[ir.Node], source: ir.Value, conv: StripeConv, name: str) -> None:
+def _replace(
+    graph: ir.Graph, old: Sequence[ir.Node], source: ir.Value, conv: StripeConv, name: str, block: int = BLOCK
+) -> None:
     """Put `conv` of `source`, written by lowering `name`, in the place of the nodes `old`."""
     constants = {v for node in old for v in node.inputs[1:] if v is not None and v.is_initializer()}
     for value in constants:
         if value.name is not None and all(use.node in old for use in value.uses()):
             del graph.initializers[value.name]  # first, so that the new nodes may take its name
-    builder = LayerBuilder(graph, conv.name)
+    builder = LayerBuilder(graph, conv.name, block)
     output = LOWERINGS[name].emit(builder, source, conv)
     last, replaced = builder.nodes[-1], old[-1]
     last.metadata_props[LOWERING] = name

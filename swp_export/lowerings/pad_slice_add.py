@@ -12,20 +12,17 @@ Exact in real arithmetic, for any batch and any spatial size: every Slice counts
 from the far end by a negative one. With stride s, taps at offsets equal modulo s share a strided plane of the padded
 input, sliced before its 1x1 Conv, so that only kept positions are computed. Expanding each tap to all N channels before
 adding would move K*K*N maps instead of about 5*S + 3*N.
-
-`lift` is the inverse: from the nodes and the metadata back to the StripeConv, bit for bit.
 """
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from swp_export.lowerings.geometry import Part
 from swp_export.lowerings.stripe_rows import StripeRows, stripe_rows
-from swp_export.stripes import StripeConv
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,9 +30,7 @@ if TYPE_CHECKING:
     import onnx_ir as ir
 
     from swp_export.lowerings.builder import LayerBuilder
-
-GEOMETRY = "swp_export.stripe_conv"
-"""Node metadata on each 1x1 Conv: JSON with the skeleton and the geometry of the convolution it stands for."""
+    from swp_export.stripes import StripeConv
 
 OPEN_END = int(np.iinfo(np.int64).max)
 
@@ -52,34 +47,6 @@ def emit(builder: LayerBuilder, x: ir.Value, conv: StripeConv) -> ir.Value:
     shifted = [tap for plane in range(len(layout.planes)) for tap in _plane(builder, window, conv, layout, plane, pads)]
     stripes = shifted[0] if len(shifted) == 1 else builder.op("Concat", shifted, "stripes", {"axis": 1})
     return _summed(builder, stripes, [row[2] for row in layout.rows])
-
-
-def lift(layer: str, convolutions: Sequence[tuple[str, np.ndarray, np.ndarray]]) -> StripeConv:
-    """Return the StripeConv that `emit` was given.
-
-    Args:
-        layer: its name.
-        convolutions: per 1x1 Conv of the layer, in order: its GEOMETRY, weight `[S, C, 1, 1]` and bias `[S]`.
-
-    """
-    facts = json.loads(convolutions[0][0])
-    shape = tuple(facts["shape"])
-    bits = np.unpackbits(
-        np.frombuffer(bytes.fromhex(facts["skeleton"]), np.uint8), count=shape[0] * shape[2] * shape[3]
-    )
-    mask = bits.astype(bool).reshape(shape[0], *shape[2:])
-    geometry = {key: tuple(facts[key]) for key in ("strides", "pads", "dilations")}
-    rows = np.concatenate([weight for _, weight, _ in convolutions])[:, :, 0, 0]
-    biases = np.concatenate([bias for _, _, bias in convolutions])
-    # The layout depends on the skeleton alone: any weight with that skeleton gives the order of the rows.
-    pattern = np.repeat(mask[:, None], shape[1], axis=1).astype(rows.dtype)
-    layout = stripe_rows(StripeConv(name=layer, weight=pattern, bias=np.zeros(shape[0], rows.dtype), **geometry))
-    weight = np.zeros(shape, rows.dtype)
-    for row, (i, j, filter_) in zip(rows, layout.rows, strict=True):
-        weight[filter_, :, i, j] = row
-    bias_rows = layout.bias_rows()
-    bias = biases[[bias_rows[filter_] for filter_ in range(shape[0])]]
-    return StripeConv(name=layer, weight=weight, bias=bias, **geometry)
 
 
 def _windowed(
@@ -141,24 +108,17 @@ def _convolved(
     start = sum(len(plane.rows) for plane in layout.planes[:index])
     rows = layout.planes[index].rows
     weight = np.stack([conv.weight[filter_, :, i, j] for i, j, filter_ in rows])[:, :, None, None]
-    bias = np.zeros(len(rows), conv.bias.dtype)
-    for filter_, row in layout.bias_rows().items():
-        if start <= row < start + len(rows):
-            bias[row - start] = conv.bias[filter_]
-    inputs = [x, builder.weights(weight, "weight"), builder.weights(bias, "bias")]
-    value = builder.op("Conv", inputs, "conv", {"pads": pads} if pads else None)
-    producer = value.producer()
-    assert producer is not None
-    producer.metadata_props[GEOMETRY] = json.dumps(
-        {
-            "shape": conv.weight.shape,
-            "strides": conv.strides,
-            "pads": conv.pads,
-            "dilations": conv.dilations,
-            "skeleton": np.packbits(conv.skeleton.mask).tobytes().hex(),
-        }
+    first = layout.bias_rows()
+    biased = [filter_ if first[filter_] == start + row else -1 for row, (_, _, filter_) in enumerate(rows)]
+    bias = np.where(np.array(biased) >= 0, conv.bias[biased], 0)
+    return builder.conv(
+        x,
+        weight,
+        "conv",
+        bias=bias,
+        attributes={"pads": pads} if pads else None,
+        geometry=Part.of_all(conv).geometry(stripes=[(f, i, j) for i, j, f in rows], bias=biased),
     )
-    return value
 
 
 def _summed(builder: LayerBuilder, stripes: ir.Value, filters: Sequence[int]) -> ir.Value:

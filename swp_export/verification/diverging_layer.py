@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
-from swp_export.graph.convolutions import FILTERS, LAYER, decode_filters
+from swp_export.graph.convolutions import FILTERS, LAYER, decode_order
 from swp_export.runtime.session import open_session
 from swp_export.verification.comparison import compare
 from swp_export.verification.float64 import Float64Model
@@ -32,8 +32,8 @@ def first_diverging_layer(model: ir.Model, reference: ir.Model, x: np.ndarray) -
     single, truth = _run(theirs.model, x), Float64Model(theirs.model).run(x)
     for layer in common:
         (value, kept), (expected, present) = ours.layers[layer], theirs.layers[layer]
-        both = kept & present
-        mine, other = np.flatnonzero(both[kept]), np.flatnonzero(both[present])
+        both = np.intersect1d(kept[kept >= 0], present)
+        mine, other = (np.array([np.flatnonzero(of == f)[0] for f in both], np.int64) for of in (kept, present))
         result = compare(
             truth[expected][:, other], single[expected][:, other], y[value][:, mine], case="", output=layer
         )
@@ -43,7 +43,7 @@ def first_diverging_layer(model: ir.Model, reference: ir.Model, x: np.ndarray) -
 
 
 class _LayerOutputs:
-    """A copy of a model that gives every layer's output; `layers`: layer -> name of its output, filters left."""
+    """A copy of a model that gives every layer's output; `layers`: layer -> its output's name, its filters."""
 
     def __init__(self, model: ir.Model) -> None:
         self.model = ir.serde.deserialize_model(ir.serde.serialize_model(model))
@@ -53,7 +53,7 @@ class _LayerOutputs:
             if LAYER in node.metadata_props and FILTERS in node.metadata_props:
                 value = node.outputs[0]
                 assert value.name is not None
-                self.layers[node.metadata_props[LAYER]] = (value.name, decode_filters(node.metadata_props[FILTERS]))
+                self.layers[node.metadata_props[LAYER]] = (value.name, decode_order(node.metadata_props[FILTERS])[1])
                 if not value.is_graph_output():
                     value.type = ir.TensorType(ir.DataType.FLOAT)
                     graph.outputs.append(value)

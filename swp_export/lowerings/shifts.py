@@ -1,0 +1,128 @@
+"""The three convolutions that the shift forms are made of, and the window of taps that they shift over.
+
+    pointwise    row r = W[f, :, i, j] . x                        1x1 Conv, a row per stripe  [N, R, H, W]
+    depthwise    row r shifted to its tap, every s-th position    one-hot depthwise Conv      [N, R, H', W']
+    total        y[o] = b[o] + sum of the rows of filter o        1x1 Conv with a 0/1 matrix  [N, N_filters, H', W']
+
+Exact in real arithmetic: a product with 0 or 1 changes nothing, and what the depthwise Conv pads is 0, as the stripes'
+input is there, since no bias has been added yet. Strides, pads and dilations are those of the depthwise Conv, so no
+size is written anywhere. All three stay in ONNX Runtime's blocked layout where the rows are a multiple of the block.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import onnx_ir as ir
+
+    from swp_export.lowerings.builder import LayerBuilder
+    from swp_export.lowerings.geometry import Part, Stripe
+    from swp_export.stripes import StripeConv
+
+    Rows = Sequence[Stripe | None]
+
+DEPTHWISE = 12
+"""A 3x3 depthwise Conv costs about as much as so many input channels of a 1x1 Conv (AVX2, measured 8 to 16)."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Window:
+    """The smallest kernel that does what a convolution does: its first tap, its size and the pads that are left."""
+
+    first: tuple[int, int]
+    kernel: tuple[int, int]
+    pads: tuple[int, int, int, int]
+
+
+def window_of(conv: StripeConv) -> Window:
+    """Return the window of the live taps of `conv`, as far as its pads allow: a dropped row takes d of them."""
+    taps = np.array(conv.skeleton.live_taps or [(conv.kernel[0] // 2, conv.kernel[1] // 2)])
+    first, kernel, begins, ends = [], [], [], []
+    for axis in (0, 1):
+        size, dilation, begin, end = conv.kernel[axis], conv.dilations[axis], conv.pads[axis], conv.pads[axis + 2]
+        before = min(int(taps[:, axis].min()), begin // dilation)
+        after = min(size - 1 - int(taps[:, axis].max()), end // dilation)
+        first.append(before)
+        kernel.append(size - before - after)
+        begins.append(begin - dilation * before)
+        ends.append(end - dilation * after)
+    return Window(first=(first[0], first[1]), kernel=(kernel[0], kernel[1]), pads=(*begins, *ends))  # type: ignore[arg-type]
+
+
+def stripes_of(conv: StripeConv) -> list[list[Stripe]]:
+    """Return the live stripes `(filter, i, j)` of each filter of `conv`, in row-major order of their taps."""
+    stripes: list[list[Stripe]] = [[] for _ in range(conv.filters)]
+    for filter_, i, j in np.argwhere(conv.skeleton.mask):
+        stripes[filter_].append((int(filter_), int(i), int(j)))
+    return stripes
+
+
+def filled(rows: Rows, size: int) -> Rows:
+    """Return `rows` with rows of zeros after them, `size` in all."""
+    return [*rows, *[None] * (size - len(rows))]
+
+
+def round_up(count: int, block: int) -> int:
+    """Return the smallest multiple of `block`, and at least one, that holds `count`."""
+    return max(1, -(-count // block)) * block
+
+
+def pointwise(builder: LayerBuilder, x: ir.Value, part: Part, rows: Rows) -> ir.Value:
+    """Write the 1x1 Conv to the stripes `rows`."""
+    conv = part.conv
+    weight = np.zeros((len(rows), conv.channels, 1, 1), conv.weight.dtype)
+    for index, row in enumerate(rows):
+        if row is not None:
+            weight[index, :, 0, 0] = conv.weight[row[0], :, row[1], row[2]]
+    return builder.conv(x, weight, "stripes", geometry=part.geometry(stripes=rows))
+
+
+def depthwise(
+    builder: LayerBuilder, y: ir.Value, part: Part, rows: Rows, bias: Sequence[int] | None = None
+) -> ir.Value:
+    """Write the one-hot depthwise Conv that shifts `rows`; `bias`: the filter whose bias each row adds, -1 for none."""
+    conv, window = part.conv, window_of(part.conv)
+    weight = np.zeros((len(rows), 1, *window.kernel), conv.weight.dtype)
+    for index, row in enumerate(rows):
+        if row is not None:
+            weight[index, 0, row[1] - window.first[0], row[2] - window.first[1]] = 1
+    return builder.conv(
+        y,
+        weight,
+        "shift",
+        bias=None if bias is None else np.where(np.array(bias) >= 0, conv.bias[list(bias)], 0),
+        attributes={
+            "strides": conv.strides,
+            "pads": window.pads,
+            "dilations": conv.dilations,
+            "group": len(rows),
+        },
+        geometry=None if bias is None else part.geometry(bias=bias),
+    )
+
+
+def total(
+    builder: LayerBuilder, z: ir.Value, part: Part, rows: Rows, *, groups: int = 1, biased: bool = True
+) -> ir.Value:
+    """Write the 1x1 Conv that sums each filter's `rows`; `groups`: in so many equal runs of rows and of filters."""
+    conv = part.conv
+    in_group, rows_in_group = conv.filters // groups, len(rows) // groups
+    weight = np.zeros((conv.filters, rows_in_group, 1, 1), conv.weight.dtype)
+    for index, row in enumerate(rows):
+        if row is not None:
+            assert row[0] // in_group == index // rows_in_group
+            weight[row[0], index % rows_in_group] = 1
+    return builder.conv(
+        z,
+        weight,
+        "sum",
+        bias=conv.bias if biased else None,
+        attributes={"group": groups} if groups > 1 else None,
+        geometry=part.geometry(bias=range(conv.filters)) if biased else None,
+    )

@@ -1,0 +1,61 @@
+"""`split(t, form)`: filters with fewer than t live stripes as `shift` (t = 2) or `shift-sum`, the others by `form`.
+
+    filters with fewer than t stripes:  Conv 1x1, Conv depthwise (, Conv 1x1)   [N, N_few, H', W']
+    the others:                         `form`                                  [N, N_many, H', W']
+    Concat                                                                      [N, N_few + N_many, H', W']
+
+After training most filters keep a single stripe: `split(2, shift-sum)` spares them the sum, `split(2, dense)` suits
+layers that kept some filters whole.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from swp_export.lowerings import shift, shift_groups, shift_sum, window
+from swp_export.lowerings.groups import emit_groups, order_groups
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
+
+    from swp_export.lowerings.builder import LayerBuilder
+    from swp_export.lowerings.groups import EmitPart, Labels
+    from swp_export.stripes import StripeConv
+
+FORMS: dict[str, EmitPart] = {
+    "shift-sum": shift_sum.emit_part,
+    "shift-groups": shift_groups.emit_part,
+    "dense": window.emit_part,
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Split:
+    """Filters with fewer than `threshold` stripes apart from the others, which are written by `form`."""
+
+    threshold: int
+    form: str
+
+    def refuse(self, conv: StripeConv) -> str | None:
+        """Return why `conv` cannot be split: a 1x1 kernel, or all its filters on one side of the threshold."""
+        counts = conv.skeleton.stripes_per_filter
+        many = int(np.count_nonzero(counts >= self.threshold))
+        if many in {0, np.count_nonzero(counts)}:
+            side = "no filter has" if many == 0 else "every live filter has"
+            return shift_sum.refuse(conv) or f"{side} {self.threshold} live stripes or more: there is nothing to split"
+        return shift_sum.refuse(conv)
+
+    def emit(self, builder: LayerBuilder, x: ir.Value, conv: StripeConv) -> ir.Value:
+        """Write `conv` of `x` `[N, C, H, W]` and return its output."""
+        few = shift.emit_part if self.threshold == 2 else shift_sum.emit_part
+        return emit_groups(builder, x, conv, self._labels(conv), (few, FORMS[self.form]))
+
+    def order(self, conv: StripeConv, block: int) -> Labels:
+        """Return the filters in the order this form asks for; -1 is a filter of zeros."""
+        return order_groups(self._labels(conv), block)
+
+    def _labels(self, conv: StripeConv) -> Labels:
+        return (conv.skeleton.stripes_per_filter >= self.threshold).astype(np.int64)
