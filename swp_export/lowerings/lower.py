@@ -11,6 +11,7 @@ import onnx_ir as ir
 from swp_export.errors import LoweringError, ModelError
 from swp_export.graph.constants import array_of
 from swp_export.graph.convolutions import FILTERS, LAYER, iterate_stripe_convs
+from swp_export.graph.relu_branches import JoinRelu
 from swp_export.lowerings import LOWERINGS, geometry
 from swp_export.lowerings.builder import BLOCK, LayerBuilder
 
@@ -64,6 +65,7 @@ def lift(model: ir.Model) -> ir.Model:
         ModelError: the metadata of a layer does not fit its weights.
 
     """
+    JoinRelu()(model)
     layers: dict[str, list[ir.Node]] = defaultdict(list)
     for node in model.graph:
         if LAYER in node.metadata_props:

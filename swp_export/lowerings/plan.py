@@ -12,6 +12,7 @@ import numpy as np
 from swp_export.errors import LoweringError
 from swp_export.graph.convolutions import iterate_stripe_convs
 from swp_export.graph.order_channels import OrderChannels, free_layers
+from swp_export.graph.relu_branches import SplitRelu
 from swp_export.lowerings import LOWERINGS
 from swp_export.lowerings.builder import BLOCK
 from swp_export.lowerings.lower import LoweredLayer, lower
@@ -57,6 +58,7 @@ def apply_plan(model: ir.Model, plan: Plan, *, block: int = BLOCK) -> list[Lower
     }
     OrderChannels(orders)(model)
     lowered = lower(model, lambda conv: (plan.get(conv.name, "dense"), "planned"), block=block)
+    SplitRelu()(model)
     return [
         LoweredLayer(name=layer.name, lowering=layer.lowering, reason=layer.reason, conv=layers[layer.name])
         for layer in lowered

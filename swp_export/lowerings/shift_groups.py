@@ -7,7 +7,7 @@
 `shift-sum` multiplies every filter with every row, N*R per position, as much as the stripes themselves; here it is N*r.
 All groups have the same r, that of the fullest, so where the order of the filters is free, `order` deals them out
 evenly, fullest first to the emptiest group. g and r are multiples of the block, else the runtime leaves its layout. One
-group is `shift-sum`.
+group is `shift-sum`, one stripe for each filter `shift`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from swp_export.lowerings import shift_sum
+from swp_export.lowerings import shift, shift_sum
 from swp_export.lowerings.geometry import Part
 from swp_export.lowerings.shifts import DEPTHWISE, depthwise, filled, pointwise, round_up, stripes_of, total, window_of
 
@@ -41,6 +41,8 @@ def emit_part(builder: LayerBuilder, x: ir.Value, part: Part) -> ir.Value:
     """Write `part` of `x` and return its output."""
     conv = part.conv
     counts = conv.skeleton.stripes_per_filter
+    if counts.max(initial=0) <= 1:
+        return shift.emit_part(builder, x, part)
     size = min(
         (g for g in range(builder.block, conv.filters, builder.block) if conv.filters % g == 0),
         key=lambda g: _cost(conv.channels, counts, g, builder.block),
