@@ -11,7 +11,7 @@ import onnx_ir as ir
 from swp_export.errors import LoweringError, ModelError
 from swp_export.graph.constants import array_of
 from swp_export.graph.convolutions import FILTERS, LAYER, iterate_stripe_convs
-from swp_export.graph.relu_branches import JoinRelu
+from swp_export.graph.sink_concat import RaiseConcat
 from swp_export.lowerings import LOWERINGS, geometry
 from swp_export.lowerings.builder import BLOCK, LayerBuilder
 
@@ -39,7 +39,10 @@ class LoweredLayer:
 def lower(
     model: ir.Model, choose: Callable[[StripeConv], tuple[str, str]], *, block: int = BLOCK
 ) -> list[LoweredLayer]:
-    """Write every group-1 convolution of `model`, in place, by the lowering that `choose` names.
+    """Write every layer of `model`, in place, by the lowering that `choose` names.
+
+    A layer is a group-1 convolution that `simplify` marked with its name. Others stay: a depthwise convolution of which
+    one channel is left has no skeleton and no name in a checkpoint.
 
     Args:
         model: dense or masked.
@@ -52,6 +55,8 @@ def lower(
     """
     layers = []
     for node, conv in list(iterate_stripe_convs(model.graph)):
+        if LAYER not in node.metadata_props:
+            continue
         name, reason = choose(conv)
         _write(model.graph, node, conv, name, block)
         layers.append(LoweredLayer(name=conv.name, lowering=name, reason=reason, conv=conv))
@@ -65,7 +70,7 @@ def lift(model: ir.Model) -> ir.Model:
         ModelError: the metadata of a layer does not fit its weights.
 
     """
-    JoinRelu()(model)
+    RaiseConcat()(model)
     layers: dict[str, list[ir.Node]] = defaultdict(list)
     for node in model.graph:
         if LAYER in node.metadata_props:

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from swp_export.errors import LoweringError
-from swp_export.graph.convolutions import iterate_stripe_convs
+from swp_export.graph.convolutions import LAYER, iterate_stripe_convs
 from swp_export.graph.order_channels import OrderChannels, free_layers
-from swp_export.graph.relu_branches import SplitRelu
+from swp_export.graph.sink_concat import SinkConcat
 from swp_export.lowerings import LOWERINGS
 from swp_export.lowerings.builder import BLOCK
 from swp_export.lowerings.lower import LoweredLayer, lower
@@ -48,17 +48,16 @@ def apply_plan(model: ir.Model, plan: Plan, *, block: int = BLOCK) -> list[Lower
         LoweringError: a layer or lowering does not exist, or a lowering refuses its layer.
 
     """
-    layers = {conv.name: conv for _, conv in iterate_stripe_convs(model.graph)}
+    found = [(node, conv) for node, conv in iterate_stripe_convs(model.graph) if LAYER in node.metadata_props]
+    layers = {conv.name: conv for _, conv in found}
     _check(plan, layers)
     free = free_layers(model.graph)
     orders = {
-        node.name or "": _order(conv, plan.get(conv.name, "dense"), block)
-        for node, conv in iterate_stripe_convs(model.graph)
-        if node.name in free
+        node.name or "": _order(conv, plan.get(conv.name, "dense"), block) for node, conv in found if node.name in free
     }
     OrderChannels(orders)(model)
     lowered = lower(model, lambda conv: (plan.get(conv.name, "dense"), "planned"), block=block)
-    SplitRelu()(model)
+    SinkConcat()(model)
     return [
         LoweredLayer(name=layer.name, lowering=layer.lowering, reason=layer.reason, conv=layers[layer.name])
         for layer in lowered

@@ -10,7 +10,7 @@ import numpy as np
 import onnx_ir as ir
 
 from swp_export.graph.convolutions import FILTERS, LAYER, decode_order
-from swp_export.graph.relu_branches import JoinRelu
+from swp_export.graph.sink_concat import RaiseConcat
 from swp_export.runtime.session import open_session
 from swp_export.verification.comparison import compare
 from swp_export.verification.float64 import Float64Model
@@ -48,7 +48,7 @@ class _LayerOutputs:
 
     def __init__(self, model: ir.Model) -> None:
         self.model = ir.serde.deserialize_model(ir.serde.serialize_model(model))
-        JoinRelu()(self.model)
+        RaiseConcat()(self.model)
         self.layers: dict[str, tuple[str, np.ndarray]] = {}
         graph = self.model.graph
         for node in graph:

@@ -1,0 +1,164 @@
+"""Channels in another order, with zeros in between: the same function, with every constant rearranged alike."""
+
+import numpy as np
+import onnx_ir as ir
+import pytest
+from small_models import PADS, copied, furthest, marked, model_from_text, weight_shapes, weights
+
+from swp_export.errors import ModelError
+from swp_export.graph.convolutions import (
+    FILTERS,
+    decode_filters,
+    decode_order,
+    encode_filters,
+    encode_order,
+)
+from swp_export.graph.order_channels import OrderChannels, free_layers
+
+ORDER = np.array([3, -1, 0, 4, 1, -1, 2, -1])
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(2, 3, 6, 6))
+
+
+def chain(between: str, read: str = f"y = Conv <{PADS}> (m, w1)", **tensors: np.ndarray) -> ir.Model:
+    """Return Conv -> `between` (h to m) -> Conv."""
+    rng = np.random.default_rng(1)
+    tensors.setdefault("w1", weights(rng, 4, 5, 3, 3))
+    return marked(
+        model_from_text(
+            f"h = Conv <{PADS}> (x, w0, b) {between} {read}",
+            w0=weights(rng, 5, 3, 3, 3),
+            b=rng.normal(size=5),
+            **tensors,
+        )
+    )
+
+
+def ordered(model: ir.Model, **orders: np.ndarray) -> ir.Model:
+    """Return a copy of `model` with the channels of the named layers ordered."""
+    after = copied(model)
+    OrderChannels(orders)(after)
+    return after
+
+
+BETWEEN = {
+    "relu": ("m = Relu (h)", {}),
+    "sigmoid, not zero at zero": ("m = Sigmoid (h)", {}),
+    "pool": ("m = MaxPool <kernel_shape = [2, 2]> (h)", {}),
+    "batch norm": (
+        "m = BatchNormalization (h, s, s, t, v)",
+        {"s": RNG.normal(size=5), "t": RNG.normal(size=5), "v": RNG.random(5) + 0.5},
+    ),
+    "depthwise": (f"m = Conv <group = 5, {PADS}> (h, d, t)", {"d": RNG.normal(size=(5, 1, 3, 3)), "t": np.ones(5)}),
+    "division by constants": ("m = Div (h, c)", {"c": RNG.random((5, 1, 1)) + 1}),
+    "addition of constants": ("m = Add (h, c)", {"c": RNG.normal(size=(5, 1, 1))}),
+    "with itself": ("s = Sigmoid (h) m = Mul (h, s)", {}),
+    "beside another": (
+        f"g = Conv <{PADS}> (x, wg) m = Concat <axis = 1> (g, h)",
+        {"wg": RNG.normal(size=(2, 3, 3, 3)), "w1": RNG.normal(size=(4, 7, 3, 3))},
+    ),
+}
+
+
+class TestFunction:
+    """The model computes what it did."""
+
+    @pytest.mark.parametrize("case", BETWEEN)
+    def test_between_two_convolutions(self, case: str) -> None:
+        """Whatever channel-wise operator is in between."""
+        between, tensors = BETWEEN[case]
+        before = chain(between, **tensors)
+        after = ordered(before, conv0=ORDER)
+        assert weight_shapes(after)[0][0] == 8
+        assert furthest(before, after, X) < 1e-10
+
+    @pytest.mark.parametrize("read", ["y = Gemm (f, g)", "y = Gemm <transB = 1> (f, gt)", "y = MatMul (f, g)"])
+    def test_through_a_flatten(self, read: str) -> None:
+        """A classifier reads each channel several times."""
+        g = np.random.default_rng(2).normal(size=(20, 3))
+        rng = np.random.default_rng(1)
+        before = marked(
+            model_from_text(
+                f"h = Conv (x, w0) f = Flatten (h) {read}",
+                x="double[N, 3, 4, 4] x",
+                y="double[N, 3] y",
+                w0=weights(rng, 5, 3, 3, 3),
+                g=g,
+                gt=g.T.copy(),
+            )
+        )
+        after = ordered(before, conv0=ORDER)
+        assert furthest(before, after, X[:, :, :4, :4]) < 1e-10
+
+    def test_oracle_sees_columns_left_behind(self) -> None:
+        """Swapping two rows without their readers' columns is seen."""
+        before = chain("m = Relu (h)")
+        after = copied(before)
+        weight = next(v for name, v in after.graph.initializers.items() if name == "w0")
+        array = weight.const_value.numpy().copy()  # type: ignore[union-attr]
+        array[[0, 1]] = array[[1, 0]]
+        weight.const_value = ir.tensor(array, name="w0")
+        assert furthest(before, after, X) > 1e-3
+
+
+class TestFree:
+    """Whose channels may be ordered."""
+
+    def test_inner_convolution_but_not_the_output(self) -> None:
+        """The graph's output has the order its user expects."""
+        assert free_layers(chain("m = Relu (h)").graph) == {"conv0"}
+
+    def test_residual(self) -> None:
+        """Two convolutions that are added share their order, so neither has its own."""
+        model = marked(
+            model_from_text(
+                f"h = Conv <{PADS}> (x, w0) g = Conv <{PADS}> (x, w0) s = Add (h, g) y = Conv <{PADS}> (s, w1)",
+                w0=weights(RNG, 5, 3, 3, 3),
+                w1=weights(RNG, 5, 5, 3, 3),
+            )
+        )
+        assert free_layers(model.graph) == set()
+
+    @pytest.mark.parametrize("between", ["m = Softmax <axis = 1> (h)", "s = Relu (h) m = Div (h, s)", "m = Sqrt (h)"])
+    def test_not_through_what_may_not_be_a_number(self, between: str) -> None:
+        """An operator over channels pins them; 0/0 times a column of zeros would not be zero."""
+        assert "conv0" not in free_layers(chain(between).graph)
+
+    def test_refuses_what_is_not_free(self) -> None:
+        """It is said, not done."""
+        with pytest.raises(ValueError, match="conv1: the channels of this layer are not its own"):
+            ordered(chain("m = Relu (h)"), conv1=np.array([1, 0, 2, 3]))
+
+    @pytest.mark.parametrize("order", [[0, 1, 2, 3], [0, 1, 2, 3, 3], [0, 1, 2, 3, 5]])
+    def test_refuses_what_is_no_order(self, order: list[int]) -> None:
+        """Each filter once."""
+        with pytest.raises(ValueError, match="names each of the 5 filters once"):
+            ordered(chain("m = Relu (h)"), conv0=np.array(order))
+
+
+class TestFilters:
+    """Which original filter each output is."""
+
+    def test_follows_the_order(self) -> None:
+        """Ordering a pruned layer composes the two."""
+        model = chain("m = Relu (h)")
+        node = model.graph[0]
+        node.metadata_props[FILTERS] = encode_filters(np.array([1, 0, 1, 1, 0, 1, 1], bool))
+        OrderChannels({"conv0": ORDER})(model)
+        total, order = decode_order(node.metadata_props[FILTERS])
+        assert total == 7
+        assert order.tolist() == [5, -1, 0, 6, 2, -1, 3, -1]
+
+    def test_text(self) -> None:
+        """An ascending order is the text it always was; both decode."""
+        kept = np.array([1, 0, 1, 1], bool)
+        assert encode_order(4, np.array([0, 2, 3])) == encode_filters(kept) == "4:b0"
+        assert encode_order(4, np.array([3, -1, 0, 2])) == "4:b0:3,-1,0,2"
+        assert np.array_equal(decode_filters("4:b0:3,-1,0,2"), kept)
+        assert decode_order("4:b0")[1].tolist() == [0, 2, 3]
+
+    @pytest.mark.parametrize("text", ["4:b0:3,2", "4:b0:3,3,0,2", "4:b0:x", "4:b0:-2,0,2,3", "4:b0:0,2,3:", "4"])
+    def test_damage(self, text: str) -> None:
+        """What was not written by us is refused in one line."""
+        with pytest.raises(ModelError, match="metadata is damaged"):
+            decode_order(text)

@@ -1,0 +1,264 @@
+"""Plans: channels ordered, layers lowered, the same function; and what ONNX Runtime makes of the result."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+import pytest
+from small_models import PADS, copied, furthest, marked, model_from_text, ops, to_bytes, to_float32
+
+from swp_export.errors import LoweringError
+from swp_export.graph.convolutions import FILTERS, decode_order, iterate_stripe_convs
+from swp_export.graph.sink_concat import RaiseConcat, SinkConcat
+from swp_export.lowerings import LOWERINGS
+from swp_export.lowerings.lower import lift
+from swp_export.lowerings.plan import apply_plan
+from swp_export.runtime.session import open_session
+from swp_export.verification.diverging_layer import first_diverging_layer
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+X = np.random.default_rng(0).normal(size=(2, 3, 12, 12))
+LAYERS = ("conv0", "conv1", "conv2")
+PERMUTING = [name for name, lowering in LOWERINGS.items() if lowering.order is not None]
+
+
+def sparse(rng: np.random.Generator, filters: int, channels: int) -> np.ndarray:
+    """Return a weight whose filters keep one stripe, or several."""
+    mask = np.zeros((filters, 9), bool)
+    for row, live in zip(mask, rng.choice([0, 1, 1, 1, 2, 4, 7], size=filters), strict=True):
+        row[rng.permutation(9)[:live]] = True
+    return rng.normal(size=(filters, channels, 3, 3)) * mask.reshape(filters, 1, 3, 3) / channels**0.5
+
+
+def network() -> ir.Model:
+    """Return three stripe convolutions with a pool and a classifier, all channels free; widths fill no block."""
+    rng = np.random.default_rng(4)
+    return marked(
+        model_from_text(
+            f"a = Conv <{PADS}> (x, w0, b0) ra = Relu (a) b = Conv <{PADS}> (ra, w1, b1) rb = Relu (b)"
+            f"p = MaxPool <kernel_shape = [2, 2], strides = [2, 2]> (rb) c = Conv <{PADS}> (p, w2, b2) rc = Relu (c)"
+            "q = GlobalAveragePool (rc) f = Flatten (q) y = Gemm (f, g, z)",
+            y="double[N, 10] y",
+            w0=sparse(rng, 29, 3),
+            b0=rng.normal(size=29),
+            w1=sparse(rng, 45, 29),
+            b1=rng.normal(size=45),
+            w2=sparse(rng, 51, 45),
+            b2=rng.normal(size=51),
+            g=rng.normal(size=(51, 10)),
+            z=rng.normal(size=10),
+        )
+    )
+
+
+def residual() -> ir.Model:
+    """Return a block whose second convolution shares its channels with its input."""
+    rng = np.random.default_rng(5)
+    return marked(
+        model_from_text(
+            f"t = Conv <{PADS}> (x, w0, b0) rt = Relu (t) a = Conv <{PADS}> (rt, w1, b1) ra = Relu (a)"
+            f"b = Conv <{PADS}> (ra, w2, b0) s = Add (b, rt) rs = Relu (s)"
+            "q = GlobalAveragePool (rs) f = Flatten (q) y = Gemm (f, g)",
+            y="double[N, 10] y",
+            w0=sparse(rng, 16, 3),
+            b0=rng.normal(size=16),
+            w1=sparse(rng, 21, 16),
+            b1=rng.normal(size=21),
+            w2=sparse(rng, 16, 21),
+            g=rng.normal(size=(16, 10)),
+        )
+    )
+
+
+def planned(model: ir.Model, name: str, block: int = 8, layers: tuple[str, ...] = LAYERS) -> ir.Model:
+    """Return a copy of `model` with its `layers` written by `name`, the others densely."""
+    after = copied(model)
+    apply_plan(after, dict.fromkeys(layers, name), block=block)
+    return after
+
+
+def optimized(model: ir.Model, folder: Path) -> list[onnx.NodeProto]:
+    """Return the nodes that ONNX Runtime really runs."""
+    path = folder / "optimized.onnx"
+    open_session(to_bytes(to_float32(model)), optimized_model=path)
+    return list(onnx.load(path).graph.node)
+
+
+class TestFunction:
+    """A planned model computes what the compact one does."""
+
+    @pytest.mark.parametrize("name", [name for name in LOWERINGS if name != "shift"])
+    @pytest.mark.parametrize("block", [1, 8, 16])
+    def test_free_channels(self, name: str, block: int) -> None:
+        """In float64, with no Gather left but pad-slice-add's own."""
+        before = network()
+        after = planned(before, name, block)
+        assert furthest(before, after, X) < 1e-10
+        assert "Gather" not in ops(after) or name == "pad-slice-add"
+        onnx.checker.check_model(ir.to_proto(after), full_check=True)
+
+    @pytest.mark.parametrize("name", [name for name in LOWERINGS if name != "shift"])
+    def test_residual(self, name: str) -> None:
+        """Where the order is not free, a lowering that permutes ends in one Gather in each such layer, at most."""
+        before = residual()
+        after = planned(before, name)
+        assert furthest(before, after, X) < 1e-10
+        if name != "pad-slice-add":
+            assert ops(after).count("Gather") <= 2 * (name in PERMUTING)
+
+    def test_reproducible(self) -> None:
+        """The same model and plan give the same bytes."""
+        first, second = (to_bytes(planned(network(), "split(2, shift-sum)")) for _ in range(2))
+        assert first == second
+
+    @pytest.mark.parametrize("name", [name for name in LOWERINGS if name not in {"shift", "dense"}])
+    def test_lifts_to_the_ordered_layers(self, name: str) -> None:
+        """Lifting gives each layer's weights back bit for bit, in the order that FILTERS states."""
+        before = {conv.name: conv for _, conv in iterate_stripe_convs(network().graph)}
+        lifted = lift(planned(network(), name))
+        assert furthest(network(), lifted, X) < 1e-10
+        first, conv = next((n, c) for n, c in iterate_stripe_convs(lifted.graph) if c.name == "conv0")
+        total, order = decode_order(first.metadata_props[FILTERS])
+        assert total == 29
+        assert np.array_equal(conv.weight[order >= 0], before["conv0"].weight[order[order >= 0]])
+        assert not conv.weight[order < 0].any()
+
+    def test_reports_the_layers_it_was_made_for(self) -> None:
+        """The report is about the filters of the network, not about zeros that fill a block."""
+        layers = apply_plan(network(), {"conv1": "shift-sum"})
+        assert [(layer.name, layer.lowering, layer.conv.filters) for layer in layers] == [
+            ("conv0", "dense", 29),
+            ("conv1", "shift-sum", 45),
+            ("conv2", "dense", 51),
+        ]
+
+
+class TestDiverging:
+    """The first layer that differs is found in a planned model too."""
+
+    @pytest.mark.parametrize("name", ["split(2, shift-sum)", "shift-groups", "shift-chunks"])
+    def test_finds_it(self, name: str) -> None:
+        """Filters are matched by what FILTERS says, whatever their order; an undamaged model diverges nowhere."""
+        reference, x = to_float32(network()), X.astype(np.float32)
+        damaged = network()
+        weight = damaged.graph.initializers["w1"]
+        array = np.array(weight.const_value.numpy())  # type: ignore[union-attr]
+        weight.const_value = ir.tensor(array * 1.01, name="w1")
+        assert first_diverging_layer(planned(reference, name), reference, x) is None
+        assert first_diverging_layer(planned(to_float32(damaged), name), reference, x) == "conv1"
+
+
+class TestRefusals:
+    """A plan that does not fit is an error that says why."""
+
+    @pytest.mark.parametrize(
+        ("plan", "message"),
+        [
+            ({"conv7": "dense"}, "layer 'conv7' that the model does not have: conv0, conv1, conv2"),
+            ({"conv0": "magic"}, "no lowering is called 'magic'; there are: dense, pad-slice-add"),
+            ({"conv0": "shift"}, "conv0 cannot be written as shift: a filter has 7 live stripes"),
+        ],
+    )
+    def test_says_why(self, plan: dict[str, str], message: str) -> None:
+        """And the model is left as it was."""
+        model = network()
+        with pytest.raises(LoweringError, match=message):
+            apply_plan(model, plan)
+        assert to_bytes(model) == to_bytes(network())
+
+
+class TestOptimisedGraph:
+    """What ONNX Runtime makes of it, on processors for which it has a blocked layout."""
+
+    @pytest.fixture(autouse=True)
+    def blocked(self, tmp_path: Path) -> None:
+        """Skip where it has none."""
+        if not any(node.domain == "com.microsoft.nchwc" for node in optimized(planned(network(), "dense"), tmp_path)):
+            pytest.skip("this build of ONNX Runtime has no blocked layout on this processor")
+
+    @pytest.mark.parametrize(
+        "name", ["dense", "shift-sum", "shift-extra", "shift-groups", "split(2, shift-sum)", "split(2, dense)"]
+    )
+    def test_no_reorders_between_stripe_convolutions(self, name: str, tmp_path: Path) -> None:
+        """The input of 3 channels is read as it is; the only reorder is the one before the classifier."""
+        # Two convolutions of an input of open size: ONNX Runtime does not see that their outputs are alike.
+        layers = LAYERS[1:] if name == "shift-extra" else LAYERS
+        # 16, so that a Concat stays in the blocked layout with AVX-512 too.
+        nodes = optimized(planned(network(), name, block=16, layers=layers), tmp_path)
+        counts = Counter(node.op_type for node in nodes)
+        assert counts["ReorderInput"] == 0
+        assert counts["ReorderOutput"] == 1
+        last = max(index for index, node in enumerate(nodes) if node.op_type == "Conv")
+        assert [node.op_type for node in nodes[:last]].count("ReorderOutput") == 0
+        assert counts["Relu"] == 0
+
+    @pytest.mark.parametrize("name", ["pad-slice-add", "shift-chunks"])
+    def test_count_sees_them(self, name: str, tmp_path: Path) -> None:
+        """The forms that slice or split do reorder between layers."""
+        counts = Counter(node.op_type for node in optimized(planned(network(), name, block=16), tmp_path))
+        assert counts["ReorderOutput"] > 1
+
+    def test_widths_that_fill_no_block_leave_the_layout(self, tmp_path: Path) -> None:
+        """29 channels without zeros beside them: why channels are filled up even for `dense`."""
+        counts = Counter(node.op_type for node in optimized(network(), tmp_path))
+        assert counts["FusedConv"] == 2
+
+    @pytest.mark.parametrize("name", ["shift-sum", "shift-groups"])
+    def test_residual_add_fuses(self, name: str, tmp_path: Path) -> None:
+        """A residual Add and its Relu go into the last convolution of the branch."""
+        counts = Counter(node.op_type for node in optimized(planned(residual(), name, block=16), tmp_path))
+        assert counts["Add"] == counts["Relu"] == counts["ReorderInput"] == 0
+
+
+class TestSinkConcat:
+    """A Concat of groups moves behind what reads each channel alone, and back."""
+
+    def test_behind_relu_and_pool(self) -> None:
+        """Each branch gets its Relu and its pool."""
+        after = planned(network(), "split(2, shift-sum)")
+        for node in after.graph:
+            if node.op_type == "Concat":
+                producers = {value.producer().op_type for value in node.inputs}  # type: ignore[union-attr]
+                assert producers in ({"Relu"}, {"MaxPool"})
+        assert furthest(network(), after, X) < 1e-10
+
+    def test_and_back(self) -> None:
+        """Raising restores the operators, and the function stays."""
+        after = planned(network(), "split(2, shift-sum)")
+        before = Counter(ops(after))
+        RaiseConcat()(after)
+        counts = Counter(ops(after))
+        assert (counts["Relu"], counts["MaxPool"]) == (3, 1) != (before["Relu"], before["MaxPool"])
+        assert furthest(network(), after, X) < 1e-10
+        assert not RaiseConcat()(after).modified
+
+    def test_leaves_the_networks_own_concat(self) -> None:
+        """Only a Concat that a lowering wrote moves."""
+        model = model_from_text("a = Abs (x) c = Concat <axis = 1> (x, a) y = Relu (c)")
+        assert not SinkConcat()(model).modified
+
+    def test_leaves_a_concat_that_is_read_twice(self) -> None:
+        """Then the other reader needs it where it is."""
+        model = network()
+        copy = model_from_text("y = Relu (x)")
+        assert not SinkConcat()(copy).modified
+        relu = next(node for node in model.graph if node.op_type == "Relu")
+        model.graph.outputs.append(relu.inputs[0])
+        relu.inputs[0].type = ir.TensorType(ir.DataType.DOUBLE)  # type: ignore[union-attr]
+        after = copied(model)
+        apply_plan(after, {"conv0": "split(2, shift-sum)"})
+        reader = next(node for node in after.graph if node.op_type == "Relu")
+        assert reader.inputs[0].producer().op_type in {"Concat", "Gather"}  # type: ignore[union-attr]
+
+
+def test_layers_stay_dataclasses() -> None:
+    """A plan's report can be stored."""
+    (layer, *_) = apply_plan(network(), {})
+    assert dataclasses.asdict(layer)["name"] == "conv0"
