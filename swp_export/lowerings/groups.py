@@ -42,8 +42,12 @@ def emit_groups(
 
     """
     groups = groups_of(conv, labels)
-    outputs = [forms[label](builder, x, Part(conv, tuple(int(f) for f in group))) for label, group in groups.items()]
-    return in_order(builder, outputs, np.concatenate(list(groups.values())))
+    if (np.diff(np.concatenate(list(groups.values()))) < 0).any():
+        # The Gather that follows drops what is filled up.
+        groups = {label: _filled(group, builder.block) for label, group in groups.items()}
+    parts = {label: Part(conv, tuple(int(f) for f in group)) for label, group in groups.items()}
+    y = joined(builder, [forms[label](builder, x, part) for label, part in parts.items()])
+    return in_order(builder, y, np.concatenate(list(groups.values())))
 
 
 def groups_of(conv: StripeConv, labels: Labels) -> dict[int, Labels]:
@@ -56,15 +60,25 @@ def groups_of(conv: StripeConv, labels: Labels) -> dict[int, Labels]:
     return {int(label): np.flatnonzero(labels == label) for label in dict.fromkeys(labels.tolist())}
 
 
-def in_order(builder: LayerBuilder, outputs: Sequence[ir.Value], filters: Labels) -> ir.Value:
-    """Join `outputs`, whose channels are `filters`, and put them in ascending order; one Gather if they are not."""
-    y = outputs[0] if len(outputs) == 1 else builder.op("Concat", outputs, "groups", {"axis": 1})
-    if (np.diff(filters) > 0).all():
+def joined(builder: LayerBuilder, outputs: Sequence[ir.Value]) -> ir.Value:
+    """Return the channels of all `outputs`."""
+    return outputs[0] if len(outputs) == 1 else builder.op("Concat", outputs, "groups", {"axis": 1})
+
+
+def in_order(builder: LayerBuilder, y: ir.Value, filters: Labels) -> ir.Value:
+    """Put the channels of `y`, which are `filters` (-1: of none), in ascending order, and drop those of none."""
+    wanted = int(filters.max()) + 1
+    if np.array_equal(filters, np.arange(wanted)):
         return y
-    return builder.op("Gather", [y, builder.indices(np.argsort(filters), "order")], "in_order", {"axis": 1})
+    order = np.argsort(filters)[-wanted:]
+    return builder.op("Gather", [y, builder.indices(order, "order")], "in_order", {"axis": 1})
 
 
 def order_groups(labels: Labels, block: int) -> Labels:
     """Return the filters by label, -1 for one of zeros: each group is filled up to a multiple of `block`."""
     groups = [np.flatnonzero(labels == label) for label in np.unique(labels)]
-    return np.concatenate([np.pad(g, (0, round_up(g.size, block) - g.size), constant_values=-1) for g in groups])
+    return np.concatenate([_filled(group, block) for group in groups])
+
+
+def _filled(group: Labels, block: int) -> Labels:
+    return np.pad(group, (0, round_up(group.size, block) - group.size), constant_values=-1)

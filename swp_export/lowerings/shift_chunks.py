@@ -18,7 +18,7 @@ import numpy as np
 
 from swp_export.lowerings import shift_sum
 from swp_export.lowerings.geometry import Part
-from swp_export.lowerings.groups import groups_of, in_order
+from swp_export.lowerings.groups import groups_of, in_order, joined
 from swp_export.lowerings.shifts import depthwise, filled, pointwise, round_up, stripes_of
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def emit(builder: LayerBuilder, x: ir.Value, conv: StripeConv) -> ir.Value:
         addends = parts[start : start + max(1, count)]
         sums.append(addends[0] if len(addends) == 1 else builder.op("Sum", addends, f"add_{count}"))
         start += len(addends)
-    return in_order(builder, sums, np.concatenate(list(buckets.values())))
+    return in_order(builder, joined(builder, sums), np.concatenate(list(buckets.values())))
 
 
 def order(conv: StripeConv, block: int) -> Labels:
