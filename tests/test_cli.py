@@ -126,7 +126,7 @@ def test_bad_checkpoint_is_one_line_and_writes_nothing(kind: str, words: list[st
         (["prune", RESNET56 / "pruned.pth.tar", "--arch", "nowhere:factory"], ["nowhere"]),
         (["prune", RESNET56 / "pruned.pth.tar", "--input-shape", "1,32,32"], ["32"]),
         (["prune", RESNET56 / "pruned.pth.tar", "--input-shape", "3x32x32"], ["3,32,32"]),
-        (["prune", RESNET56 / "pruned.pth.tar", "--lowering", "shift"], ["shift", "pad-slice-add"]),
+        (["prune", RESNET56 / "pruned.pth.tar", "--lowering", "magic"], ["magic", "pad-slice-add"]),
         (["prune", RESNET56 / "pruned.pth.tar", "--output", "no/such/folder/x.onnx"], ["no/such/folder"]),
         (["prune", RESNET56 / "pruned.pth.tar", "--treshold", "1"], ["--threshold"]),
         (["prnue", RESNET56 / "pruned.pth.tar"], ["prnue"]),

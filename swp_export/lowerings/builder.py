@@ -60,9 +60,9 @@ class LayerBuilder:
         geometry: str | None = None,
     ) -> ir.Value:
         """Append a Conv with `weight` and return its output; `geometry` says what it holds of the layer."""
-        inputs = [x, self.weights(weight, f"{what}_weight")]
+        inputs = [x, self.weights(weight, "weight")]
         if bias is not None:
-            inputs.append(self.weights(bias, f"{what}_bias"))
+            inputs.append(self.weights(bias, "bias"))
         value = self.op("Conv", inputs, what, {"kernel_shape": weight.shape[2:], **(attributes or {})})
         producer = value.producer()
         assert producer is not None

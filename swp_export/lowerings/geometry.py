@@ -86,7 +86,7 @@ class Part:
             facts |= {"filters": self.filters, "window": window}
         if bias is not None:
             facts["bias"] = [self._filter(filter_) for filter_ in bias]
-        return json.dumps(facts)
+        return json.dumps(facts, separators=(",", ":"))
 
     def _filter(self, filter_: int) -> int:
         return self.filters[filter_] if filter_ >= 0 else -1
