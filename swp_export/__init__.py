@@ -14,15 +14,17 @@ if TYPE_CHECKING:
     from swp_export.inspection.inspect import inspect
     from swp_export.pruning.prune import prune
     from swp_export.runtime.doctor import doctor
+    from swp_export.tuning.tune import tune
     from swp_export.verification.verify_file import verify
 
-__all__ = ["bench", "doctor", "inspect", "prune", "verify"]
+__all__ = ["bench", "doctor", "inspect", "prune", "tune", "verify"]
 
 _MODULES = {
     "bench": "swp_export.benchmark.benchmark",
     "doctor": "swp_export.runtime.doctor",
     "inspect": "swp_export.inspection.inspect",
     "prune": "swp_export.pruning.prune",
+    "tune": "swp_export.tuning.tune",
     "verify": "swp_export.verification.verify_file",
 }
 

@@ -124,6 +124,9 @@ DATA = click.option("--data", metavar="FILE.npz", help="Also verify on the array
 DEVICE = click.option(
     "--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True, help="Never another one."
 )
+TF32 = click.option(
+    "--tf32/--no-tf32", default=True, show_default=True, help="CUDA only: let convolutions round to TF32."
+)
 THREADS = click.option(
     "--threads", type=click.IntRange(1), default=1, show_default=True, help="Threads in an operator."
 )
@@ -188,6 +191,34 @@ def prune(*, checkpoint: str, no_verify: bool, as_json: bool, **options: Any) ->
 
 @cli.command()
 @click.argument("model")
+@_options(DEVICE, THREADS)
+@click.option("--batch", type=click.IntRange(1), default=1, show_default=True, help="Images per run.")
+@click.option("-o", "--output", metavar="FILE", help="The model to write; default: MODEL's name with -tuned, here.")
+@click.option("--plan-out", metavar="FILE", help="Also write the plan; `prune --plan` makes the same model of it.")
+@click.option("--seconds", type=click.FloatRange(0), default=60, show_default=True, help="Time to search.")
+@_options(INPUT_SHAPE, TF32, FORCE, JSON)
+def tune(*, model: str, as_json: bool, **options: Any) -> None:
+    """Write the fastest verified form of MODEL for this device.
+
+    MODEL is one that `prune` or `tune` wrote. Each layer's forms are measured here, then refined in the whole model.
+    Needs no torch.
+    """
+    from swp_export.report.terminal import print_data, print_json, progress
+    from swp_export.report.tune_table import tune_tables
+    from swp_export.tuning.tune import tune as run
+
+    with progress() as show:
+        report = run(model, progress=show, **options)
+    if as_json:
+        print_json(report.to_json())
+        return
+    print_data([*tune_tables(report)])
+    click.echo(f"{report.model}: {report.fastest.variants} variants of the whole model were compared")
+    click.echo(report.verification.summary())
+
+
+@cli.command()
+@click.argument("model")
 @click.option("--against", required=True, metavar="FILE", help="The checkpoint or ONNX model to compare with.")
 @_options(THRESHOLD, ARCH, INPUT_SHAPE, DATA)
 @click.option("--atol", type=float, metavar="F", help="With --rtol, replaces the error budget.")
@@ -230,7 +261,7 @@ def verify(*, model: str, junit: str | None, force: bool, as_json: bool, **optio
 @_options(INPUT_SHAPE)
 @click.option("--layers", is_flag=True, help="Also show the time per layer, beside its share of the FLOPs.")
 @click.option("--cold", is_flag=True, help="Alternate single runs instead of short bursts.")
-@click.option("--tf32/--no-tf32", default=True, show_default=True, help="CUDA only: let convolutions round to TF32.")
+@_options(TF32)
 @click.option("--cuda-graph", is_flag=True, help="CUDA only: capture each model in a CUDA graph.")
 @_options(JSON)
 def bench(*, models: Sequence[str], as_json: bool, **options: Any) -> None:

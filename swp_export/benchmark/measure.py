@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     Instances = list[list[npt.NDArray[np.float64]]]
 
 INSTANCES = 10
-"""How often each model is loaded, each time for at least one round: fewer carry no confidence interval."""
+"""How often each model is loaded by default, each time for at least one round: fewer carry no confidence interval."""
 MAX_COLD_ROUNDS = 1000
 """A cold round is one run of each model: beside a slow model a fast one would need hours to collect its seconds."""
 _ROUNDS = 40
@@ -38,7 +38,6 @@ _SLOW_SECONDS = 0.2
 _SETTLING_RUNS = 2
 _STEADY = 0.95
 _WINDOW_RUNS = 3
-_WINDOW_SECONDS = 0.02
 _WARM_UP_SECONDS = 3.0
 
 
@@ -51,6 +50,8 @@ class Schedule:
         min_seconds: Sum of each model's measured times, at least.
         cold: Alternate single runs instead of bursts: each finds the caches as the other models left them.
         seed: Of the order within the rounds.
+        instances: How often each model is loaded.
+        window_seconds: Runs of about so long are compared with those before them, until a model is warm.
 
     """
 
@@ -58,6 +59,8 @@ class Schedule:
     min_seconds: float = 1.0
     cold: bool = False
     seed: int = 0
+    instances: int = INSTANCES
+    window_seconds: float = 0.02
 
     def __post_init__(self) -> None:
         if self.min_runs < 1 or self.min_seconds < 0:
@@ -79,7 +82,7 @@ def measure(
     clock: Clock = time.perf_counter_ns,
     progress: Callable[[float], None] | None = None,
 ) -> list[Instances]:
-    """Let models take turns until each has its runs and seconds, on `INSTANCES` instances of each.
+    """Let models take turns until each has its runs and seconds, on `schedule.instances` instances of each.
 
     Args:
         open_calls: For each model, what loads a new instance of it and returns the call to measure; that returns when
@@ -96,11 +99,11 @@ def measure(
     order = random.Random(schedule.seed)  # noqa: S311 - an order, not a secret
     models = range(len(open_calls))
     calls = [open_call() for open_call in open_calls]
-    bursts = [plan_burst(warm_up(call, clock=clock), schedule) for call in calls]
+    bursts = [plan_burst(warm_up(call, schedule.window_seconds, clock=clock), schedule) for call in calls]
     measured: list[Instances] = [[] for _ in models]
     seconds = [0.0 for _ in models]
     done, count = 0.0, 0
-    for instance in range(INSTANCES):
+    for instance in range(schedule.instances):
         for index in models if instance else ():
             # The old instance is released only now that the new one has found another place in memory.
             calls[index] = open_calls[index]()
@@ -108,7 +111,7 @@ def measure(
         for of_model in measured:
             of_model.append([])
         with _without_garbage_collection():
-            while not measured[0][instance] or done < (instance + 1) / INSTANCES:
+            while not measured[0][instance] or done < (instance + 1) / schedule.instances:
                 for index in order.sample(models, len(models)):
                     measured[index][instance].append(_run(calls[index], bursts[index], clock))
                     seconds[index] += float(measured[index][instance][-1].sum())
@@ -119,7 +122,7 @@ def measure(
     return measured
 
 
-def warm_up(call: Call, *, clock: Clock = time.perf_counter_ns) -> float:
+def warm_up(call: Call, window_seconds: float, *, clock: Clock = time.perf_counter_ns) -> float:
     """Run `call` until it stops getting faster and return the seconds that a run then takes.
 
     The first run is not looked at: it may search for algorithms or allocate for seconds.
@@ -128,7 +131,7 @@ def warm_up(call: Call, *, clock: Clock = time.perf_counter_ns) -> float:
     start = clock()
     previous = math.inf
     while True:
-        current = _window(call, clock)
+        current = _window(call, window_seconds, clock)
         if current >= _STEADY * previous or clock() - start > _WARM_UP_SECONDS * 1e9:
             return current
         previous = current
@@ -159,10 +162,10 @@ def _run(call: Call, burst: Burst, clock: Clock) -> npt.NDArray[np.float64]:
     return seconds * 1e-9
 
 
-def _window(call: Call, clock: Clock) -> float:
+def _window(call: Call, window_seconds: float, clock: Clock) -> float:
     """Return the median seconds of a few runs; of many, where a few would be over before the clock rate rises."""
     seconds: list[float] = []
-    while len(seconds) < _WINDOW_RUNS or sum(seconds) < _WINDOW_SECONDS:
+    while len(seconds) < _WINDOW_RUNS or sum(seconds) < window_seconds:
         start = clock()
         call()
         # A call below the clock's resolution must still end the loop.
@@ -174,7 +177,7 @@ def _share_done(rounds: int, seconds: list[float], bursts: list[Burst], schedule
     """Return how much of the schedule is done: that of the model which is furthest behind."""
     runs = min(rounds * burst.measured for burst in bursts) / schedule.min_runs
     time_share = min(seconds) / schedule.min_seconds if schedule.min_seconds > 0 else 1.0
-    done = min(1.0, rounds / INSTANCES, runs, time_share)
+    done = min(1.0, rounds / schedule.instances, runs, time_share)
     if schedule.cold:
         done = max(done, min(1.0, rounds / max(MAX_COLD_ROUNDS, schedule.min_runs)))
     return done

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import onnx
 import onnx_ir as ir
 from google.protobuf.message import DecodeError
 
 from swp_export.errors import ModelError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 INPUT_SHAPE = "swp_export.input_shape"
 """Model metadata: the shape of one input, `C,H,W`."""
@@ -57,6 +62,26 @@ def read_model(path: str | Path) -> OnnxFile:
     except onnx.checker.ValidationError as error:
         raise ModelError(f"{path} breaks ONNX's rules: {' '.join(str(error).split())}") from error
     return OnnxFile(path=path, sha256=hashlib.sha256(content).hexdigest(), model=ir.serde.deserialize_model(proto))
+
+
+def serialized(model: ir.Model, facts: Mapping[str, str]) -> bytes:
+    """Return the bytes of `model` as a file of ours, checked: the same model gives the same bytes.
+
+    Args:
+        model: any model; its metadata is replaced.
+        facts: what it says of itself, by the names above.
+
+    """
+    model.metadata_props.clear()
+    model.metadata_props.update({**facts, VERSION: version("swp-export")})
+    model.producer_name, model.producer_version, model.doc_string = "swp-export", version("swp-export"), None
+    for node in model.graph:
+        for value in node.outputs:
+            if not value.is_graph_output():
+                value.shape, value.type = None, None  # inferred by every reader, and stale after lowering
+    content: bytes = ir.serde.serialize_model(model).SerializeToString(deterministic=True)
+    onnx.checker.check_model(content, full_check=True)
+    return content
 
 
 def is_onnx(path: str | Path) -> bool:

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import hashlib
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import onnx
 import onnx_ir as ir
 
 from swp_export.atomic import atomic_write
 from swp_export.errors import LoweringError, NotEquivalentError, OutputError
 from swp_export.graph.counts import Counts, count, executed_flops
-from swp_export.graph.files import ARCHITECTURE, INPUT_SHAPE, SOURCE, THRESHOLD, VERSION
+from swp_export.graph.files import ARCHITECTURE, INPUT_SHAPE, SOURCE, THRESHOLD, serialized
 from swp_export.graph.pipeline import compact
 from swp_export.lowerings import LOWERINGS
 from swp_export.lowerings.lower import LoweredLayer, lower
@@ -79,7 +76,7 @@ def prune(
         model = compact(_copied(origin.dense))
         counts = count(model, origin.input_shape, live_only=True)
         lowered = lower(model, choice)
-        content = _serialized(model, origin)
+        content = serialized(model, _facts(origin, origin.threshold))
         verification = None
         if verify:
             verification = verify_model(
@@ -96,7 +93,7 @@ def prune(
         file.write_bytes(content)
         if dense_file is not None:
             progress("exporting the unpruned network")
-            dense_file.write_bytes(_serialized(origin.unpruned(), dataclasses.replace(origin, threshold=None)))
+            dense_file.write_bytes(serialized(origin.unpruned(), _facts(origin, None)))
     return PruneReport(
         model=str(target),
         bytes=len(content),
@@ -145,25 +142,15 @@ def _copied(model: ir.Model) -> ir.Model:
     return ir.serde.deserialize_model(ir.serde.serialize_model(model))
 
 
-def _serialized(model: ir.Model, origin: Source) -> bytes:
-    """Return the bytes of `model`, with what it says of itself, checked."""
+def _facts(origin: Source, threshold: float | None) -> dict[str, str]:
+    """Return what a model says of itself."""
     facts = {
-        VERSION: version("swp-export"),
         ARCHITECTURE: origin.architecture,
-        THRESHOLD: None if origin.threshold is None else repr(origin.threshold),
+        THRESHOLD: None if threshold is None else repr(threshold),
         INPUT_SHAPE: ",".join(str(size) for size in origin.input_shape),
         SOURCE: origin.sha256,
     }
-    model.metadata_props.clear()
-    model.metadata_props.update({key: value for key, value in facts.items() if value is not None})
-    model.producer_name, model.producer_version, model.doc_string = "swp-export", version("swp-export"), None
-    for node in model.graph:
-        for value in node.outputs:
-            if not value.is_graph_output():
-                value.shape, value.type = None, None  # inferred by every reader, and stale after lowering
-    content: bytes = ir.serde.serialize_model(model).SerializeToString(deterministic=True)
-    onnx.checker.check_model(content, full_check=True)
-    return content
+    return {key: value for key, value in facts.items() if value is not None}
 
 
 def _layers(origin: Source, lowered: list[LoweredLayer], counts: Counts) -> tuple[PrunedLayer, ...]:

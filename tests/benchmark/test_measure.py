@@ -113,13 +113,15 @@ def test_cold_beside_a_slow_model_ends():
 def test_warm_up_ends_when_runs_stop_getting_faster():
     """The steady time is returned, not that of the first, slow runs."""
     machine = Machine()
-    assert warm_up(machine.call("a", 5000, 90, 90, 90, 60, 60, 60, 40), clock=machine.clock) == pytest.approx(0.04)
+    assert warm_up(machine.call("a", 5000, 90, 90, 90, 60, 60, 60, 40), 0.02, clock=machine.clock) == pytest.approx(
+        0.04
+    )
 
 
 def test_warm_up_of_a_slow_model_is_short():
     """Steady from the first run: one ignored run and two windows."""
     machine = Machine()
-    warm_up(machine.call("a", 500), clock=machine.clock)
+    warm_up(machine.call("a", 500), 0.02, clock=machine.clock)
     assert len(machine.log) == 7
 
 

@@ -1,0 +1,56 @@
+"""What `tune` found as tables for the terminal."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.markup import escape
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from swp_export.benchmark.statistics import Speedup
+    from swp_export.tuning.report import TuneReport
+
+
+def tune_tables(report: TuneReport) -> list[Table]:
+    """Return one line per layer, and what the tuned model gains."""
+    return [_layer_table(report), _gain_table(report)]
+
+
+def _layer_table(report: TuneReport) -> Table:
+    table = Table(
+        title=f"Plan of {escape(report.model)}",
+        caption="alone: the layer by itself with a ReLU; in the model its neighbours decide",
+        title_justify="left",
+        caption_justify="left",
+    )
+    table.add_column("Layer")
+    table.add_column("Written as")
+    for heading in ("µs alone", "dense µs"):
+        table.add_column(heading, justify="right")
+    table.add_column("Fastest alone")
+    for layer, lowering in report.fastest.plan.layers.items():
+        times = {c.lowering: c.median_ms for c in report.fastest.candidates if c.layer == layer}
+        fastest = min(times, key=lambda name: times[name], default="")
+        table.add_row(
+            escape(layer), lowering, _microseconds(times.get(lowering)), _microseconds(times.get("dense")), fastest
+        )
+    return table
+
+
+def _gain_table(report: TuneReport) -> Table:
+    table = Table(title="In one run", title_justify="left")
+    table.add_column("Tuned against")
+    for heading in ("Speedup", "95 % interval", "Verdict"):
+        table.add_column(heading, justify="right")
+    for name, gain in (("the input model", report.fastest.over_input), ("compact dense", report.fastest.over_dense)):
+        table.add_row(name, *_cells(gain))
+    return table
+
+
+def _cells(gain: Speedup) -> tuple[str, str, str]:
+    return f"{gain.speedup:.2f}x", f"{gain.low:.2f} to {gain.high:.2f}", gain.verdict
+
+
+def _microseconds(milliseconds: float | None) -> str:
+    return "" if milliseconds is None else f"{1e3 * milliseconds:.1f}"

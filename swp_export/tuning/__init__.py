@@ -1,0 +1,1 @@
+"""The command `tune`: the fastest verified form of a model on the device at hand, and the plan that gives it."""

@@ -1,0 +1,73 @@
+"""What single layers took on this machine, kept between runs."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from swp_export.atomic import atomic_write
+from swp_export.errors import OutputError
+from swp_export.runtime.cpu import read_cpu
+
+if TYPE_CHECKING:
+    from swp_export.tuning.layer_times import LayerCase
+    from swp_export.tuning.race import Track
+
+logger = logging.getLogger(__name__)
+
+
+class LayerCache:
+    """Median milliseconds by lowering, keyed by everything that they depend on; a file that may be deleted any time."""
+
+    def __init__(self, path: Path | None = None) -> None:
+        self._path = path if path is not None else default_path()
+        try:
+            self._times = json.loads(self._path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            self._times = {}
+
+    def key(self, case: LayerCase, track: Track) -> str:
+        """Return the key of a layer's times: shape, skeleton, input, device, runtime, processor, our own version."""
+        import onnxruntime
+
+        conv = case.conv
+        facts = [
+            conv.weight.shape,
+            np.packbits(conv.skeleton.mask).tobytes().hex(),
+            [conv.strides, conv.pads, conv.dilations],
+            [case.input_shape, case.free, track.block],
+            [track.device, track.threads, track.batch, track.tf32],
+            [onnxruntime.__version__, read_cpu().model, version("swp-export")],
+        ]
+        return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+
+    def get(self, key: str) -> dict[str, float] | None:
+        """Return the times of `key`, or None where they were not measured."""
+        times = self._times.get(key)
+        return times if isinstance(times, dict) else None
+
+    def put(self, key: str, times: dict[str, float]) -> None:
+        """Keep `times`."""
+        self._times[key] = times
+
+    def save(self) -> None:
+        """Write the file; where that is not possible the next run measures again."""
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            with atomic_write(self._path, force=True) as file:
+                file.write_text(json.dumps(self._times), encoding="utf-8")
+        except (OSError, OutputError) as error:
+            logger.debug("the cache of layer times was not written: %s", error)
+
+
+def default_path() -> Path:
+    """Return where the cache lies: below XDG_CACHE_HOME, by default ~/.cache."""
+    root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(root) / "swp-export" / "layers.json"

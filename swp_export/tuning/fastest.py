@@ -1,0 +1,119 @@
+"""The fastest form of a model on a device: search, then measure it against the input and against compact dense."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from typing import TYPE_CHECKING
+
+from swp_export.benchmark.environment import read_environment
+from swp_export.benchmark.measure import Schedule
+from swp_export.benchmark.statistics import Speedup, speedup
+from swp_export.tuning.layer_times import layer_cases, measure_layers
+from swp_export.tuning.plan_file import PlanFile
+from swp_export.tuning.search import Search
+from swp_export.tuning.variants import compact_from_portable, plan_of, planned_bytes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from swp_export.tuning.cache import LayerCache
+    from swp_export.tuning.race import Track
+    from swp_export.tuning.report import Candidate, Discarded
+
+FINAL = Schedule()
+"""The last comparison, which the report states, is measured as `bench` measures."""
+LAYER_SHARE = 0.4
+"""Share of the time that may go into measuring layers alone."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Fastest:
+    """What was found.
+
+    Attributes:
+        content: the model.
+        plan: that gives it.
+        candidates: what each layer's lowerings took alone, layer by layer, the fastest first.
+        discarded: what did not build, run or apply, with its reason.
+        variants: whole models that were compared on the way.
+        over_input: speedup over the input model, measured in one run.
+        over_dense: speedup over the compact dense model, measured in the same run.
+
+    """
+
+    content: bytes
+    plan: PlanFile
+    candidates: tuple[Candidate, ...]
+    discarded: tuple[Discarded, ...]
+    variants: int
+    over_input: Speedup
+    over_dense: Speedup
+
+
+def find_fastest(
+    portable: bytes,
+    track: Track,
+    shape: tuple[int, int, int],
+    seconds: float,
+    cache: LayerCache,
+    progress: Callable[[str], None],
+) -> Fastest:
+    """Search for `seconds`, then compare; what is found is never shown to be slower than the input or compact dense.
+
+    Args:
+        portable: a model of ours.
+        track: where and how it runs.
+        shape: `(C, H, W)` of one image.
+        seconds: time to search.
+        cache: of layer times.
+        progress: called with what is being done.
+
+    Raises:
+        SwpExportError: the input model does not run on this device.
+
+    """
+    deadline, input_shape = time.monotonic() + seconds, (track.batch, *shape)
+    track.opener(portable, input_shape)()
+    compact, own = compact_from_portable(portable), plan_of(portable)
+    cases = layer_cases(compact, input_shape)
+    progress("measuring layers")
+    candidates, refused = measure_layers(
+        cases, track, cache, deadline=time.monotonic() + LAYER_SHARE * seconds, progress=progress
+    )
+    cache.save()
+    search = Search(compact, track, input_shape, progress)
+    search.discarded += refused
+    plan = search.best_start([case.conv.name for case in cases], candidates, own)
+    plan = search.refine(plan, candidates, deadline)
+    progress("comparing with the input and with compact dense")
+    dense = dict.fromkeys(own, "dense")
+    rivals = {"found": plan, "own": own, "dense": dense}
+    contents = [planned_bytes(compact, plan, track.block), portable, planned_bytes(compact, dense, track.block)]
+    times = dict(zip(rivals, track.race(contents, input_shape, FINAL), strict=True))
+    best = "found"
+    for rival in ("own", "dense"):
+        if speedup(times[rival], times[best]).high < 1:
+            best = rival
+    return Fastest(
+        content=planned_bytes(compact, rivals[best], track.block),
+        plan=PlanFile(layers=rivals[best], block=track.block, found_on=_circumstances(track, shape)),
+        candidates=tuple(candidates),
+        discarded=tuple(search.discarded),
+        variants=search.variants,
+        over_input=speedup(times["own"], times[best]),
+        over_dense=speedup(times["dense"], times[best]),
+    )
+
+
+def _circumstances(track: Track, shape: tuple[int, int, int]) -> dict[str, object]:
+    environment = read_environment(gpu=None, options={})
+    runtime = {name: text for name, text in environment.versions.items() if name.startswith("onnxruntime")}
+    return {
+        "device": track.device,
+        "threads": track.threads,
+        "batch": track.batch,
+        "input_shape": list(shape),
+        "processor": environment.cpu.model,
+        **runtime,
+    }

@@ -1,0 +1,120 @@
+"""Each layer's lowerings, measured alone: a first guess, since a layer's neighbours decide the rest."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from typing import TYPE_CHECKING
+
+import numpy as np
+import onnx_ir as ir
+
+from swp_export.benchmark.measure import Schedule
+from swp_export.errors import SwpExportError
+from swp_export.graph.convolutions import iterate_stripe_convs
+from swp_export.graph.files import serialized
+from swp_export.graph.flops import infer_shapes
+from swp_export.graph.order_channels import free_layers
+from swp_export.lowerings import LOWERINGS
+from swp_export.lowerings.builder import LayerBuilder
+from swp_export.tuning.report import Candidate, Discarded
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from swp_export.stripes import StripeConv
+    from swp_export.tuning.cache import LayerCache
+    from swp_export.tuning.race import Track
+
+SCHEDULE = Schedule(min_runs=10, min_seconds=0.01, instances=2, window_seconds=0.003)
+"""A first guess: who is far behind alone need not be tried in the whole model."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class LayerCase:
+    """A layer as it stands in its network: what it computes, of which input, and whether its filters may be ordered."""
+
+    conv: StripeConv
+    input_shape: tuple[int, ...]
+    free: bool
+
+
+def layer_cases(compact: ir.Model, shape: Sequence[int]) -> list[LayerCase]:
+    """Return the layers of `compact` in execution order, for an input `shape` `(N, C, H, W)`."""
+    shapes = infer_shapes(ir.serde.serialize_model(compact), shape)
+    free = free_layers(compact.graph)
+    return [
+        LayerCase(conv=conv, input_shape=shapes[node.inputs[0].name or ""], free=node.name in free)
+        for node, conv in iterate_stripe_convs(compact.graph)
+        if node.inputs[0] is not None
+    ]
+
+
+def measure_layers(
+    cases: Sequence[LayerCase],
+    track: Track,
+    cache: LayerCache,
+    *,
+    deadline: float,
+    progress: Callable[[str], None],
+) -> tuple[list[Candidate], list[Discarded]]:
+    """Measure the lowerings of each layer until `deadline` (of time.monotonic), those with the most work first."""
+    candidates: list[Candidate] = []
+    discarded: list[Discarded] = []
+    for case in sorted(cases, key=_work, reverse=True):
+        name = case.conv.name
+        refusals = {lowering: LOWERINGS[lowering].refuse(case.conv) for lowering in LOWERINGS}
+        discarded += [Discarded(layer=name, lowering=k, reason=v) for k, v in refusals.items() if v is not None]
+        key = cache.key(case, track)
+        times = cache.get(key)
+        if times is None:
+            if time.monotonic() > deadline:
+                continue
+            progress(f"measuring layer {name}")
+            times, failures = _measure(case, track, [k for k, v in refusals.items() if v is None])
+            discarded += failures
+            cache.put(key, times)
+        candidates += [
+            Candidate(layer=name, lowering=k, median_ms=v) for k, v in sorted(times.items(), key=lambda t: t[1])
+        ]
+    return candidates, discarded
+
+
+def _work(case: LayerCase) -> float:
+    return float(np.prod(case.input_shape[2:])) * case.conv.weight.size
+
+
+def _measure(case: LayerCase, track: Track, lowerings: Sequence[str]) -> tuple[dict[str, float], list[Discarded]]:
+    """Return the median milliseconds by lowering, and what failed to build or run."""
+    models: dict[str, bytes] = {}
+    discarded = []
+    for name in lowerings:
+        try:
+            models[name] = layer_model(case, name, track.block)
+            track.opener(models[name], case.input_shape)()
+        except SwpExportError as error:
+            models.pop(name, None)
+            discarded.append(Discarded(layer=case.conv.name, lowering=name, reason=str(error)))
+    instances = track.race(list(models.values()), case.input_shape, SCHEDULE)
+    medians = [1e3 * float(np.median(np.concatenate([t for rounds in i for t in rounds]))) for i in instances]
+    return dict(zip(models, medians, strict=True)), discarded
+
+
+def layer_model(case: LayerCase, lowering: str, block: int) -> bytes:
+    """Return a model of one layer and a Relu; where its filters may be ordered, they are, as in the whole model."""
+    conv = case.conv
+    order = LOWERINGS[lowering].order
+    if case.free and order is not None:
+        places = order(conv, block)
+        rows = np.maximum(places, 0)
+        weight = np.where((places >= 0)[:, None, None, None], conv.weight[rows], 0).astype(np.float32)
+        bias = np.where(places >= 0, conv.bias[rows], 0).astype(np.float32)
+        conv = dataclasses.replace(conv, weight=weight, bias=bias)
+    x = ir.Value(name="input", shape=ir.Shape(["n", conv.channels, "h", "w"]), type=ir.TensorType(ir.DataType.FLOAT))
+    graph = ir.Graph([x], [], nodes=[], opset_imports={"": 18}, name="layer")
+    builder = LayerBuilder(graph, conv.name, block)
+    output = builder.op("Relu", [LOWERINGS[lowering].emit(builder, x, conv)], "relu")
+    output.shape, output.type = ir.Shape(["n", conv.filters, "h_out", "w_out"]), x.type
+    graph.extend(builder.nodes)
+    graph.outputs.append(output)
+    return serialized(ir.Model(graph, ir_version=10), {})

@@ -1,0 +1,63 @@
+"""Plan files: which lowering each layer gets, and where that was found to be the fastest."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+from swp_export.errors import InputError
+
+FORMAT = "swp-export-plan"
+VERSION = 1
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PlanFile:
+    """A plan and its circumstances.
+
+    Attributes:
+        layers: layer -> key of LOWERINGS.
+        block: what channels and rows are filled up to.
+        found_on: device, threads, batch, input shape, processor, runtime: for the reader, nothing depends on it.
+
+    """
+
+    layers: dict[str, str]
+    block: int
+    found_on: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+    def to_text(self) -> str:
+        """Return the content of the file; the same plan gives the same bytes."""
+        document = {
+            "format": FORMAT,
+            "version": VERSION,
+            "block": self.block,
+            "layers": self.layers,
+            "found_on": self.found_on,
+        }
+        return json.dumps(document, indent=2) + "\n"
+
+
+def read_plan(path: str | Path) -> PlanFile:
+    """Read a plan file.
+
+    Raises:
+        InputError: it cannot be read, or is no plan.
+
+    """
+    try:
+        document = json.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror or error}; expected a plan that tune wrote") from error
+    except ValueError as error:
+        raise InputError(f"{path} is no JSON file ({error}); expected a plan that tune wrote") from error
+    match document:
+        case {"format": "swp-export-plan", "version": 1, "block": int(block), "layers": dict(layers)} if block > 0:
+            if all(isinstance(name, str) for name in layers.values()):
+                found_on = document.get("found_on")
+                return PlanFile(layers=layers, block=block, found_on=found_on if isinstance(found_on, dict) else {})
+        case {"format": "swp-export-plan", "version": version} if version != VERSION:
+            raise InputError(f"{path} is a plan of version {version!r}, this program reads version {VERSION}")
+    raise InputError(f"{path} is no plan: expected the format {FORMAT!r} with a block and layers; write it with tune")

@@ -1,0 +1,93 @@
+"""The command `tune`: measure, search, verify, and only then write."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from swp_export.atomic import atomic_write
+from swp_export.errors import InputError, NotEquivalentError
+from swp_export.graph.files import input_shape_of, read_model
+from swp_export.tuning.cache import LayerCache
+from swp_export.tuning.fastest import find_fastest
+from swp_export.tuning.race import Track
+from swp_export.tuning.report import TuneReport
+from swp_export.tuning.variants import compact_from_portable
+from swp_export.verification.references import OnnxReference
+from swp_export.verification.verify import verify_model
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from swp_export.runtime.session import Device
+
+
+def tune(
+    model: str | Path,
+    *,
+    device: Device = "cpu",
+    threads: int = 1,
+    batch: int = 1,
+    output: str | Path | None = None,
+    plan_out: str | Path | None = None,
+    seconds: float = 60.0,
+    input_shape: tuple[int, int, int] | None = None,
+    tf32: bool = True,
+    force: bool = False,
+    cache: Path | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> TuneReport:
+    """Write the fastest verified form of `model` for this device. Needs no torch.
+
+    Args:
+        model: a model that `prune` or `tune` wrote.
+        device: what to tune for; it is used, or the call fails.
+        threads: within an operator.
+        batch: images per run.
+        output: the file to write; default: the model's name with `-tuned`, in the current folder.
+        plan_out: also write the plan there; `prune --plan` makes the same model of it again.
+        seconds: time to search, beside the final comparison and verification.
+        input_shape: `(C, H, W)`, where the model does not state it.
+        tf32: CUDA only: let convolutions round to TF32 while tuning. Verification is in float32 on the CPU.
+        force: overwrite existing files.
+        cache: file of layer times; default: in the user's cache folder.
+        progress: called with what is being done.
+
+    Raises:
+        SwpExportError: the model cannot be used, the device is not there, or a file not written.
+        NotEquivalentError: the tuned model does not compute what the input does; nothing is written.
+
+    """
+    progress = progress or (lambda _: None)
+    target = Path(output) if output is not None else Path(f"{Path(model).stem}-tuned.onnx")
+    with contextlib.ExitStack() as files:
+        file = files.enter_context(atomic_write(target, force=force))
+        plan_file = None if plan_out is None else files.enter_context(atomic_write(plan_out, force=force))
+        portable = read_model(model)
+        shape = input_shape or input_shape_of(portable.model)
+        if shape is None:
+            raise InputError(f"{model} does not state the shape of its input; pass --input-shape C,H,W")
+        original = portable.path.read_bytes()
+        track = Track(device=device, threads=threads, batch=batch, tf32=tf32)
+        fastest = find_fastest(original, track, shape, seconds, LayerCache(cache), progress)
+        compact = compact_from_portable(original)
+        verification = verify_model(
+            fastest.content,
+            OnnxReference(compact, f"{model}, in float64"),
+            name=str(target),
+            input_shape=shape,
+            dense=lambda: compact,
+            progress=lambda case: progress(f"verifying: {case}"),
+        )
+        if not verification.equivalent:
+            raise NotEquivalentError(verification.summary(), report=verification)
+        file.write_bytes(fastest.content)
+        if plan_file is not None:
+            plan_file.write_text(fastest.plan.to_text(), encoding="utf-8")
+    return TuneReport(
+        model=str(target),
+        plan_file=None if plan_out is None else str(plan_out),
+        fastest=fastest,
+        verification=verification,
+    )

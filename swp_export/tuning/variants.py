@@ -1,0 +1,59 @@
+"""From a portable model and a plan to the bytes of a tuned model: the same bytes each time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import onnx
+import onnx_ir as ir
+
+from swp_export.graph.convolutions import LAYER
+from swp_export.graph.files import serialized
+from swp_export.lowerings.lower import LOWERING, lift
+from swp_export.lowerings.plan import apply_plan
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from swp_export.tuning.plan_file import PlanFile
+
+
+def compact_from_portable(portable: bytes) -> ir.Model:
+    """Return the compact model, every layer dense, that a model of ours was lowered from."""
+    return lift(ir.from_proto(onnx.ModelProto.FromString(portable)))
+
+
+def plan_of(portable: bytes) -> dict[str, str]:
+    """Return the plan that a model of ours was written by."""
+    model = ir.from_proto(onnx.ModelProto.FromString(portable))
+    return {
+        node.metadata_props[LAYER]: node.metadata_props[LOWERING]
+        for node in model.graph
+        if LAYER in node.metadata_props and LOWERING in node.metadata_props
+    }
+
+
+def planned_bytes(compact: ir.Model, plan: Mapping[str, str], block: int) -> bytes:
+    """Return `compact`, which is left as it is, written by `plan`, its own facts kept.
+
+    Raises:
+        LoweringError: the plan does not fit the model.
+
+    """
+    model = ir.from_proto(ir.to_proto(compact))
+    apply_plan(model, plan, block=block)
+    # Where a constant was created says how the model came to be; by name they are the same whatever the way.
+    initializers = sorted(model.graph.initializers.items())
+    model.graph.initializers.clear()
+    model.graph.initializers.update(initializers)
+    return serialized(model, dict(model.metadata_props))
+
+
+def apply_plan_file(portable: bytes, plan: PlanFile) -> bytes:
+    """Return `portable` rewritten by a plan file.
+
+    Raises:
+        LoweringError: the plan does not fit the model.
+
+    """
+    return planned_bytes(compact_from_portable(portable), plan.layers, plan.block)
