@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     import numpy as np
 
     from swp_export.stripes import StripeConv
+
+logger = logging.getLogger(__name__)
 
 LOWERING = "swp_export.lowering"
 """Node metadata on the last node of a layer: the name of its lowering."""
@@ -49,6 +52,7 @@ def lower(model: ir.Model, choose: Callable[[StripeConv], tuple[str, str]]) -> l
     layers = []
     for node, conv in list(iterate_stripe_convs(model.graph)):
         name, reason = choose(conv)
+        logger.debug("%s: %s (%s)", conv.name, name, reason)
         _write(model.graph, node, conv, name)
         layers.append(LoweredLayer(name=conv.name, lowering=name, reason=reason, conv=conv))
     return layers
