@@ -50,7 +50,7 @@ class LayerBuilder:
             metadata_props={LAYER: self.layer},
         )
         for index, part in enumerate(values):
-            part.name = f"{name}.{index}"
+            part.name = self._unique(f"{what}.{index}")
         return values
 
     def weights(self, array: np.ndarray, what: str) -> ir.Value:

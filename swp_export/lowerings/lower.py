@@ -39,7 +39,10 @@ class LoweredLayer:
 
 
 def lower(model: ir.Model, choose: Callable[[StripeConv], tuple[str, str]]) -> list[LoweredLayer]:
-    """Write every group-1 convolution of `model`, in place, by the lowering that `choose` names.
+    """Write every layer of `model`, in place, by the lowering that `choose` names.
+
+    A layer is a group-1 convolution that `simplify` marked with its name. Others stay: a depthwise convolution of which
+    one channel is left has no skeleton and no name in a checkpoint.
 
     Args:
         model: dense or masked.
@@ -51,6 +54,8 @@ def lower(model: ir.Model, choose: Callable[[StripeConv], tuple[str, str]]) -> l
     """
     layers = []
     for node, conv in list(iterate_stripe_convs(model.graph)):
+        if LAYER not in node.metadata_props:
+            continue
         name, reason = choose(conv)
         logger.debug("%s: %s (%s)", conv.name, name, reason)
         _write(model.graph, node, conv, name)
