@@ -6,7 +6,7 @@ import pytest
 from real_networks import Exported
 from small_models import PADS, copied, from_bytes, marked, model_from_text, to_float32, weights
 
-from swp_export.graph.convolutions import FILTERS, iterate_stripe_convs
+from swp_export.graph.convolutions import FILTERS, encode_filters, iterate_stripe_convs
 from swp_export.graph.pipeline import compact
 from swp_export.lowerings.lower import lower
 from swp_export.verification.cases import noise_case
@@ -55,6 +55,16 @@ def test_two_changes() -> None:
     """Of two changed layers the first in order of execution is named."""
     reference = chain()
     assert first_diverging_layer(changed(changed(reference, "conv2"), "conv1"), reference, X) == "conv1"
+
+
+def test_layers_that_share_only_a_name_are_passed_over() -> None:
+    """A layer that had other filters from the start is another layer."""
+    reference = chain()
+    other = copied(reference)
+    for node, conv in iterate_stripe_convs(other.graph):
+        if conv.name == "conv0":
+            node.metadata_props[FILTERS] = encode_filters(np.arange(9) < 6)
+    assert first_diverging_layer(changed(other, "conv1"), reference, X) == "conv1"
 
 
 def test_nothing_diverges() -> None:
