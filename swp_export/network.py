@@ -14,6 +14,7 @@ from swp_export.architectures.fitting import construct, first_convolution, fit, 
 from swp_export.architectures.inference import infer_architecture
 from swp_export.checkpoint import SKELETON_SUFFIX
 from swp_export.errors import ArchitectureError, InputError
+from swp_export.stripes import warn_of_dead_layers
 from swp_export.thresholds import apply_threshold, as_saved
 
 if TYPE_CHECKING:
@@ -79,11 +80,8 @@ def instantiate(
     shape = _input_shape(checkpoint, chosen, module, input_shape)
     output = run_without_data(module, shape, chosen.name)
     at = "" if thresholded.threshold is None else f" at threshold {thresholded.threshold:g}"
-    warnings += [
-        f"{name} has no live stripe{at}: its output is constant, and only paths around it carry the input on"
-        for name, skeleton in thresholded.skeletons.items()
-        if not skeleton.live_stripes
-    ]
+    dead = [name for name, skeleton in thresholded.skeletons.items() if not skeleton.live_stripes]
+    warnings += warn_of_dead_layers(dead, at)
     return Network(
         module=module,
         skeletons=thresholded.skeletons,

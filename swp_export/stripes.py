@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy.typing as npt
 
     Float = npt.NDArray[np.float32] | npt.NDArray[np.float64]
@@ -121,3 +123,10 @@ class StripeConv:
     def kernel(self) -> tuple[int, int]:
         """`(K_h, K_w)`."""
         return self.weight.shape[2], self.weight.shape[3]
+
+
+def warn_of_dead_layers(layers: Sequence[str], at: str = "") -> tuple[str, ...]:
+    """Return one sentence on the names of `layers`, none of whose stripes is live, or nothing if there are none."""
+    names = ", ".join(layers)
+    text = f"no live stripe{at} in {names}: such a layer's output is constant, only paths around it carry the input on"
+    return (text,) if layers else ()

@@ -35,7 +35,9 @@ def model_from_text(
 ) -> ir.Model:
     """Return the model whose nodes `body` spells in ONNX's text format, with the `tensors` that it uses."""
     imports = ", ".join(f'"{domain}": {version}' for domain, version in (("", opset), *((d, 1) for d in domains)))
-    proto = onnx.parser.parse_model(f"<ir_version: {ir_version}, opset_import: [{imports}]> g ({x}) => ({y}) {{{body}}}")
+    proto = onnx.parser.parse_model(
+        f"<ir_version: {ir_version}, opset_import: [{imports}]> g ({x}) => ({y}) {{{body}}}"
+    )
     proto.graph.initializer.extend(
         onnx.numpy_helper.from_array(np.asarray(array), name) for name, array in tensors.items()
     )

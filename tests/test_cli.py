@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import onnx
+import onnx.parser
 import pytest
 import torch
 from click.testing import CliRunner, Result
@@ -36,6 +38,20 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Make an empty folder the current one."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+@pytest.fixture
+def tiny_onnx(tmp_path: Path) -> Path:
+    """Write a model of one convolution."""
+    model = onnx.parser.parse_model(
+        """<ir_version: 8, opset_import: ["" : 18]>
+        tiny (float[n, 1, 4, 4] input) => (float[n, 1, 4, 4] output)
+        <float[1, 1, 1, 1] weight = {2}>
+        { output = Conv(input, weight) }"""
+    )
+    path = tmp_path / "tiny.onnx"
+    onnx.save(model, path)
+    return path
 
 
 class Dangerous:
@@ -186,7 +202,8 @@ def test_a_layer_without_live_stripes_is_a_warning(folder: Path) -> None:
     assert document["verification"]["equivalent"]
     dead = [layer["name"] for layer in document["layers"] if layer["lowering"] == "removed"]
     assert "layer1.2.conv1" in dead
-    assert "swp-export: warning: layer1.2.conv1" in result.stderr
+    (warning,) = [line for line in result.stderr.splitlines() if line.startswith("swp-export: warning:")]
+    assert "layer1.2.conv2" in warning
     totals = document["totals"]
     assert totals["params_after"] < totals["params_before"]
     assert totals["flops_after"] <= totals["executed_flops"] < totals["flops_before"]
@@ -257,12 +274,11 @@ def test_interrupt_leaves_nothing_and_exits_130(folder: Path) -> None:
 def test_broken_pipe_is_silent(tiny_onnx: Path) -> None:
     """`swp-export inspect model.onnx | head -0` ends without a traceback."""
     command = [sys.executable, "-m", "swp_export", "inspect", str(tiny_onnx)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    process.stdout.close()
-    assert process.stderr is not None
-    assert process.stderr.read() == ""
-    process.wait()
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == ""
 
 
 def test_checkout_runs_the_same_program() -> None:

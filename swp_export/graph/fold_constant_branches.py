@@ -39,7 +39,9 @@ class FoldConstantBranches(ir.passes.InPlacePass):
                     dtype = (branch.dtype or ir.DataType.FLOAT).numpy()
                     set_input(node, index, f"{node.name}.constant", known.astype(dtype).reshape(-1, 1, 1))
                     modified = True
-                modified |= _absorb(node, other, known)
+                if _absorb(node, other, known):
+                    modified = True
+                    _take_over(constants, node.outputs[0], other)
                 break
         return ir.passes.PassResult(model, modified)
 
@@ -72,6 +74,14 @@ def _absorb(node: ir.Node, other: ir.Value | None, known: np.ndarray) -> bool:
     ir.convenience.replace_all_uses_with(output, other)
     graph.remove(node, safe=True)
     return True
+
+
+def _take_over(constants: dict[ir.Value, np.ndarray], total: ir.Value, operand: ir.Value | None) -> None:
+    """Let `operand`, which now holds the sum, have the constants of the sum, so that later Adds see no stale ones."""
+    assert operand is not None
+    constants.pop(operand, None)
+    if total in constants:
+        constants[operand] = constants[total]
 
 
 def _has_shape_of_sum(operand: ir.Value | None, total: ir.Value, channels: int) -> bool:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import logging
+
 import onnx_ir as ir
 from onnx_ir.passes.common import IdentityEliminationPass, RemoveUnusedNodesPass
 
-from swp_export.graph.canonicalise_flatten import CanonicaliseFlatten
 from swp_export.graph.fold_constant_branches import FoldConstantBranches
 from swp_export.graph.fold_constant_channels import FoldConstantChannels
 from swp_export.graph.remove_dead_channels import RemoveDeadChannels
 from swp_export.graph.remove_repeated_relu import RemoveRepeatedRelu
 
+logger = logging.getLogger(__name__)
+
 PASSES: tuple[type[ir.passes.InPlacePass], ...] = (
-    CanonicaliseFlatten,
     IdentityEliminationPass,
     FoldConstantChannels,
     FoldConstantBranches,
@@ -27,5 +29,8 @@ MAX_ROUNDS = 20
 
 def compact(model: ir.Model) -> ir.Model:
     """Prune `model` (dense, masked: weights exactly zero in dead stripes) in place, exactly, and return it."""
+    before = len(model.graph)
     passes = [make() for make in PASSES]
-    return ir.passes.PassManager(passes, steps=MAX_ROUNDS, early_stop=True)(model).model
+    model = ir.passes.PassManager(passes, steps=MAX_ROUNDS, early_stop=True)(model).model
+    logger.debug("compacted %d nodes to %d", before, len(model.graph))
+    return model

@@ -6,11 +6,12 @@ import numpy as np
 import onnx_ir as ir
 
 from swp_export.errors import ModelError
+from swp_export.graph.canonicalise_flatten import CanonicaliseFlatten
 from swp_export.graph.convolutions import FILTERS, LAYER, encode_filters, iterate_stripe_convs
 
 
 def simplify(model: ir.Model) -> ir.Model:
-    """Return `model` with constants folded and BatchNorm merged into the convolutions before it.
+    """Return `model` with constants folded, BatchNorm merged into the convolutions before it, and plain Flattens.
 
     Importing onnxsim takes seconds, so this is the one place that does. It drops node metadata but keeps node names,
     so the layers' names travel as those.
@@ -28,7 +29,7 @@ def simplify(model: ir.Model) -> ir.Model:
         raise ModelError(f"onnx-simplifier cannot process this model: {reason}") from error
     simplified = ir.serde.deserialize_model(proto)
     _mark_layers(simplified.graph)
-    return simplified
+    return CanonicaliseFlatten()(simplified).model
 
 
 def _mark_layers(graph: ir.Graph) -> None:

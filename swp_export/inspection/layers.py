@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from swp_export.inspection.report import InspectedLayer, LayerTotals, Magnitudes
-from swp_export.stripes import Skeleton
+from swp_export.stripes import Skeleton, warn_of_dead_layers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -94,12 +94,8 @@ def totals_of(layers: Sequence[InspectedLayer], *, stripes_before: int | None = 
 
 
 def dead_layer_warnings(layers: Sequence[InspectedLayer]) -> tuple[str, ...]:
-    """Return one sentence for each layer without a live stripe."""
-    return tuple(
-        f"{layer.name} has no live stripe: its output is constant, and only paths around it carry the input on"
-        for layer in layers
-        if layer.live_stripes == 0
-    )
+    """Return one sentence on the layers without a live stripe, if there are any."""
+    return warn_of_dead_layers([layer.name for layer in layers if layer.live_stripes == 0])
 
 
 def _shares(skeleton: Skeleton) -> tuple[tuple[float, ...], ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     import numpy as np
 
     from swp_export.stripes import StripeConv
+
+logger = logging.getLogger(__name__)
 
 LOWERING = "swp_export.lowering"
 """Node metadata on the last node of a layer: the name of its lowering."""
@@ -58,6 +61,7 @@ def lower(
         if LAYER not in node.metadata_props:
             continue
         name, reason = choose(conv)
+        logger.debug("%s: %s (%s)", conv.name, name, reason)
         _write(model.graph, node, conv, name, block)
         layers.append(LoweredLayer(name=conv.name, lowering=name, reason=reason, conv=conv))
     return layers

@@ -251,5 +251,9 @@ def _session_options(
 def _tensor_spec(argument: Any) -> TensorSpec:
     # "tensor(float)", "tensor(int64)": numpy spells all but three of them alike.
     name = argument.type.removeprefix("tensor(").removesuffix(")")
-    dtype = {"float": "float32", "double": "float64", "string": "object"}.get(name, name)
-    return TensorSpec(name=argument.name, shape=tuple(argument.shape), dtype=np.dtype(dtype))
+    spelled = {"float": "float32", "double": "float64", "string": "object"}.get(name, name)
+    try:
+        dtype = np.dtype(spelled)
+    except TypeError as error:
+        raise ModelError(f"{argument.name} is {argument.type}, expected a tensor that numpy can hold") from error
+    return TensorSpec(name=argument.name, shape=tuple(argument.shape), dtype=dtype)

@@ -79,7 +79,7 @@ def read_samples(path: str | Path, input_shape: tuple[int, int, int]) -> Case:
 
     """
     try:
-        with np.load(path) as archive:
+        with Path(path).open("rb") as file, np.load(file) as archive:  # np.load itself leaks the handle of a bad file
             names = list(archive)
             images = archive["images"] if "images" in names else None
     except FileNotFoundError as error:

@@ -107,7 +107,8 @@ def compare(
         errors = np.abs(y.astype(np.float64) - truth)
         limits = np.full(errors.shape, allowed) if tolerance is None else _limits(tolerance, truth)
         exceeding = int(np.count_nonzero(errors > limits))
-        index, largest = (), 0.0
+        index: tuple[int, ...] = ()
+        largest = 0.0
         if errors.size:
             excess = np.divide(errors, limits, out=np.where(errors > 0, np.inf, 0.0), where=limits > 0)
             index = tuple(int(i) for i in np.unravel_index(np.argmax(excess), errors.shape))

@@ -6,6 +6,8 @@ with the same filters of the reference.
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import onnx_ir as ir
 
@@ -32,30 +34,51 @@ def first_diverging_layer(model: ir.Model, reference: ir.Model, x: np.ndarray) -
     y = _run(ours.model, x)
     single, truth = _run(theirs.model, x), Float64Model(theirs.model).run(x)
     for layer in common:
-        (value, kept), (expected, present) = ours.layers[layer], theirs.layers[layer]
-        both = np.intersect1d(kept[kept >= 0], present)
-        mine, other = (np.array([np.flatnonzero(of == f)[0] for f in both], np.int64) for of in (kept, present))
+        mine, other = ours.layers[layer], theirs.layers[layer]
+        both = np.intersect1d(mine.order[mine.order >= 0], other.order)
+        if mine.filters != other.filters or not both.size:
+            continue  # one name, two layers
+        of_mine, of_other = mine.places(both), other.places(both)
+        expected = other.value
         result = compare(
-            truth[expected][:, other], single[expected][:, other], y[value][:, mine], case="", output=layer
+            truth[expected][:, of_other],
+            single[expected][:, of_other],
+            y[mine.value][:, of_mine],
+            case="",
+            output=layer,
         )
         if not result.ok:
             return layer
     return None
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _LayerOutput:
+    """Where a layer's output is: the `value` by name, and which of the layer's `filters` its channels are, in order."""
+
+    value: str
+    filters: int
+    order: np.ndarray
+
+    def places(self, filters: np.ndarray) -> np.ndarray:
+        """Return the channels of `filters`."""
+        return np.array([np.flatnonzero(self.order == f)[0] for f in filters], np.int64)
+
+
 class _LayerOutputs:
-    """A copy of a model that gives every layer's output; `layers`: layer -> its output's name, its filters."""
+    """A copy of a model that gives every layer's output."""
 
     def __init__(self, model: ir.Model) -> None:
         self.model = ir.serde.deserialize_model(ir.serde.serialize_model(model))
         RaiseConcat()(self.model)
-        self.layers: dict[str, tuple[str, np.ndarray]] = {}
+        self.layers: dict[str, _LayerOutput] = {}
         graph = self.model.graph
         for node in graph:
             if LAYER in node.metadata_props and FILTERS in node.metadata_props:
                 value = node.outputs[0]
                 assert value.name is not None
-                self.layers[node.metadata_props[LAYER]] = (value.name, decode_order(node.metadata_props[FILTERS])[1])
+                filters, order = decode_order(node.metadata_props[FILTERS])
+                self.layers[node.metadata_props[LAYER]] = _LayerOutput(value=value.name, filters=filters, order=order)
                 if not value.is_graph_output():
                     value.type = ir.TensorType(ir.DataType.FLOAT)
                     graph.outputs.append(value)

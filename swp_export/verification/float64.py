@@ -72,7 +72,7 @@ def _promote_attributes(node: ir.Node) -> None:
         node.attributes["to"] = ir.AttrInt64("to", ir.DataType.DOUBLE)
 
 
-class Conv(OpRun):  # type: ignore[misc]
+class Conv(OpRun):
     """2-D Conv as one matrix product per tap, in the dtype of its input."""
 
     op_domain = ""

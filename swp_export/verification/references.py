@@ -72,7 +72,7 @@ class OnnxReference:
         """Run in float64."""
         try:
             return self._double.run(x)
-        except (RuntimeError, ValueError, IndexError) as error:
+        except (RuntimeError, ValueError, TypeError, IndexError) as error:
             raise InputError(f"the reference refuses an input of {list(x.shape)}: {error}") from error
 
     def float32(self, x: np.ndarray) -> Outputs:

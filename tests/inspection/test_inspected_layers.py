@@ -39,7 +39,7 @@ def test_only_a_decided_layer_can_be_dead():
     dead = Convolution(name="dead", channels=1, skeleton=Skeleton(np.zeros((2, 3, 3), np.bool_)))
     undecided = Convolution(name="b", channels=1, skeleton=None, magnitudes=np.zeros((3, 3, 3), np.float32))
     (warning,) = dead_layer_warnings([inspected(dead), inspected(undecided)])
-    assert warning.startswith("dead has no live stripe")
+    assert warning.startswith("no live stripe in dead:")
 
 
 def test_a_convolution_knows_or_can_decide():

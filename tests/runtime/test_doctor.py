@@ -5,8 +5,8 @@ import json
 
 import pytest
 
-from swp_export.runtime import doctor as module
 from swp_export.errors import DeviceError
+from swp_export.runtime import doctor as module
 from swp_export.runtime.doctor import REQUIREMENTS, check_device, conflicts, doctor, install_advice, runtime_advice
 
 

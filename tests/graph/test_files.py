@@ -1,0 +1,91 @@
+"""Reading ONNX files: the answer is a model, or one sentence on what is wrong."""
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+import pytest
+from small_models import PADS, model_from_text, to_bytes, weights
+
+from swp_export.errors import ModelError
+from swp_export.graph.files import INPUT_SHAPE, input_shape_of, is_onnx, read_model
+
+
+def content(x: str = "double[N, 3, 8, 8] x") -> bytes:
+    """Return a valid file."""
+    return to_bytes(model_from_text(f"y = Conv <{PADS}> (x, w)", x=x, w=weights(np.random.default_rng(0), 4, 3, 3, 3)))
+
+
+def test_a_model(tmp_path: Path) -> None:
+    """A valid file gives its model and the digest of its bytes."""
+    path = tmp_path / "m.onnx"
+    path.write_bytes(content())
+    file = read_model(path)
+    assert [node.op_type for node in file.model.graph] == ["Conv"]
+    assert file.sha256 == hashlib.sha256(content()).hexdigest()
+
+
+def invalid() -> bytes:
+    """Return a file whose Conv reads a weight that is not there."""
+    proto = onnx.ModelProto.FromString(content())
+    proto.graph.node[0].input[1] = "nowhere"
+    return proto.SerializeToString()
+
+
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        (b"", "is empty"),
+        (b"not a model at all", "no ONNX file|holds no graph"),
+        (content()[:200], "no ONNX file|holds no graph|breaks ONNX's rules"),
+        (onnx.ModelProto().SerializeToString() or b"\x08\x01", "holds no graph"),
+        (invalid(), "breaks ONNX's rules.*nowhere"),
+    ],
+)
+def test_what_is_no_model(data: bytes, says: str, tmp_path: Path) -> None:
+    """Every broken file is named with what is wrong with it."""
+    path = tmp_path / "m.onnx"
+    path.write_bytes(data)
+    with pytest.raises(ModelError, match=says) as caught:
+        read_model(path)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["missing.onnx", "."])
+def test_what_cannot_be_read(name: str, tmp_path: Path) -> None:
+    """A missing file and a folder are an error of the user's."""
+    with pytest.raises(ModelError, match="cannot read"):
+        read_model(tmp_path / name)
+
+
+def test_suffix_decides() -> None:
+    """A file is meant to be ONNX by its suffix, in any case."""
+    assert is_onnx("a/b.onnx")
+    assert is_onnx("B.ONNX")
+    assert not is_onnx("onnx.pth.tar")
+
+
+class TestInputShape:
+    """What a model says of its input."""
+
+    def test_metadata_first(self) -> None:
+        """What we wrote into the file wins over the graph's own dimensions."""
+        model = ir.from_proto(onnx.ModelProto.FromString(content("double[N, 3, 8, 8] x")))
+        assert input_shape_of(model) == (3, 8, 8)
+        model.metadata_props[INPUT_SHAPE] = "3,32,32"
+        assert input_shape_of(model) == (3, 32, 32)
+
+    def test_open_sizes(self) -> None:
+        """An open size is not guessed."""
+        assert input_shape_of(model_from_text("y = Relu (x)", x="double[N, 3, H, W] x")) is None
+        assert input_shape_of(model_from_text("y = Relu (x)", x="double[N, 3] x", y="double[N, 3] y")) is None
+
+    def test_stored_weights_are_no_input(self) -> None:
+        """A weight that is listed among the inputs, even as the first, is not the image."""
+        proto = onnx.ModelProto.FromString(content())
+        weight = onnx.helper.make_tensor_value_info("w", onnx.TensorProto.DOUBLE, [4, 3, 3, 3])
+        proto.graph.input.insert(0, weight)
+        assert input_shape_of(ir.from_proto(proto)) == (3, 8, 8)

@@ -1,0 +1,120 @@
+"""Imports point one way: no module imports from a stage below its own, and heavy packages stay where they belong."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1] / "swp_export"
+
+# A module may import from its own stage and from those above it. Names are files or folders of swp_export.
+STAGES: tuple[tuple[str, ...], ...] = (
+    ("errors",),
+    ("stripes",),
+    ("atomic",),
+    ("checkpoint",),
+    ("nn",),
+    ("architectures",),
+    ("network", "thresholds"),
+    ("training",),
+    ("graph",),
+    ("lowerings",),
+    ("runtime",),
+    ("verification",),
+    ("benchmark",),
+    ("tuning",),
+    ("pruning", "inspection"),
+    ("report",),
+    ("cli",),
+)
+PUBLIC = ("__init__", "__main__")
+"""They open the package from outside, so they may import anything, and nothing may import them."""
+
+STAGE_OF = {name: number for number, names in enumerate(STAGES) for name in names}
+FILES = sorted(ROOT.rglob("*.py"))
+
+
+def imported(source: str) -> set[str]:
+    """Return the dotted names that `source` imports, inside functions too, but not those for type checkers only."""
+    names: set[str] = set()
+
+    def visit(node: ast.AST) -> None:
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            for child in node.orelse:
+                visit(child)
+            return
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "relative imports hide where they point"
+            names.update(f"{node.module}.{alias.name}" for alias in node.names)
+        for child in ast.iter_child_nodes(node):
+            visit(child)
+
+    visit(ast.parse(source))
+    return names
+
+
+def package_of(name: str) -> str:
+    """Return the file or folder of swp_export that the dotted `name` lies in; "" for other packages."""
+    first, _, rest = name.partition(".")
+    return rest.split(".")[0] if first == "swp_export" else ""
+
+
+def part_of(path: Path) -> str:
+    """Return the file or folder of swp_export that `path` lies in."""
+    return path.relative_to(ROOT).parts[0].removesuffix(".py")
+
+
+def violations(part: str, source: str) -> list[str]:
+    """Return the imports of `source`, a file of `part`, that point below its stage."""
+    own = STAGE_OF[part]
+    return [name for name in sorted(imported(source)) if STAGE_OF.get(package_of(name), -1) > own]
+
+
+@pytest.mark.parametrize("path", [p for p in FILES if part_of(p) not in PUBLIC], ids=lambda p: str(p.relative_to(ROOT)))
+def test_arrows(path: Path) -> None:
+    """A module imports from its own stage and from those above it only."""
+    assert part_of(path) in STAGE_OF, f"{path} belongs to no stage: put it in STAGES"
+    assert violations(part_of(path), path.read_text()) == []
+
+
+def test_a_wrong_arrow_is_found() -> None:
+    """An import of a lower stage is found at the top, inside a function, and not under TYPE_CHECKING."""
+    assert violations("stripes", "from swp_export.graph.constants import array_of") != []
+    assert violations("graph", "def f():\n    import swp_export.lowerings.lower") != []
+    assert violations("graph", "from swp_export import verification") != []
+    assert violations("graph", "if TYPE_CHECKING:\n    from swp_export.lowerings.lower import lower") == []
+    assert violations("lowerings", "from swp_export.graph.constants import array_of") == []
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_nobody_imports_the_way_in(path: Path) -> None:
+    """The command line and the package's own front are imported by nobody else inside the package."""
+    if part_of(path) not in {*PUBLIC, "cli"}:
+        assert "cli" not in {package_of(name) for name in imported(path.read_text())}
+        assert not imported(path.read_text()) & {"swp_export"}
+
+
+def packages(path: Path) -> set[str]:
+    """Return the top-level packages that `path` imports."""
+    return {name.split(".")[0] for name in imported(path.read_text())}
+
+
+def test_stripes_need_numpy_only() -> None:
+    """The vocabulary's types stand on numpy and the standard library."""
+    assert packages(ROOT / "stripes.py") == {"__future__", "dataclasses", "functools", "typing", "numpy"}
+
+
+@pytest.mark.parametrize("part", ["lowerings", "runtime", "bench", "benchmark", "report", "errors", "atomic"])
+def test_works_without_torch(part: str) -> None:
+    """What runs on the target machine imports no torch, in no function either."""
+    files = [path for path in FILES if part_of(path) == part]
+    assert [path for path in files if packages(path) & {"torch", "torchvision"}] == []
+
+
+def test_only_one_file_imports_the_simplifier() -> None:
+    """Importing onnxsim takes seconds, so one function does it."""
+    assert [path.name for path in FILES if "onnxsim" in packages(path)] == ["simplify.py"]

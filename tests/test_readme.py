@@ -1,0 +1,89 @@
+"""README keeps its word: every command and every Python block in it runs."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    """Return the code blocks of README in `language`, in order."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+
+
+def commands() -> list[str]:
+    """Return the lines of README's console blocks that a user types, in order."""
+    return [line.removeprefix("$ ") for block in blocks("console") for line in block.splitlines()]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Make a folder that looks like the checkout to the commands."""
+    folder = tmp_path_factory.mktemp("readme")
+    (folder / "models").symlink_to(ROOT / "models")
+    return folder
+
+
+def test_every_command_runs_in_order(folder: Path) -> None:
+    """Each command of README succeeds in a checkout, after those before it; only doctor may find something amiss."""
+    found = commands()
+    assert len(found) >= 8
+    for command in found:
+        program, *arguments = shlex.split(command)
+        assert program == "swp-export"
+        done = subprocess.run(
+            [sys.executable, "-m", "swp_export", *arguments], cwd=folder, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0 or arguments == ["doctor"], f"{command}\n{done.stdout}{done.stderr}"
+        assert "Traceback" not in done.stderr
+
+
+def test_every_python_block_runs(folder: Path) -> None:
+    """Each Python block of README runs."""
+    for block in blocks("python"):
+        done = subprocess.run([sys.executable, "-c", block], cwd=folder, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+
+
+def test_make_targets_exist() -> None:
+    """README's make targets are in the Makefile."""
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    targets = set(re.findall(r"`make (\w+)`", README)) | set(re.findall(r"^make (\w+)$", "\n".join(blocks("sh")), re.M))
+    assert {"demo", "test", "lint", "bench"} <= targets
+    assert all(re.search(rf"^{target}:", makefile, re.MULTILINE) for target in targets)
+
+
+def test_demo_runs(tmp_path: Path) -> None:
+    """The demo script does the main job in a copy of the checkout."""
+    (tmp_path / "examples").mkdir()
+    (tmp_path / "examples" / "demo.sh").write_bytes((ROOT / "examples" / "demo.sh").read_bytes())
+    (tmp_path / "models").symlink_to(ROOT / "models")
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    done = subprocess.run(
+        ["sh", tmp_path / "examples" / "demo.sh"],
+        env=os.environ | {"PATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "equivalent on" in done.stdout
+    assert "Speedup" in done.stdout
+
+
+@pytest.mark.parametrize("script", ["own_network.py", "from_python.py"])
+def test_examples_run(script: str, tmp_path: Path) -> None:
+    """Each example runs and reports an equivalent model."""
+    command = [sys.executable, ROOT / "examples" / script, tmp_path]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "equivalent on" in done.stdout

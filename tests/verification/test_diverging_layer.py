@@ -1,0 +1,97 @@
+"""The first layer that diverges is the one that was changed, also where filters and blocks are gone."""
+
+import numpy as np
+import onnx_ir as ir
+import pytest
+from real_networks import Exported
+from small_models import PADS, copied, from_bytes, marked, model_from_text, to_float32, weights
+
+from swp_export.graph.convolutions import FILTERS, encode_filters, iterate_stripe_convs
+from swp_export.graph.pipeline import compact
+from swp_export.lowerings.lower import lower
+from swp_export.verification.cases import noise_case
+from swp_export.verification.diverging_layer import first_diverging_layer
+
+RNG = np.random.default_rng(0)
+LAYERS = ["conv0", "conv1", "conv2", "conv3"]
+
+
+def chain() -> ir.Model:
+    """Return four layers in a row, the first three with dead filters."""
+    body = f"h0 = Conv <{PADS}> (x, w0, b) r0 = Relu (h0) "
+    for i in (1, 2):
+        body += f"h{i} = Conv <{PADS}> (r{i - 1}, w{i}, b) r{i} = Relu (h{i}) "
+    tensors = {f"w{i}": weights(RNG, 6, 3 if i == 0 else 6, 3, 3, dead=[i, 4]) for i in range(3)}
+    body += f"y = Conv <{PADS}> (r2, w3)"
+    return marked(to_float32(model_from_text(body, **tensors, w3=weights(RNG, 4, 6, 3, 3), b=RNG.normal(size=6))))
+
+
+def changed(model: ir.Model, layer: str) -> ir.Model:
+    """Return `model` with one live weight of `layer` doubled."""
+    altered = copied(model)
+    node = next(node for node, conv in iterate_stripe_convs(altered.graph) if conv.name == layer)
+    value = node.inputs[1]
+    assert value is not None
+    array = np.array(value.const_value.numpy())  # type: ignore[union-attr]
+    array.reshape(-1)[np.argmax(np.abs(array))] *= 2
+    value.const_value = ir.tensor(array, name=value.name)
+    return altered
+
+
+X = noise_case((3, 8, 8)).x
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+@pytest.mark.parametrize("lowering", ["dense", "pad-slice-add"])
+def test_the_changed_layer_is_named(layer: str, lowering: str) -> None:
+    """Whichever layer of a compact, lowered model was changed, that one is named, by its filters that are left."""
+    reference = chain()
+    model = changed(compact(copied(reference)), layer)
+    lower(model, lambda _: (lowering, ""))
+    assert first_diverging_layer(model, reference, X) == layer
+
+
+def test_two_changes() -> None:
+    """Of two changed layers the first in order of execution is named."""
+    reference = chain()
+    assert first_diverging_layer(changed(changed(reference, "conv2"), "conv1"), reference, X) == "conv1"
+
+
+def test_layers_that_share_only_a_name_are_passed_over() -> None:
+    """A layer that had other filters from the start is another layer."""
+    reference = chain()
+    other = copied(reference)
+    for node, conv in iterate_stripe_convs(other.graph):
+        if conv.name == "conv0":
+            node.metadata_props[FILTERS] = encode_filters(np.arange(9) < 6)
+    assert first_diverging_layer(changed(other, "conv1"), reference, X) == "conv1"
+
+
+def test_nothing_diverges() -> None:
+    """A correct model names none."""
+    reference = chain()
+    assert first_diverging_layer(compact(copied(reference)), reference, X) is None
+
+
+def test_two_pruned_models() -> None:
+    """A compact reference can be compared with too: filters that both have are."""
+    model = compact(copied(chain()))
+    assert first_diverging_layer(changed(model, "conv2"), model, X) == "conv2"
+
+
+def test_nothing_in_common() -> None:
+    """Models without a layer in common name none."""
+    reference = chain()
+    for node in reference.graph:
+        node.metadata_props.pop(FILTERS, None)
+    assert first_diverging_layer(chain(), reference, X) is None
+
+
+def test_behind_a_dead_block(resnet56_at_0_2: Exported) -> None:
+    """A convolution that took a dead branch's constant into its bias does not pass for the culprit."""
+    reference = from_bytes(resnet56_at_0_2.dense)
+    model = compact(copied(reference))
+    layers = [conv.name for node, conv in iterate_stripe_convs(model.graph) if FILTERS in node.metadata_props]
+    x = noise_case(resnet56_at_0_2.input_shape).x
+    assert first_diverging_layer(model, reference, x) is None
+    assert first_diverging_layer(changed(model, layers[-1]), reference, x) == layers[-1]

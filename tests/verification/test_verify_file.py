@@ -1,0 +1,86 @@
+"""`verify` on files: which reference, which threshold, which shape; and never torch between two ONNX files."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx_ir as ir
+import pytest
+from small_models import PADS, marked, model_from_text, to_float32, weights
+
+from swp_export.errors import InputError, ThresholdError
+from swp_export.verification.verify_file import verify
+
+RNG = np.random.default_rng(0)
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    """Write two convolutions with a Relu between them."""
+    tensors = {"w0": weights(RNG, 6, 3, 3, 3), "w1": weights(RNG, 4, 6, 3, 3)}
+    body = f"h = Conv <{PADS}> (x, w0) r = Relu (h) y = Conv <{PADS}> (r, w1)"
+    path = tmp_path / "model.onnx"
+    ir.save(marked(to_float32(model_from_text(body, **tensors))), path)
+    return path
+
+
+def spoiled(model: Path) -> Path:
+    """Write `model` with one weight of its second convolution a tenth larger."""
+    other = ir.load(model)
+    value = other.graph.initializers["w1"]
+    array = np.array(value.const_value.numpy())
+    array.reshape(-1)[np.argmax(np.abs(array))] *= 1.1
+    value.const_value = ir.tensor(array, name="w1")
+    path = model.with_name("spoiled.onnx")
+    ir.save(other, path)
+    return path
+
+
+def test_a_model_is_equivalent_to_itself(model: Path) -> None:
+    """Two ONNX files are compared at the shape the caller gives, since neither states one."""
+    report = verify(model, against=model, input_shape=(3, 8, 8))
+    assert report.equivalent
+    assert any(case.input_shape[2:] == (9, 10) for case in report.cases)
+
+
+def test_one_weight_makes_the_difference(model: Path) -> None:
+    """One weight a tenth larger is found, and its layer named."""
+    report = verify(spoiled(model), against=model, input_shape=(3, 8, 8))
+    assert not report.equivalent
+    assert report.first_diverging_layer == "conv1"
+
+
+def test_a_tolerance_replaces_the_budget(model: Path) -> None:
+    """What the budget forbids a generous explicit tolerance allows; half a tolerance is refused."""
+    other = spoiled(model)
+    assert verify(other, against=model, input_shape=(3, 8, 8), atol=1e6, rtol=0.0).equivalent
+    assert not verify(other, against=model, input_shape=(3, 8, 8), atol=0.0, rtol=1e-6).equivalent
+    with pytest.raises(InputError, match="both"):
+        verify(other, against=model, input_shape=(3, 8, 8), rtol=1.0)
+
+
+def test_an_open_shape_must_be_given(model: Path) -> None:
+    """Where neither file states its input shape, the option is named."""
+    with pytest.raises(InputError, match="--input-shape"):
+        verify(model, against=model)
+
+
+def test_an_onnx_file_has_no_threshold(model: Path) -> None:
+    """A threshold between two ONNX files is a mistake."""
+    with pytest.raises(ThresholdError, match="leave out"):
+        verify(model, against=model, threshold=0.1, input_shape=(3, 8, 8))
+
+
+def test_two_onnx_files_are_compared_and_measured_without_torch(model: Path) -> None:
+    """On a machine without torch, verify between ONNX files, bench and inspect work."""
+    code = (
+        "import sys; sys.modules['torch'] = None\n"  # any import of it raises
+        "import swp_export\n"
+        f"path = {str(model)!r}\n"
+        "assert swp_export.verify(path, against=path, input_shape=(3, 8, 8)).equivalent\n"
+        "assert swp_export.inspect(path).layers\n"
+        "assert swp_export.bench([path], input_shape=(3, 8, 8), min_seconds=0.0).models\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
