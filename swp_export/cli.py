@@ -156,6 +156,10 @@ def cli(*, verbose: bool) -> None:
     metavar="NAME",
     help="Write every layer that admits it as NAME: dense or pad-slice-add; default: per layer, by a static rule.",
 )
+@click.option("--plan", metavar="FILE", help="Write each layer as this plan of `tune` says.")
+@click.option(
+    "--tune", type=click.Choice(["cpu", "cuda"]), help="Search for the fastest form on this device, a minute."
+)
 @click.option("--dense-out", metavar="FILE", help="Also write the unpruned network, the baseline to measure against.")
 @_options(DATA)
 @click.option("--no-verify", is_flag=True, help="Skip the comparison with CHECKPOINT.")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import onnx
 import onnx_ir as ir
 
 from swp_export.atomic import atomic_write
@@ -19,13 +21,22 @@ from swp_export.lowerings.lower import LoweredLayer, lower
 from swp_export.lowerings.static_rule import choose
 from swp_export.pruning.report import PrunedLayer, PruneReport, Totals
 from swp_export.pruning.source import Source, read_source
+from swp_export.tuning.cache import LayerCache
+from swp_export.tuning.fastest import find_fastest
+from swp_export.tuning.plan_file import PlanFile, read_plan
+from swp_export.tuning.race import Track
+from swp_export.tuning.variants import apply_plan_file
 from swp_export.verification.cases import read_samples
 from swp_export.verification.verify import verify_model
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from swp_export.runtime.session import Device
     from swp_export.stripes import StripeConv
+
+TUNE_SECONDS = 60.0
+"""Time to search with `tune`; the command of that name has an option for it."""
 
 
 def prune(
@@ -36,6 +47,8 @@ def prune(
     arch: str | None = None,
     input_shape: tuple[int, int, int] | None = None,
     lowering: str | None = None,
+    plan: str | Path | None = None,
+    tune: Device | None = None,
     dense_out: str | Path | None = None,
     data: str | Path | None = None,
     verify: bool = True,
@@ -51,6 +64,8 @@ def prune(
         arch: architecture name or `package.module:factory`, where it does not follow from the file.
         input_shape: `(C, H, W)`, where it does not follow from the architecture.
         lowering: how to write every layer that admits it; default: layer by layer, by the static rule.
+        plan: a plan file that `tune` wrote: write each layer as it says.
+        tune: search for the fastest form on this device, as the command `tune` does with its defaults.
         dense_out: also write the unpruned network there, the baseline to measure against.
         data: an .npz with `images` `[N, C, H, W]` to verify on, beside the generated inputs.
         verify: compare with the source before the file gets its name.
@@ -63,7 +78,10 @@ def prune(
 
     """
     progress = progress or (lambda _: None)
+    if sum(option is not None for option in (lowering, plan, tune)) > 1:
+        raise LoweringError("--lowering, --plan and --tune each decide how layers are written: pass one of them")
     choice = _choice(lowering)
+    plan_file = None if plan is None else read_plan(plan)
     target = Path(output) if output is not None else default_output(source)
     if dense_out is not None and Path(dense_out).resolve() == target.resolve():
         raise OutputError(f"both the pruned and the unpruned model would be written to {target}; name two files")
@@ -77,6 +95,11 @@ def prune(
         counts = count(model, origin.input_shape, live_only=True)
         lowered = lower(model, choice)
         content = serialized(model, _facts(origin, origin.threshold))
+        if tune is not None:
+            track = Track(device=tune, threads=1, batch=1, tf32=True)
+            plan_file = find_fastest(content, track, origin.input_shape, TUNE_SECONDS, LayerCache(), progress).plan
+        if plan_file is not None:
+            content = apply_plan_file(content, plan_file)
         verification = None
         if verify:
             verification = verify_model(
@@ -101,13 +124,13 @@ def prune(
         source=str(source),
         architecture=origin.architecture,
         threshold=origin.threshold,
-        layers=_layers(origin, lowered, counts),
+        layers=_layers(origin, lowered, counts, plan_file),
         totals=Totals(
             params_before=origin.params,
             params_after=counts.params,
             flops_before=origin.flops,
             flops_after=counts.flops,
-            executed_flops=executed_flops(model, origin.input_shape),
+            executed_flops=executed_flops(ir.from_proto(onnx.ModelProto.FromString(content)), origin.input_shape),
         ),
         verification=verification,
         dense=None if dense_out is None else str(dense_out),
@@ -153,9 +176,16 @@ def _facts(origin: Source, threshold: float | None) -> dict[str, str]:
     return {key: value for key, value in facts.items() if value is not None}
 
 
-def _layers(origin: Source, lowered: list[LoweredLayer], counts: Counts) -> tuple[PrunedLayer, ...]:
+def _layers(
+    origin: Source, lowered: list[LoweredLayer], counts: Counts, plan: PlanFile | None
+) -> tuple[PrunedLayer, ...]:
     """Return the table: every convolution of the unpruned network beside what is left of it."""
     left = {layer.name: layer for layer in lowered}
+    if plan is not None:
+        left = {
+            name: dataclasses.replace(layer, lowering=plan.layers.get(name, "dense"), reason="planned")
+            for name, layer in left.items()
+        }
     rows = []
     for name, (filters, height, width) in origin.skeletons.items():
         layer = left.get(name)
