@@ -24,6 +24,8 @@ lint: $(VENV)/.installed ## formatting, lints, types
 
 bench: $(VENV)/.installed ## the figures that README states
 	$(RUN)python examples/figures.py
+	$(RUN)python examples/tuned_figures.py
+	$(RUN)python examples/lowerings_benchmark.py
 
 clean:
 	rm -rf $(VENV) demo-output

@@ -33,7 +33,6 @@ def main() -> None:
         resources(Path(folder))
         help_time()
         expansion(Path(folder))
-        latency(Path(folder))
 
 
 def portable_vgg16(folder: Path) -> None:
@@ -138,21 +137,6 @@ def expand_taps(builder: LayerBuilder, x: ir.Value, conv: StripeConv) -> ir.Valu
         tap = builder.op("Gather", [tap, builder.indices(index, f"index_{i}{j}")], "expand", {"axis": 1})
         total = tap if total is None else builder.op("Add", [total, tap], "add")
     return builder.op("Add", [total, builder.weights(conv.bias[:, None, None], "bias")], "add_bias")
-
-
-def latency(folder: Path) -> None:
-    """Unpruned, compact dense and default form of the shipped networks, CPU, one thread, batch 1."""
-    for name, source, threshold in (
-        ("VGG16", VGG16 / "pruned.pth.tar", None),
-        ("ResNet56", RESNET56 / "best.pth.tar", 0.01),
-    ):
-        full, compact, default = (folder / f"{name}-{form}.onnx" for form in ("full", "compact", "default"))
-        swp_export.prune(source, threshold=threshold, lowering="dense", output=compact, dense_out=full)
-        swp_export.prune(source, threshold=threshold, output=default)
-        report = swp_export.bench([compact, default], baseline=full)
-        for label, ratio in zip(("compact dense", "prune's default"), report.ratios, strict=True):
-            interval = f"{ratio.low:.2f} to {ratio.high:.2f}"
-            print(f"{name}, batch 1: {label} is {ratio.speedup:.2f} ({interval}) times as fast as full dense")
 
 
 if __name__ == "__main__":
