@@ -14,8 +14,8 @@ from swp_export.errors import OutputError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# What the target's device may answer while it is written. Any other error of the body is the caller's.
-_DEVICE_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
+DEVICE_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
+"""What a device may answer while it is written. Any other error of the body is the caller's."""
 
 
 @contextlib.contextmanager
@@ -35,7 +35,7 @@ def atomic_write(path: str | Path, *, force: bool = False) -> Iterator[Path]:
     try:
         with _translate_device_errors(target):
             temporary.touch(exist_ok=False)
-        with _translate_device_errors(target, _DEVICE_ERRORS):
+        with _translate_device_errors(target, DEVICE_ERRORS):
             yield temporary
         with _translate_device_errors(target):
             _sync(temporary)
@@ -45,6 +45,18 @@ def atomic_write(path: str | Path, *, force: bool = False) -> Iterator[Path]:
         # A folder that vanished or lost its permissions must not hide the error that matters.
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def refuse_inputs(target: str | Path | None, *inputs: str | Path | None) -> None:
+    """Refuse to write a command's result over one of its own inputs, whether or not overwriting is allowed.
+
+    Raises:
+        OutputError: `target` is one of `inputs`.
+
+    """
+    for source in inputs:
+        if target is not None and source is not None and os.path.realpath(target) == os.path.realpath(source):
+            raise OutputError(f"{target} is an input of this command and is never overwritten; name another file")
 
 
 def _require_writable(target: Path, *, force: bool) -> None:

@@ -1,25 +1,40 @@
 """The command line: parse, call the function of the same name, print.
 
 Nothing heavy is imported before a command runs, so that `--help` answers at once. Errors of the family in
-`swp_export.errors` become one line on standard error and their exit code here, and nowhere else.
+`swp_export.errors` become one line on standard error and their exit code here, and nowhere else. Any other exception
+is a defect of ours: it keeps its traceback and exits with 70, never with 1, which says that a check is false.
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
+import signal
 import sys
+import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from swp_export.atomic import DEVICE_ERRORS
 from swp_export.errors import NotEquivalentError, SwpExportError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from types import FrameType
 
+UNWRITABLE = 2
+DEFECT = 70
+"""EX_SOFTWARE of sysexits.h."""
 INTERRUPTED = 130
+PIPE_CLOSED = 141
+TERMINATED = 143
+
+
+class Termination(BaseException):
+    """SIGTERM arrived: like KeyboardInterrupt, it unwinds the stack, so that temporary files are removed."""
 
 
 class Program(click.Group):
@@ -31,19 +46,45 @@ class Program(click.Group):
         """Run the program; see click.Group.main."""
         if not extra.pop("standalone_mode", True):
             return super().main(args, prog_name, standalone_mode=False, **extra)
+        stdout = sys.stdout
         try:
-            code = super().main(args, prog_name, standalone_mode=False, **extra)
+            try:
+                code = super().main(args, prog_name, standalone_mode=False, **extra)
+            finally:
+                sys.stdout.flush()  # here, where a full disk can still be reported
         except click.ClickException as error:
             _fail(error.format_message(), error.exit_code)
         except SwpExportError as error:
             _fail(str(error), error.exit_code)
         except (click.Abort, KeyboardInterrupt):
             _fail("interrupted; nothing was written", INTERRUPTED)
-        except BrokenPipeError:
-            # Whoever reads standard output has seen enough; the interpreter must not try to flush it again.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            sys.exit(1)
+        except Termination:
+            _fail("terminated; nothing was written", TERMINATED)
+        except BrokenPipeError:  # whoever reads standard output has seen enough
+            _discard_output()
+            sys.exit(PIPE_CLOSED)
+        except SystemExit as error:
+            # rich and click make exit code 1 of a closed pipe; click also replaces the stream.
+            if not isinstance(error.__context__, BrokenPipeError) and sys.stdout is stdout:
+                raise
+            _discard_output()
+            sys.exit(PIPE_CLOSED)
+        except Exception as error:  # noqa: BLE001 # whatever it is, its exit code must not be 1
+            # Standard output that is full: an error with a file's name is another one's, files that we write have
+            # become an OutputError.
+            if isinstance(error, OSError) and error.errno in DEVICE_ERRORS and error.filename is None:
+                _discard_output()
+                _fail(f"cannot write standard output: {error.strerror}", UNWRITABLE)
+            traceback.print_exc()
+            click.echo("swp-export: this is a defect of swp-export, please report it", err=True)
+            sys.exit(DEFECT)
         sys.exit(code if isinstance(code, int) else 0)
+
+
+def _discard_output() -> None:
+    """Point standard output nowhere: the interpreter flushes it again when it exits, and would fail again."""
+    with contextlib.suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _fail(message: str, code: int) -> None:
@@ -125,7 +166,10 @@ DEVICE = click.option(
     "--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True, help="Never another one."
 )
 TF32 = click.option(
-    "--tf32/--no-tf32", default=True, show_default=True, help="CUDA only: let convolutions round to TF32."
+    "--tf32/--no-tf32",
+    default=False,
+    show_default=True,
+    help="CUDA only: let convolutions round to TF32, faster than what was verified and less exact.",
 )
 THREADS = click.option(
     "--threads", type=click.IntRange(1), default=1, show_default=True, help="Threads in an operator."
@@ -138,8 +182,9 @@ THREADS = click.option(
 def cli(*, verbose: bool) -> None:
     """Turn stripe-wise pruned checkpoints into small, verified, fast ONNX models.
 
-    Exit codes: 0 done and true; 1 the check that was made is false; 2 bad usage, unreadable input, device not there;
-    130 interrupted.
+    Exit codes: 0 done and true; 1 the check that was made is false; 2 bad usage, unreadable input, full disk, device
+    not there; 70 a defect of swp-export, with its traceback; 130 interrupted; 141 nobody reads the output any more;
+    143 terminated.
     """
     if verbose:
         logging.basicConfig(stream=sys.stderr, format="%(name)s: %(message)s")
@@ -318,4 +363,9 @@ def doctor(*, as_json: bool) -> None:
 
 def main() -> None:
     """Run the program."""
+    signal.signal(signal.SIGTERM, _terminate)
     cli(prog_name="swp-export")
+
+
+def _terminate(_number: int, _frame: FrameType | None) -> None:
+    raise Termination

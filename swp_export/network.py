@@ -34,7 +34,7 @@ class Network:
         skeletons: Layer -> skeleton. A 1x1 layer is here only if its file holds a mask for it.
         architecture: As in `ARCHITECTURES`, or `package.module:factory`.
         threshold: The one that was applied; None where the file holds the masks.
-        num_classes: Width of the output.
+        num_classes: Width of an output `[N, num_classes]` or `[N, num_classes, H, W]`; None for others.
         input_shape: `(C, H, W)`.
         warnings: One sentence each on what is legal but probably not meant.
         checkpoint: Where it comes from.
@@ -45,7 +45,7 @@ class Network:
     skeletons: dict[str, Skeleton]
     architecture: str
     threshold: float | None
-    num_classes: int
+    num_classes: int | None
     input_shape: tuple[int, int, int]
     warnings: tuple[str, ...]
     checkpoint: Checkpoint
@@ -87,7 +87,7 @@ def instantiate(
         skeletons=thresholded.skeletons,
         architecture=chosen.name,
         threshold=thresholded.threshold,
-        num_classes=output.shape[1],
+        num_classes=output.shape[1] if output.ndim in {2, 4} else None,
         input_shape=shape,
         warnings=tuple(warnings),
         checkpoint=checkpoint,
@@ -129,7 +129,7 @@ class StockCounts:
         params: Weights, biases and BatchNorm's gamma and beta, not the skeletons.
         flops: 2 per multiply-add of convolutions and fully connected layers, at the positions of their output, for
             one input.
-        skeletons: Convolution -> `(N, K_h, K_w)`, in the order of the modules.
+        skeletons: Group-1 convolution -> `(N, K_h, K_w)`, in the order of the modules.
 
     """
 
@@ -138,7 +138,7 @@ class StockCounts:
     skeletons: dict[str, tuple[int, int, int]]
 
 
-def stock_counts(architecture: str, num_classes: int, input_shape: tuple[int, int, int]) -> StockCounts:
+def stock_counts(architecture: str, num_classes: int | None, input_shape: tuple[int, int, int]) -> StockCounts:
     """Count the stock network for inputs `(C, H, W)`.
 
     Raises:
@@ -159,7 +159,7 @@ def stock_counts(architecture: str, num_classes: int, input_shape: tuple[int, in
     for name, layer in module.named_modules():
         if isinstance(layer, nn.Conv2d | nn.Linear):
             layer.register_forward_hook(hook)
-        if isinstance(layer, nn.Conv2d):
+        if isinstance(layer, nn.Conv2d) and layer.groups == 1:
             filters, _, height, width = layer.weight.shape
             skeletons[name] = (filters, height, width)
     run_without_data(module.eval(), input_shape, known.name)
@@ -200,11 +200,10 @@ def _build(
     return module.eval(), warnings
 
 
-def _num_classes(state: dict[str, torch.Tensor]) -> int:
+def _num_classes(state: dict[str, torch.Tensor]) -> int | None:
+    """Return the width of the last fully connected layer, or None if there is none."""
     matrices = [tensor for key, tensor in state.items() if key.endswith(".weight") and tensor.ndim == 2]
-    if not matrices:
-        raise ArchitectureError("the checkpoint has no fully connected layer to tell the number of classes from")
-    return matrices[-1].shape[0]
+    return matrices[-1].shape[0] if matrices else None
 
 
 def _complete_skeletons(

@@ -19,6 +19,7 @@ import torch
 from click.testing import CliRunner, Result
 
 from swp_export.cli import cli
+from swp_export.graph.files import INPUT_SHAPE, THRESHOLD
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -256,29 +257,88 @@ def test_help_imports_neither_torch_nor_onnxruntime() -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-def test_interrupt_leaves_nothing_and_exits_130(folder: Path) -> None:
-    """Ctrl-C in the middle of the work removes the temporary file."""
+@pytest.mark.parametrize(
+    ("number", "code", "word"), [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")]
+)
+def test_interrupt_leaves_nothing(number: signal.Signals, code: int, word: str, folder: Path) -> None:
+    """Ctrl-C or SIGTERM in the middle of the work removes the temporary file; the exit code is the shell's."""
     command = [sys.executable, "-m", "swp_export", "prune", str(VGG16 / "pruned.pth.tar")]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
     while "exporting" not in process.stderr.readline():
         assert process.poll() is None
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     _, rest = process.communicate()
-    assert process.returncode == 130
-    assert "interrupted" in rest
+    assert process.returncode == code
+    assert word in rest
     assert "Traceback" not in rest
     assert list(folder.iterdir()) == []
 
 
-def test_broken_pipe_is_silent(tiny_onnx: Path) -> None:
-    """`swp-export inspect model.onnx | head -0` ends without a traceback."""
-    command = [sys.executable, "-m", "swp_export", "inspect", str(tiny_onnx)]
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+@pytest.mark.parametrize("arguments", [["inspect"], ["inspect", "--json"], ["--help"]])
+def test_full_standard_output_is_one_line(arguments: list[str], tiny_onnx: Path) -> None:
+    """`swp-export inspect model.onnx > /dev/full` says so on one line and exits with 2."""
+    command = [sys.executable, "-m", "swp_export", *arguments, str(tiny_onnx)]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("swp-export: error: cannot write standard output: No space left")
+
+
+@pytest.mark.parametrize("arguments", [["inspect"], ["inspect", "--json"], ["--help"]])
+def test_broken_pipe_is_silent(arguments: list[str], tiny_onnx: Path) -> None:
+    """`swp-export inspect model.onnx | head -0` ends without a word, as SIGPIPE would end it."""
+    command = [sys.executable, "-m", "swp_export", *arguments, str(tiny_onnx)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stderr is not None
         process.stdout.close()
         assert process.stderr.read() == ""
+    assert process.returncode == 141
+
+
+def test_a_defect_keeps_its_traceback_and_exits_70(tiny_onnx: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An exception that we did not foresee is not taken for a check that is false."""
+
+    def broken(*_arguments: object, **_options: object) -> None:
+        raise KeyError("a defect")
+
+    monkeypatch.setattr("swp_export.inspection.inspect.inspect", broken)
+    result = run("inspect", tiny_onnx)
+    assert result.exit_code == 70
+    assert "Traceback" in result.stderr
+    assert "KeyError: 'a defect'" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "command", [["verify", "--against", VGG16 / "pruned.pth.tar"], ["bench"], ["tune"], ["inspect"]]
+)
+def test_damaged_input_shape_is_one_line(command: list[str | Path], tiny_onnx: Path) -> None:
+    """A model whose metadata is damaged is to blame, whichever command reads it."""
+    model = onnx.load(tiny_onnx)
+    onnx.helper.set_model_props(model, {INPUT_SHAPE: "1,4"})
+    model.graph.input[0].type.tensor_type.shape.dim[2].dim_param = "height"
+    onnx.save(model, tiny_onnx)
+    assert_one_line(run(*command, tiny_onnx), 2, INPUT_SHAPE, "'1,4'")
+
+
+def test_damaged_threshold_is_one_line(tiny_onnx: Path) -> None:
+    """So is one whose threshold is no number."""
+    model = onnx.load(tiny_onnx)
+    onnx.helper.set_model_props(model, {THRESHOLD: "abc"})
+    onnx.save(model, tiny_onnx)
+    result = run("verify", tiny_onnx, "--against", RESNET56 / "best.pth.tar")
+    assert_one_line(result, 2, "tiny.onnx", THRESHOLD, "'abc'")
+
+
+def test_a_factory_that_raises_is_one_line(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A mistake in the user's own code is told, not thrown."""
+    (folder / "raising_network.py").write_text("def factory():\n    return {}['width']\n")
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    result = run("prune", RESNET56 / "pruned.pth.tar", "--arch", "raising_network:factory")
+    assert_one_line(result, 2, "raising_network:factory", "KeyError: 'width'")
 
 
 def test_checkout_runs_the_same_program() -> None:

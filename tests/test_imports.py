@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -18,7 +20,6 @@ STAGES: tuple[tuple[str, ...], ...] = (
     ("nn",),
     ("architectures",),
     ("network", "thresholds"),
-    ("training",),
     ("graph",),
     ("lowerings",),
     ("runtime",),
@@ -74,6 +75,11 @@ def violations(part: str, source: str) -> list[str]:
     return [name for name in sorted(imported(source)) if STAGE_OF.get(package_of(name), -1) > own]
 
 
+def test_every_stage_exists() -> None:
+    """What the tables above name is there."""
+    assert {*STAGE_OF, *PUBLIC} == {part_of(path) for path in FILES}
+
+
 @pytest.mark.parametrize("path", [p for p in FILES if part_of(p) not in PUBLIC], ids=lambda p: str(p.relative_to(ROOT)))
 def test_arrows(path: Path) -> None:
     """A module imports from its own stage and from those above it only."""
@@ -108,11 +114,26 @@ def test_stripes_need_numpy_only() -> None:
     assert packages(ROOT / "stripes.py") == {"__future__", "dataclasses", "functools", "typing", "numpy"}
 
 
-@pytest.mark.parametrize("part", ["lowerings", "runtime", "bench", "benchmark", "report", "errors", "atomic"])
+@pytest.mark.parametrize("part", ["lowerings", "runtime", "benchmark", "tuning", "report", "errors", "atomic"])
 def test_works_without_torch(part: str) -> None:
     """What runs on the target machine imports no torch, in no function either."""
     files = [path for path in FILES if part_of(path) == part]
+    assert files
     assert [path for path in files if packages(path) & {"torch", "torchvision"}] == []
+
+
+def test_torch_is_imported_only_for_checkpoints() -> None:
+    """What verifies, measures, tunes and inspects models loads without torch, with all that it imports at once."""
+    parts = {"verification", "runtime", "benchmark", "tuning"}
+    files = [path for path in FILES if part_of(path) in parts] + [ROOT / "inspection" / "onnx_file.py"]
+    names = [".".join(path.relative_to(ROOT.parent).with_suffix("").parts) for path in files]
+    code = (
+        "import importlib, sys\n"
+        "sys.modules.update(torch=None, torchvision=None)\n"  # makes an import of them fail
+        f"for name in {names}: importlib.import_module(name)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def test_only_one_file_imports_the_simplifier() -> None:

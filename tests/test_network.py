@@ -454,6 +454,56 @@ class TestFactories:
         return instantiate(checkpoint_of(tmp_path, state), threshold=0.01, architecture=FACTORY, input_shape=(1, 9, 8))
 
 
+def convolutional_head(num_classes: int = 7) -> nn.Module:
+    """Return a network whose last layer is a 1x1 convolution: maps of logits, no fully connected layer."""
+    return nn.Sequential(
+        OrderedDict(conv=FilterStripe(1, 6, 3), bn=BatchNorm2d(6), relu=nn.ReLU(), head=nn.Conv2d(6, num_classes, 1))
+    )
+
+
+def sequence() -> nn.Module:
+    """Return a network with an output `[N, C, L]`."""
+    return nn.Sequential(OrderedDict(conv=FilterStripe(1, 6, 3), flat=nn.Flatten(2)))
+
+
+class TestNetworksWithoutFullyConnectedLayers:
+    """Any module will do: the number of classes matters only to factories that ask for it."""
+
+    def test_maps_of_logits(self, tmp_path: Path) -> None:
+        """A segmentation network takes over its file's widths; the unpruned one has them too."""
+        torch.manual_seed(0)
+        expected = convolutional_head(3).eval()
+        network = instantiate(
+            checkpoint_of(tmp_path, dict(expected.state_dict())),
+            threshold=0.01,
+            architecture=f"{__name__}:convolutional_head",
+            input_shape=(1, 9, 8),
+        )
+        x = torch.randn(2, 1, 9, 8)
+        assert network.num_classes == 3
+        assert logits(network.module, x).shape == (2, 3, 9, 8)
+        assert np.array_equal(logits(network.module, x), logits(expected, x))
+        assert np.array_equal(logits(unpruned(network), x), logits(expected, x))
+
+    def test_an_output_of_another_rank_has_no_classes(self, tmp_path: Path) -> None:
+        """The number is None, and the stock network is built and counted without it."""
+        network = instantiate(
+            checkpoint_of(tmp_path, dict(sequence().state_dict())),
+            threshold=0.01,
+            architecture=f"{__name__}:sequence",
+            input_shape=(1, 9, 8),
+        )
+        assert network.num_classes is None
+        assert stock_counts(network.architecture, None, (1, 9, 8)).params == 54
+        assert unpruned(network)(torch.zeros(2, 1, 9, 8)).shape == (2, 6, 72)
+
+    def test_a_known_network_needs_its_classes(self, tmp_path: Path) -> None:
+        """A file without a fully connected layer is none of the networks that we know."""
+        state = dict(convolutional_head(3).state_dict())
+        with pytest.raises(ArchitectureError, match=r"no fully connected layer to tell VGG16's.*--arch"):
+            instantiate(checkpoint_of(tmp_path, state), threshold=0.01, architecture="VGG16")
+
+
 class TestImageNet:
     """State dicts of torchvision's networks into which FilterStripe was swapped."""
 

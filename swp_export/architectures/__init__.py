@@ -28,7 +28,7 @@ class Architecture:
 
     Attributes:
         name: As in `ARCHITECTURES`, or `package.module:factory`.
-        constructor: Number of classes -> network with its stock widths.
+        constructor: Number of classes, None where it is not known -> network with its stock widths.
         input_shape: `(C, H, W)` it is made for; None where only the user knows.
         plain_convolutions: Whether a checkpoint may lack the skeleton of any convolution, not only of 1x1 ones: the
             networks into which users swap FilterStripe themselves, here and there.
@@ -36,7 +36,7 @@ class Architecture:
     """
 
     name: str
-    constructor: Callable[[int], nn.Module]
+    constructor: Callable[[int | None], nn.Module]
     input_shape: tuple[int, int, int] | None
     plain_convolutions: bool = False
 
@@ -73,10 +73,11 @@ ARCHITECTURES: Mapping[str, Architecture] = {
 def resolve_architecture(name_or_factory: str) -> Architecture:
     """Return the architecture of that name, case ignored, or the one that `package.module:factory` makes.
 
-    A factory is called with `num_classes=...` if it accepts that, else without arguments.
+    A factory is called with `num_classes=...` if it accepts that and the number is known, else without arguments.
 
     Raises:
-        ArchitectureError: No such name, or the factory cannot be imported or called.
+        ArchitectureError: No such name, or the factory cannot be imported; from its constructor: it cannot be called,
+            or returns no module.
 
     """
     if ":" in name_or_factory:
@@ -103,6 +104,8 @@ def _import_factory(reference: str) -> Callable[..., object]:
         raise ArchitectureError(
             f"cannot import {module_name!r} for {reference!r}: {error}; is its folder on PYTHONPATH?"
         ) from error
+    except Exception as error:  # whatever the user's code raises, SyntaxError included
+        raise ArchitectureError(f"{module_name!r}, imported for {reference!r}, fails with {_spell(error)}") from error
     for part in attribute.split("."):
         found = getattr(found, part, None)
     if not callable(found):
@@ -110,11 +113,16 @@ def _import_factory(reference: str) -> Callable[..., object]:
     return found
 
 
-def _constructor(reference: str, factory: Callable[..., object]) -> Callable[[int], nn.Module]:
-    def construct(num_classes: int) -> nn.Module:
+def _constructor(reference: str, factory: Callable[..., object]) -> Callable[[int | None], nn.Module]:
+    def construct(num_classes: int | None) -> nn.Module:
         from torch import nn
 
-        network = factory(num_classes=num_classes) if _accepts_num_classes(factory) else factory()
+        options = {"num_classes": num_classes} if num_classes is not None and _accepts_num_classes(factory) else {}
+        called = f"{reference} called with {', '.join(f'{k}={v}' for k, v in options.items()) or 'no arguments'}"
+        try:
+            network = factory(**options)
+        except Exception as error:  # whatever the user's code raises
+            raise ArchitectureError(f"{called} fails with {_spell(error)}") from error
         if not isinstance(network, nn.Module):
             raise ArchitectureError(f"{reference} returned {type(network).__name__}, expected a torch.nn.Module")
         return network
@@ -129,3 +137,7 @@ def _accepts_num_classes(factory: Callable[..., object]) -> bool:
         return False
     keywords = inspect.Parameter.VAR_KEYWORD
     return "num_classes" in parameters or any(parameter.kind is keywords for parameter in parameters.values())
+
+
+def _spell(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"

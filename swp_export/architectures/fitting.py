@@ -23,11 +23,21 @@ if TYPE_CHECKING:
 _Adjustable = nn.Conv2d | nn.BatchNorm2d | nn.Linear
 
 
-def construct(architecture: Architecture, num_classes: int, input_channels: int | None = None) -> nn.Module:
+def construct(architecture: Architecture, num_classes: int | None, input_channels: int | None = None) -> nn.Module:
     """Return the stock network; a known one without data, on the meta device.
 
-    `input_channels` replaces the first convolution's: networks for grey images are otherwise the same.
+    `num_classes` may be None only for a user's factory, which is then called without it. `input_channels` replaces the
+    first convolution's: networks for grey images are otherwise the same.
+
+    Raises:
+        ArchitectureError: A known network lacks the number of classes, or a factory fails.
+
     """
+    if num_classes is None and architecture.name in ARCHITECTURES:
+        raise ArchitectureError(
+            f"the checkpoint has no fully connected layer to tell {architecture.name}'s number of classes from; name "
+            "its architecture with --arch NAME or --arch package.module:factory"
+        )
     # A user's factory may do what tensors without data cannot.
     with torch.device("meta" if architecture.name in ARCHITECTURES else "cpu"):
         module = architecture.constructor(num_classes)
@@ -91,7 +101,7 @@ def run_without_data(module: nn.Module, input_shape: tuple[int, int, int], archi
     """Return the output of `module` for one input `[1, C, H, W]`, on the meta device where that is possible.
 
     Raises:
-        ArchitectureError: Layers do not fit each other, or the output is no tensor `[1, num_classes]`.
+        ArchitectureError: Layers do not fit each other, or the output is no tensor `[1, ...]`.
 
     """
     device = torch.device("meta" if architecture in ARCHITECTURES else "cpu")
@@ -126,8 +136,10 @@ def run_without_data(module: nn.Module, input_shape: tuple[int, int, int], archi
     finally:
         for handle in handles:
             handle.remove()
-    if not isinstance(output, torch.Tensor) or output.ndim != 2:
-        raise ArchitectureError(f"{architecture} does not return logits [B, num_classes]; expected a classifier")
+    if not isinstance(output, torch.Tensor):
+        raise ArchitectureError(f"{architecture} returns {type(output).__name__}, expected one tensor [B, ...]")
+    if output.ndim < 1 or output.shape[0] != 1:
+        raise ArchitectureError(f"{architecture} returns {list(output.shape)} for one input, expected [1, ...]")
     return output
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from swp_export.errors import InputError, ModelError
+from swp_export.graph.files import stated_input_shape
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -14,9 +15,6 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from swp_export.runtime.session import Session, TensorSpec
-
-SHAPE_KEY = "swp_export.input_shape"
-"""Entry of a model's `metadata_props`: "C,H,W" of one sample."""
 
 
 def input_of(session: Session) -> TensorSpec:
@@ -41,8 +39,8 @@ def shape_of(session: Session, batch: int, sample: Sequence[int] | None = None) 
     That of one sample is `sample` if given, else what the model's own input says, else what its metadata says.
 
     Raises:
-        InputError: Nothing says the shape, the metadata is not "C,H,W", or the model's batch is another one.
-        ModelError: As `input_of`.
+        InputError: Nothing says the shape, or the model's batch is another one.
+        ModelError: As `input_of`, or the metadata is not "C,H,W".
 
     """
     spec = input_of(session)
@@ -54,18 +52,13 @@ def shape_of(session: Session, batch: int, sample: Sequence[int] | None = None) 
     own = [size for size in spec.shape[1:] if isinstance(size, int)]
     if own and len(own) == len(spec.shape) - 1:
         return (batch, *own)
-    stated = session.metadata.get(SHAPE_KEY)
+    stated = stated_input_shape(session.metadata, session.label)
     if stated is None:
         raise InputError(
             f"{session.label} does not say the shape of input {spec.name}, {_spell(spec.shape)}; "
             "pass --input-shape C,H,W"
         )
-    try:
-        return (batch, *map(int, stated.split(",")))
-    except ValueError as error:
-        raise InputError(
-            f'{session.label}: metadata {SHAPE_KEY} is {stated!r}, expected "C,H,W"; pass --input-shape C,H,W'
-        ) from error
+    return (batch, *stated)
 
 
 def noise(session: Session, shape: Sequence[int], *, seed: int = 0) -> dict[str, npt.NDArray[Any]]:

@@ -11,13 +11,14 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from swp_export.graph.convolutions import LAYER
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     import onnx_ir as ir
 
 OTHER = "(other)"
-LAYER_KEY = "swp_export.layer"
 _DERIVED = re.compile(r"(?:_nchwc|_nhwc|_token_\d+)$")
 _WEIGHTED = ("Conv", "Gemm", "MatMul")
 # Nodes that ONNX Runtime inserts; the value they give has the name of the original that they move.
@@ -66,7 +67,7 @@ class _Origins:
 
     def layer(self, node: ir.Node) -> str | None:
         """Return the layer of `node`, `OTHER` if its origin has none, None if it has no origin."""
-        stated = node.metadata_props.get(LAYER_KEY)
+        stated = node.metadata_props.get(LAYER)
         origin = self._origin(node)
         if stated is not None or origin is None:
             return stated
@@ -93,7 +94,7 @@ def _weighted(node: ir.Node, origin: ir.Node) -> ir.Node:
 
 
 def _stated_layer(node: ir.Node) -> str | None:
-    stated = node.metadata_props.get(LAYER_KEY)
+    stated = node.metadata_props.get(LAYER)
     if stated is None and node.op_type in _WEIGHTED and node.name:
         # "features.3" in a dense model, "features.3/conv" in a lowered one whose metadata somebody dropped.
         return node.name.rpartition("/")[0] or node.name

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import math
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import onnx
 import onnx_ir as ir
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError, EncodeError
+from onnx.external_data_helper import load_external_data_for_model, uses_external_data
 
 from swp_export.errors import ModelError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 INPUT_SHAPE = "swp_export.input_shape"
 """Model metadata: the shape of one input, `C,H,W`."""
@@ -31,18 +33,27 @@ VERSION = "swp_export.version"
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class OnnxFile:
-    """An ONNX file that was read: its path, the SHA-256 of its bytes, and the model."""
+    """An ONNX file that was read.
+
+    Attributes:
+        path: the file.
+        sha256: of the file as it lies there, without the data that it keeps in other files.
+        content: the whole model as one file: the file's own bytes, unless it keeps data in other files.
+        model: what `content` says.
+
+    """
 
     path: Path
     sha256: str
+    content: bytes
     model: ir.Model
 
 
 def read_model(path: str | Path) -> OnnxFile:
-    """Read and check an ONNX file.
+    """Read and check an ONNX file, and the files beside it in which it keeps data.
 
     Raises:
-        ModelError: it is missing, empty, truncated, not ONNX, or breaks ONNX's rules.
+        ModelError: it is missing, empty, truncated, not ONNX, or breaks ONNX's rules, or data beside it is missing.
 
     """
     path = Path(path)
@@ -52,16 +63,20 @@ def read_model(path: str | Path) -> OnnxFile:
         raise ModelError(f"cannot read {path}: {error.strerror or error}; expected an ONNX file") from error
     if not content:
         raise ModelError(f"{path} is empty; expected an ONNX file")
+    sha256 = hashlib.sha256(content).hexdigest()
     try:
         proto = onnx.ModelProto.FromString(content)
         if not proto.graph.node:
             raise ModelError(f"{path} holds no graph; expected an ONNX file, this is another format or truncated")
-        onnx.checker.check_model(proto)
+        if any(uses_external_data(tensor) for tensor in _tensors(proto.graph)):
+            content = _with_external_data(proto, path)
+        else:
+            onnx.checker.check_model(proto)
     except DecodeError as error:
         raise ModelError(f"{path} is no ONNX file, or truncated; export it again") from error
     except onnx.checker.ValidationError as error:
         raise ModelError(f"{path} breaks ONNX's rules: {' '.join(str(error).split())}") from error
-    return OnnxFile(path=path, sha256=hashlib.sha256(content).hexdigest(), model=ir.serde.deserialize_model(proto))
+    return OnnxFile(path=path, sha256=sha256, content=content, model=ir.serde.deserialize_model(proto))
 
 
 def serialized(model: ir.Model, facts: Mapping[str, str]) -> bytes:
@@ -89,14 +104,88 @@ def is_onnx(path: str | Path) -> bool:
     return Path(path).suffix.lower() == ".onnx"
 
 
-def input_shape_of(model: ir.Model) -> tuple[int, int, int] | None:
-    """Return `(C, H, W)` of the model's first input: by its metadata, else by its own static dimensions, else None."""
-    text = model.metadata_props.get(INPUT_SHAPE)
-    if text is not None:
-        channels, height, width = (int(part) for part in text.split(","))
-        return channels, height, width
+def input_shape_of(model: ir.Model, label: str = "the model") -> tuple[int, int, int] | None:
+    """Return `(C, H, W)` of the model's first input: by its metadata, else by its own static dimensions, else None.
+
+    Raises:
+        ModelError: the metadata is damaged; the message calls the model `label`.
+
+    """
+    stated = stated_input_shape(model.metadata_props, label)
+    if stated is not None:
+        return stated
     shape = next((value.shape for value in model.graph.inputs if not value.is_initializer()), None)
     if shape is None or len(shape) != 4:
         return None
     static = [dim for dim in shape[1:] if isinstance(dim, int)]
     return (static[0], static[1], static[2]) if len(static) == 3 else None
+
+
+def stated_input_shape(metadata: Mapping[str, str], label: str = "the model") -> tuple[int, int, int] | None:
+    """Return `(C, H, W)` as a model's `metadata` says, or None if it does not.
+
+    Raises:
+        ModelError: what it says is no shape; the message calls the model `label`.
+
+    """
+    text = metadata.get(INPUT_SHAPE)
+    if text is None:
+        return None
+    try:
+        sizes = [int(part) for part in text.split(",")]
+    except ValueError:
+        sizes = []
+    if len(sizes) != 3 or min(sizes) < 1:
+        raise ModelError(
+            f"{label} records {INPUT_SHAPE} = {text!r}, expected three positive numbers C,H,W; write the model again, "
+            "or pass --input-shape C,H,W"
+        )
+    return sizes[0], sizes[1], sizes[2]
+
+
+def threshold_of(model: ir.Model, label: str = "the model") -> float | None:
+    """Return the threshold that the model's metadata records, or None if there is none.
+
+    Raises:
+        ModelError: what is recorded is no threshold; the message calls the model `label`.
+
+    """
+    text = model.metadata_props.get(THRESHOLD)
+    if text is None:
+        return None
+    try:
+        threshold = float(text)
+    except ValueError:
+        threshold = math.nan
+    if not 0 <= threshold < math.inf:
+        raise ModelError(
+            f"{label} records {THRESHOLD} = {text!r}, expected a number of at least 0; write the model again, or pass "
+            "--threshold F"
+        )
+    return threshold
+
+
+def _tensors(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
+    """Yield every tensor that is stored in `graph` or in a graph inside it."""
+    yield from graph.initializer
+    for node in graph.node:
+        for attribute in node.attribute:
+            if attribute.HasField("t"):
+                yield attribute.t
+            yield from attribute.tensors
+            for inner in (attribute.g, *attribute.graphs):
+                yield from _tensors(inner)
+
+
+def _with_external_data(proto: onnx.ModelProto, path: Path) -> bytes:
+    """Check the file `path`, read the data beside it into `proto`, its content, and return that as one file."""
+    onnx.checker.check_model(str(path))  # by its path: the data is looked for beside it
+    try:
+        load_external_data_for_model(proto, str(path.parent))
+        content: bytes = proto.SerializeToString(deterministic=True)
+    except OSError as error:
+        raise ModelError(f"{path} keeps data in other files: {' '.join(str(error).split())}") from error
+    except (EncodeError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise ModelError(f"{path} with the data beside it does not make one file of at most 2 GB: {reason}") from error
+    return content

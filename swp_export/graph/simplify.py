@@ -8,6 +8,7 @@ import onnx_ir as ir
 from swp_export.errors import ModelError
 from swp_export.graph.canonicalise_flatten import CanonicaliseFlatten
 from swp_export.graph.convolutions import FILTERS, LAYER, encode_filters, iterate_stripe_convs
+from swp_export.graph.fold_batch_norm import FoldBatchNorm
 
 
 def simplify(model: ir.Model) -> ir.Model:
@@ -22,8 +23,9 @@ def simplify(model: ir.Model) -> ir.Model:
     """
     import onnxsim
 
+    folded = FoldBatchNorm()(ir.from_proto(ir.to_proto(model))).model
     try:
-        proto, _ = onnxsim.simplify(ir.serde.serialize_model(model))
+        proto, _ = onnxsim.simplify(ir.to_proto(folded))
     except (RuntimeError, ValueError) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ModelError(f"onnx-simplifier cannot process this model: {reason}") from error

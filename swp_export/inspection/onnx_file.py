@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from swp_export.errors import ModelError, ThresholdError
+from swp_export.errors import ThresholdError
 from swp_export.graph.constants import array_of
 from swp_export.graph.convolutions import FILTERS, LAYER, decode_filters
-from swp_export.graph.files import ARCHITECTURE, INPUT_SHAPE, THRESHOLD, input_shape_of, read_model
+from swp_export.graph.files import ARCHITECTURE, INPUT_SHAPE, THRESHOLD, input_shape_of, read_model, threshold_of
 from swp_export.inspection.layers import Convolution, dead_layer_warnings, inspected, totals_of
 from swp_export.inspection.report import GraphFacts, InspectReport, TensorSpec
 from swp_export.lowerings.lower import LOWERING, lift
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import onnx_ir as ir
-
-    from swp_export.graph.files import OnnxFile
 
 
 def inspect_onnx(path: Path, threshold: float | None) -> InspectReport:
@@ -30,7 +28,6 @@ def inspect_onnx(path: Path, threshold: float | None) -> InspectReport:
         )
     file = read_model(path)
     model = file.model
-    recorded_threshold, input_shape = _recorded(file)
     # Of the file as it is: lifting replaces nodes and weights.
     parameters, graph, lowerings = _parameters(model.graph), _graph_facts(model), _lowerings(model.graph)
     layers = tuple(inspected(conv) for conv in _convolutions(lift(model).graph, lowerings))
@@ -41,8 +38,8 @@ def inspect_onnx(path: Path, threshold: float | None) -> InspectReport:
         sha256=file.sha256,
         architecture=model.metadata_props.get(ARCHITECTURE),
         num_classes=_num_classes(graph),
-        input_shape=input_shape,
-        recorded_threshold=recorded_threshold,
+        input_shape=input_shape_of(model, str(path)),
+        recorded_threshold=threshold_of(model, str(path)),
         threshold=None,
         fitting_thresholds=None,
         parameters=parameters,
@@ -53,17 +50,6 @@ def inspect_onnx(path: Path, threshold: float | None) -> InspectReport:
         graph=graph,
         warnings=dead_layer_warnings(layers),
     )
-
-
-def _recorded(file: OnnxFile) -> tuple[float | None, tuple[int, int, int] | None]:
-    """Return the threshold and the input shape that the model records; the shape may be its input's own."""
-    text = file.model.metadata_props.get(THRESHOLD)
-    try:
-        return None if text is None else float(text), input_shape_of(file.model)
-    except ValueError as error:
-        raise ModelError(
-            f"{file.path} records what cannot be read in its metadata ({error}); write it again"
-        ) from error
 
 
 def _convolutions(graph: ir.Graph, lowerings: dict[str, str]) -> list[Convolution]:

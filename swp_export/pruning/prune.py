@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import onnx
 import onnx_ir as ir
 
-from swp_export.atomic import atomic_write
+from swp_export.atomic import atomic_write, refuse_inputs
 from swp_export.errors import LoweringError, NotEquivalentError, OutputError
 from swp_export.graph.counts import Counts, count, executed_flops
 from swp_export.graph.files import ARCHITECTURE, INPUT_SHAPE, SOURCE, THRESHOLD, serialized
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from swp_export.runtime.session import Device
     from swp_export.stripes import StripeConv
+    from swp_export.verification.report import VerificationReport
 
 TUNE_SECONDS = 60.0
 """Time to search with `tune`; the command of that name has an option for it."""
@@ -85,6 +86,8 @@ def prune(
     target = Path(output) if output is not None else default_output(source)
     if dense_out is not None and Path(dense_out).resolve() == target.resolve():
         raise OutputError(f"both the pruned and the unpruned model would be written to {target}; name two files")
+    for written in (target, dense_out):
+        refuse_inputs(written, source, data, plan)
     with contextlib.ExitStack() as files:
         file = files.enter_context(atomic_write(target, force=force))
         dense_file = None if dense_out is None else files.enter_context(atomic_write(dense_out, force=force))
@@ -111,12 +114,11 @@ def prune(
                 dense=lambda: origin.dense,
                 progress=lambda case: progress(f"verifying: {case}"),
             )
-            if not verification.equivalent:
-                raise NotEquivalentError(verification.summary(), report=verification)
+            _require_equivalence(verification)
         file.write_bytes(content)
         if dense_file is not None:
             progress("exporting the unpruned network")
-            dense_file.write_bytes(serialized(origin.unpruned(), _facts(origin, None)))
+            dense_file.write_bytes(_unpruned_bytes(origin, str(dense_out), verify=verify))
     return PruneReport(
         model=str(target),
         bytes=len(content),
@@ -136,6 +138,20 @@ def prune(
         dense=None if dense_out is None else str(dense_out),
         warnings=origin.warnings,
     )
+
+
+def _unpruned_bytes(origin: Source, name: str, *, verify: bool) -> bytes:
+    """Return the unpruned network: every ratio that is measured against it stands on its being the right one."""
+    model, reference = origin.unpruned()
+    content = serialized(model, _facts(origin, None))
+    if verify:
+        _require_equivalence(verify_model(content, reference, name=name, input_shape=origin.input_shape))
+    return content
+
+
+def _require_equivalence(report: VerificationReport) -> None:
+    if not report.equivalent:
+        raise NotEquivalentError(report.summary(), report=report)
 
 
 def default_output(source: str | Path) -> Path:
@@ -173,7 +189,7 @@ def _facts(origin: Source, threshold: float | None) -> dict[str, str]:
         INPUT_SHAPE: ",".join(str(size) for size in origin.input_shape),
         SOURCE: origin.sha256,
     }
-    return {key: value for key, value in facts.items() if value is not None}
+    return origin.metadata | {key: value for key, value in facts.items() if value is not None}
 
 
 def _layers(
@@ -187,7 +203,9 @@ def _layers(
             for name, layer in left.items()
         }
     rows = []
-    for name, (filters, height, width) in origin.skeletons.items():
+    again = {name: layer.conv for name, layer in left.items() if name not in origin.skeletons}
+    skeletons = origin.skeletons | {name: (conv.filters, *conv.kernel) for name, conv in again.items()}
+    for name, (filters, height, width) in skeletons.items():
         layer = left.get(name)
         after = None if layer is None else layer.conv.skeleton
         rows.append(

@@ -5,9 +5,11 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
+import numpy as np
 import onnx_ir as ir
 
 from swp_export.errors import InputError, ModelError, ThresholdError
+from swp_export.graph.constants import array_of
 from swp_export.graph.convolutions import iterate_stripe_convs
 from swp_export.graph.counts import count
 from swp_export.graph.files import input_shape_of, is_onnx, read_model
@@ -32,7 +34,8 @@ class Source:
     Attributes:
         dense: its graph with dead stripes exactly zero, BatchNorm folded, layers named.
         reference: what a pruned model must compute.
-        unpruned: returns the graph of the network before any stripe died.
+        unpruned: returns the graph of the network before any stripe died, and what that must compute. Of an ONNX source
+            it is the source as it came.
         input_shape: `(C, H, W)`.
         skeletons: `(N, K_h, K_w)` of every convolution of the unpruned network, by layer.
         params: parameters of the unpruned network, as in `Totals`.
@@ -41,12 +44,13 @@ class Source:
         architecture: as which a checkpoint was read.
         threshold: that decided which stripes are live.
         warnings: what is legal but probably not meant.
+        metadata: what an ONNX source says of itself, to be kept.
 
     """
 
     dense: ir.Model
     reference: Reference
-    unpruned: Callable[[], ir.Model]
+    unpruned: Callable[[], tuple[ir.Model, Reference]]
     input_shape: tuple[int, int, int]
     skeletons: dict[str, tuple[int, int, int]]
     params: int
@@ -55,6 +59,7 @@ class Source:
     architecture: str | None = None
     threshold: float | None = None
     warnings: tuple[str, ...] = ()
+    metadata: dict[str, str] = dataclasses.field(default_factory=dict)
 
 
 def read_source(
@@ -100,10 +105,15 @@ def _from_checkpoint(
     dense = model_from_module(network.module, network.input_shape)
     stock = stock_counts(network.architecture, network.num_classes, network.input_shape)
     at = "" if network.threshold is None else f" at threshold {network.threshold:g}"
+
+    def as_before() -> tuple[ir.Model, Reference]:
+        module = unpruned(network)
+        return model_from_module(module, network.input_shape), TorchReference(module, f"{path}, unpruned, in float64")
+
     return Source(
         dense=dense,
         reference=TorchReference(network.module, f"{path}{at}, in float64"),
-        unpruned=lambda: model_from_module(unpruned(network), network.input_shape),
+        unpruned=as_before,
         input_shape=network.input_shape,
         skeletons=stock.skeletons,
         params=stock.params,
@@ -130,6 +140,10 @@ def _from_onnx(path: Path, input_shape: tuple[int, int, int] | None) -> Source:
         raise InputError(f"{path} leaves its input {inputs[0].shape} open; pass --input-shape C,H,W")
     if any(isinstance(own, int) and own != size for own, size in zip(inputs[0].shape[1:], shape, strict=True)):
         raise InputError(f"the input shape {list(shape)} does not fit {path}, whose input is {inputs[0].shape}")
+    for name, value in file.model.graph.initializers.items():
+        array = array_of(value)
+        if array is not None and array.dtype.kind == "f" and not np.isfinite(array).all():
+            raise ModelError(f"{name} of {path} holds NaN or infinite values; export a model that was trained soundly")
     dense = simplify(_upgraded(file))
     skeletons = {conv.name: conv.skeleton for _, conv in iterate_stripe_convs(dense.graph)}
     if all(skeleton.live_stripes == skeleton.stripes for skeleton in skeletons.values()):
@@ -138,15 +152,17 @@ def _from_onnx(path: Path, input_shape: tuple[int, int, int] | None) -> Source:
             "weights are exactly zero): there is nothing to prune; start from the checkpoint and its threshold"
         )
     counts = count(dense, shape, live_only=False)
+    reference = OnnxReference(file.model, f"{path}, in float64")
     return Source(
         dense=dense,
-        reference=OnnxReference(file.model, f"{path}, in float64"),
-        unpruned=lambda: dense,
+        reference=reference,
+        unpruned=lambda: (dense, reference),
         input_shape=shape,
         skeletons={name: (skeleton.filters, *skeleton.kernel) for name, skeleton in skeletons.items()},
         params=counts.params,
         flops=counts.flops,
         sha256=file.sha256,
+        metadata=dict(file.model.metadata_props),
     )
 
 

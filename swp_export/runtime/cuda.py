@@ -91,11 +91,9 @@ def why_no_cuda(facts: CudaFacts) -> str | None:
     The driver and the device come before the libraries: nobody should download those for a machine without a GPU.
     """
     runtime = f"onnxruntime {facts.version}"
-    if len(facts.distributions) > 1:
-        return (
-            f"{' and '.join(facts.distributions)} are both installed and overwrite each other; "
-            f"pip uninstall -y {' '.join(facts.distributions)}, then pip install onnxruntime-gpu"
-        )
+    conflict = why_conflict(facts.distributions)
+    if conflict is not None:
+        return conflict
     if not facts.built_in:
         return f"{runtime} has no CUDA provider; pip uninstall -y onnxruntime, then pip install onnxruntime-gpu"
     if not facts.provider_library:
@@ -157,6 +155,17 @@ def onnxruntime_distributions() -> tuple[str, ...]:
             importlib.metadata.distribution(name)
             found.append(name)
     return tuple(found)
+
+
+def why_conflict(distributions: tuple[str, ...]) -> str | None:
+    """Return what is wrong, and what to do, where several `distributions` of ONNX Runtime are installed, else None."""
+    if len(distributions) < 2:
+        return None
+    keep = "onnxruntime-gpu" if "onnxruntime-gpu" in distributions else distributions[0]
+    return (
+        f"{' and '.join(distributions)} own the same module and overwrite each other; "
+        f"pip uninstall -y {' '.join(distributions)}, then pip install {keep}"
+    )
 
 
 def parse_version(text: str) -> tuple[int, int] | None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from swp_export.errors import SwpExportError
 from swp_export.runtime.cpu import Cpu, read_cpu
-from swp_export.runtime.cuda import onnxruntime_distributions
+from swp_export.runtime.cuda import onnxruntime_distributions, why_conflict
 
 _PROBE = """
 <ir_version: 8, opset_import: ["" : 18]>
@@ -129,7 +129,7 @@ def doctor() -> DoctorReport:
         packages=tuple(packages),
         providers=(check_device("cpu"), check_device("cuda")),
         cpu=read_cpu(),
-        conflicts=conflicts(runtimes),
+        conflicts=tuple(filter(None, [why_conflict(runtimes)])),
         advice=(*install_advice(versions), *runtime_advice(runtimes)),
     )
 
@@ -156,15 +156,6 @@ def runtime_advice(runtimes: tuple[str, ...]) -> tuple[str, ...]:
     if runtimes:
         return ()
     return ("pip install onnxruntime-gpu (64-bit x86 Linux and Windows) or onnxruntime (elsewhere): running models",)
-
-
-def conflicts(runtimes: tuple[str, ...]) -> tuple[str, ...]:
-    """Return what to do if several of the distributions that own the module `onnxruntime` are installed."""
-    if len(runtimes) < 2:
-        return ()
-    keep = "onnxruntime-gpu" if "onnxruntime-gpu" in runtimes else runtimes[0]
-    found = f"{' and '.join(runtimes)} own the same module and overwrite each other"
-    return (f"{found}: pip uninstall -y {' '.join(runtimes)}, then pip install {keep}",)
 
 
 def check_device(device: str) -> ProviderCheck:

@@ -33,7 +33,7 @@ def tune(
     plan_out: str | Path | None = None,
     seconds: float = 60.0,
     input_shape: tuple[int, int, int] | None = None,
-    tf32: bool = True,
+    tf32: bool = False,
     force: bool = False,
     cache: Path | None = None,
     progress: Callable[[str], None] | None = None,
@@ -65,10 +65,10 @@ def tune(
         file = files.enter_context(atomic_write(target, force=force))
         plan_file = None if plan_out is None else files.enter_context(atomic_write(plan_out, force=force))
         portable = read_model(model)
-        shape = input_shape or input_shape_of(portable.model)
+        shape = input_shape or input_shape_of(portable.model, str(model))
         if shape is None:
             raise InputError(f"{model} does not state the shape of its input; pass --input-shape C,H,W")
-        original = portable.path.read_bytes()
+        original = portable.content
         track = Track(device=device, threads=threads, batch=batch, tf32=tf32)
         fastest = find_fastest(original, track, shape, seconds, LayerCache(cache), progress)
         compact = compact_from_portable(original)

@@ -96,12 +96,14 @@ def read_samples(path: str | Path, input_shape: tuple[int, int, int]) -> Case:
         raise InputError(f"'images' in {path} is {list(images.shape)}; the network wants [N, {channels}, H, W]")
     if images.dtype.kind not in "fiu":
         raise InputError(f"'images' in {path} is {images.dtype}; the network wants float32")
+    count, name = len(images), f"samples of {Path(path).name}"
     with np.errstate(over="ignore"):  # what float32 cannot hold is reported as infinite
         images = images[:SAMPLES].astype(np.float32)
     if not np.isfinite(images).all():
         raise InputError(f"'images' in {path} holds NaN or infinite values")
     images = np.repeat(images, channels // images.shape[1], axis=1)
-    return Case(name=f"samples of {Path(path).name}", x=np.ascontiguousarray(images))
+    name = name if count <= SAMPLES else f"first {SAMPLES} of {count} {name}"
+    return Case(name=name, x=np.ascontiguousarray(images))
 
 
 def _impulses(input_shape: tuple[int, int, int]) -> Case:

@@ -1,25 +1,31 @@
 """Comparing one output with the truth, within a budget that the network's own float32 error sets.
 
-    error(y)   = max over elements of |y - truth|
-    budget     = max(FACTOR * error(the reference's own float32 run), ULPS * eps * max |truth|)
+    own(c)         = max over cases and elements of channel c of |reference's own float32 run - truth| / S(case)
+    budget(case, c) = max(FACTOR * own(c) * S(case), ULPS * eps * max |truth(case, c)|)      S(case) = max |truth(case)|
 
 A model may be as wrong as the framework it came from, times a small factor: sums are taken in another order, and
-BatchNorm is folded into the weights. Where the framework happens to be exact, a few units in the last place of the
-output's scale remain.
+BatchNorm is folded into the weights. Each channel (axis 1: a logit, or a map) has a budget of its own, so that a large
+one hides nothing of the others. Its own error is taken over all cases, since on a single number a float32 run may be
+exact by luck. Where it is exact, a few units in the last place of the channel's scale remain.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from swp_export.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 FACTOR = 4.0
 """How many times the reference's own float32 error a model may be off."""
 ULPS = 16
-"""The least budget, in units in the last place of the output's largest value."""
+"""The least budget, in units in the last place of the channel's largest value."""
 EPS = float(np.finfo(np.float32).eps)
 
 
@@ -29,6 +35,11 @@ class Tolerance:
 
     atol: float
     rtol: float
+
+    def __post_init__(self) -> None:
+        for name, value in (("--atol", self.atol), ("--rtol", self.rtol)):
+            if not (math.isfinite(value) and value >= 0):
+                raise InputError(f"{name} is {value}, expected a finite number that is not negative")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -83,11 +94,27 @@ class CaseResult:
         }
 
 
-def budget(truth: np.ndarray, single: np.ndarray) -> tuple[float, float]:
-    """Return the budget and the reference's own float32 error, from its float64 and float32 outputs."""
-    error = float(np.max(np.abs(single.astype(np.float64) - truth), initial=0))
-    floor = ULPS * EPS * float(np.max(np.abs(truth), initial=0))
-    return max(FACTOR * error, floor), error
+def budgets(truths: Sequence[np.ndarray], singles: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Return the largest error allowed of each element, one array per case.
+
+    Args:
+        truths: an output in float64, `[N, C, ...]` or `[N]`, case by case.
+        singles: the reference's own float32 outputs of the same cases.
+
+    """
+    scales = [float(np.max(np.abs(truth), initial=0)) for truth in truths]
+    own = [
+        _by_channel(np.abs(single.astype(np.float64) - truth)) / scale
+        for truth, single, scale in zip(truths, singles, scales, strict=True)
+        if scale > 0 and np.isfinite(scale)
+    ]
+    relative = np.max(own, axis=0, initial=0) if own else np.zeros(1)
+    limits = []
+    for truth, scale in zip(truths, scales, strict=True):
+        allowed = np.maximum(FACTOR * relative * scale, ULPS * EPS * _by_channel(np.abs(truth)))
+        rank = truth.ndim
+        limits.append(np.broadcast_to(allowed.reshape(1, -1, *[1] * (rank - 2)) if rank > 1 else allowed, truth.shape))
+    return limits
 
 
 def compare(
@@ -97,31 +124,32 @@ def compare(
     *,
     case: str,
     output: str,
-    tolerance: Tolerance | None = None,
+    limits: np.ndarray | None = None,
     input_shape: tuple[int, ...] = (),
 ) -> CaseResult:
-    """Compare `y` with `truth` (float64); `single` is the reference's own float32 output and sets the budget."""
-    allowed, own_error = budget(truth, single)
+    """Compare `y` with `truth` (float64) and its own float32 run `single`.
+
+    `limits` holds the largest error allowed of each element; default: the budget that this case alone gives.
+    """
     problem = _problem(truth, single, y)
+    largest, allowed, exceeding = float("inf"), 0.0, truth.size
+    index: tuple[int, ...] = ()
     if problem is None:
         errors = np.abs(y.astype(np.float64) - truth)
-        limits = np.full(errors.shape, allowed) if tolerance is None else _limits(tolerance, truth)
-        exceeding = int(np.count_nonzero(errors > limits))
-        index: tuple[int, ...] = ()
+        limits = budgets([truth], [single])[0] if limits is None else limits
+        exceeding = int(np.count_nonzero(~(errors <= limits)))
         largest = 0.0
         if errors.size:
             excess = np.divide(errors, limits, out=np.where(errors > 0, np.inf, 0.0), where=limits > 0)
             index = tuple(int(i) for i in np.unravel_index(np.argmax(excess), errors.shape))
             largest, allowed = float(errors[index]), float(limits[index])
-    else:
-        exceeding, index, largest = truth.size, (), float("inf")
     return CaseResult(
         case=case,
         input_shape=input_shape,
         output=output,
         max_abs_error=largest,
         budget=allowed,
-        reference_error=own_error,
+        reference_error=float(np.max(np.abs(single.astype(np.float64) - truth), initial=0)),
         elements=truth.size,
         exceeding=exceeding,
         worst=index,
@@ -129,8 +157,15 @@ def compare(
     )
 
 
-def _limits(tolerance: Tolerance, truth: np.ndarray) -> np.ndarray:
+def limits_of(tolerance: Tolerance, truth: np.ndarray) -> np.ndarray:
+    """Return the largest error that `tolerance` allows of each element."""
     return np.asarray(tolerance.atol + tolerance.rtol * np.abs(truth), np.float64)
+
+
+def _by_channel(values: np.ndarray) -> np.ndarray:
+    """Return the largest of `values` `[N, C, ...]` in each channel, `[C]`; of a vector the largest, `[1]`."""
+    axes = None if values.ndim < 2 else (0, *range(2, values.ndim))
+    return np.atleast_1d(np.max(values, axis=axes, initial=0))
 
 
 def _problem(truth: np.ndarray, single: np.ndarray, y: np.ndarray) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from typing import TYPE_CHECKING
 
 import onnx
@@ -11,12 +12,14 @@ import onnx_ir as ir
 from swp_export.errors import InputError
 from swp_export.runtime.session import open_session
 from swp_export.verification.cases import Case, in_batches_of, make_cases, noise_case, other_sizes
-from swp_export.verification.comparison import CaseResult, Tolerance, compare
+from swp_export.verification.comparison import CaseResult, Tolerance, budgets, compare, limits_of
 from swp_export.verification.diverging_layer import first_diverging_layer
 from swp_export.verification.report import VerificationReport
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    import numpy as np
 
     from swp_export.runtime.session import Session
     from swp_export.verification.references import Reference
@@ -51,22 +54,34 @@ def verify_model(
 
     """
     session = open_session(model)
-    results: list[CaseResult] = []
-    failed: Case | None = None
+    runs = []
     for case in _cases(session, reference, input_shape, samples):
         if progress is not None:
             progress(case.name)
-        found = _compare(session, reference, case, tolerance)
-        results += found
-        if failed is None and not all(result.ok for result in found):
-            failed = case
+        runs.append(_run(session, reference, case))
+    results = _compared(runs, tolerance)
+    failed = next((run.case for run, found in zip(runs, results, strict=True) if not all(r.ok for r in found)), None)
     layer = None
     if failed is not None and dense is not None:
         with contextlib.suppress(InputError):  # the model refuses this input: no layer gives anything
             layer = first_diverging_layer(ir.from_proto(onnx.ModelProto.FromString(model)), dense(), failed.x)
     return VerificationReport(
-        model=name, reference=reference.description, cases=tuple(results), first_diverging_layer=layer
+        model=name,
+        reference=reference.description,
+        cases=tuple(result for found in results for result in found),
+        first_diverging_layer=layer,
     )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class _Run:
+    """What the reference and the model gave on one case; `problems` says by output why there is nothing to compare."""
+
+    case: Case
+    truth: dict[str, np.ndarray]
+    single: dict[str, np.ndarray]
+    outputs: dict[str, np.ndarray]
+    problems: dict[str, str]
 
 
 def _cases(
@@ -96,27 +111,48 @@ def _cases(
         yield case
 
 
-def _compare(session: Session, reference: Reference, case: Case, tolerance: Tolerance | None) -> list[CaseResult]:
+def _run(session: Session, reference: Reference, case: Case) -> _Run:
     truth, single = reference.float64(case.x), reference.float32(case.x)
-    shape = case.x.shape
-    missing = set(truth) ^ {spec.name for spec in session.outputs}
-    if len(truth) == len(session.outputs) == 1:
-        missing = set()  # a single output needs no name to be matched
-    if missing:
-        names = ", ".join(sorted(missing))
-        return [_failed(case, name, f"outputs without a counterpart: {names}") for name in sorted(missing)]
-    try:
-        outputs = session.run({session.inputs[0].name: case.x})
-    except InputError as error:
-        return [_failed(case, name, str(error)) for name in truth]
-    if len(truth) == 1:
-        outputs = dict(zip(truth, outputs.values(), strict=True))
-    return [
-        compare(
-            truth[key], single[key], outputs[key], case=case.name, output=key, tolerance=tolerance, input_shape=shape
+    names = {spec.name for spec in session.outputs}
+    outputs: dict[str, np.ndarray] = {}
+    unmatched = set() if len(truth) == len(names) == 1 else set(truth) ^ names  # a single output needs no name
+    problems = dict.fromkeys(sorted(unmatched), f"outputs without a counterpart: {', '.join(sorted(unmatched))}")
+    if not problems:
+        try:
+            outputs = session.run({session.inputs[0].name: case.x})
+        except InputError as error:
+            problems = dict.fromkeys(truth, str(error))
+        if outputs and len(truth) == 1:
+            outputs = dict(zip(truth, outputs.values(), strict=True))
+    return _Run(case=case, truth=truth, single=single, outputs=outputs, problems=problems)
+
+
+def _compared(runs: list[_Run], tolerance: Tolerance | None) -> list[list[CaseResult]]:
+    """Return the results of each run; the budget of an output is set by all runs together."""
+    limits: dict[str, list[np.ndarray]] = {}
+    for output in runs[0].truth:
+        truths, singles = [run.truth[output] for run in runs], [run.single[output] for run in runs]
+        limits[output] = budgets(truths, singles) if tolerance is None else [limits_of(tolerance, t) for t in truths]
+    results = []
+    for number, run in enumerate(runs):
+        if run.problems:
+            results.append([_failed(run.case, output, problem) for output, problem in run.problems.items()])
+            continue
+        results.append(
+            [
+                compare(
+                    run.truth[output],
+                    run.single[output],
+                    run.outputs[output],
+                    case=run.case.name,
+                    output=output,
+                    limits=limits[output][number],
+                    input_shape=run.case.x.shape,
+                )
+                for output in run.truth
+            ]
         )
-        for key in truth
-    ]
+    return results
 
 
 def _failed(case: Case, output: str, problem: str) -> CaseResult:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from swp_export.errors import InputError, ThresholdError
-from swp_export.graph.files import THRESHOLD, OnnxFile, input_shape_of, is_onnx, read_model
+from swp_export.graph.files import OnnxFile, input_shape_of, is_onnx, read_model, threshold_of
 from swp_export.verification.cases import read_samples
 from swp_export.verification.comparison import Tolerance
 from swp_export.verification.references import OnnxReference
@@ -60,7 +60,7 @@ def verify(
     file = read_model(model)
     reference, shape, dense = _reference(file, Path(against), threshold, arch, input_shape)
     return verify_model(
-        file.path.read_bytes(),
+        file.content,
         reference,
         name=str(model),
         input_shape=shape,
@@ -90,12 +90,12 @@ def _reference(
     from swp_export.verification.references import TorchReference
 
     checkpoint = read_checkpoint(against)
-    recorded = file.model.metadata_props.get(THRESHOLD)
-    if threshold is None and recorded is not None and checkpoint.layout != "broken":
-        threshold = float(recorded)
+    recorded = None if checkpoint.layout == "broken" else threshold_of(file.model, str(file.path))
+    origin = f", which {file.path} records" if threshold is None and recorded is not None else ""
+    threshold = recorded if threshold is None else threshold
     shape = input_shape or input_shape_of(file.model)
     network = instantiate(checkpoint, threshold=threshold, architecture=arch, input_shape=shape)
-    at = "" if network.threshold is None else f" at threshold {network.threshold:g}"
+    at = "" if network.threshold is None else f" at threshold {network.threshold:g}{origin}"
     return (
         TorchReference(network.module, f"{against}{at}, in float64"),
         network.input_shape,

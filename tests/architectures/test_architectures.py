@@ -25,6 +25,12 @@ def without_classes():
 def keywords(**options):
     return torch.nn.Linear(4, options["num_classes"])
 
+def raising():
+    return {}["width"]
+
+def needs_classes(num_classes):
+    return torch.nn.Linear(4, num_classes)
+
 def wrong():
     return "network"
 
@@ -92,3 +98,38 @@ def test_a_factory_must_return_a_module(factories: str) -> None:
     """What a factory returns is checked before it is used."""
     with pytest.raises(ArchitectureError, match="returned str, expected a"):
         resolve_architecture(f"{factories}:wrong").constructor(10)
+
+
+@pytest.mark.parametrize("factory", ["with_classes", "without_classes"])
+def test_a_factory_is_called_without_an_unknown_number_of_classes(factories: str, factory: str) -> None:
+    """A network without a fully connected layer says no number; the factory's own default counts."""
+    assert isinstance(resolve_architecture(f"{factories}:{factory}").constructor(None), nn.Linear)
+
+
+@pytest.mark.parametrize(
+    ("factory", "classes", "complaint"),
+    [
+        ("raising", 10, "raising called with no arguments fails with KeyError: 'width'"),
+        ("needs_classes", None, "needs_classes called with no arguments fails with TypeError: .*num_classes"),
+    ],
+)
+def test_what_a_factory_raises_is_an_error_of_the_user_s(
+    factories: str, factory: str, classes: int | None, complaint: str
+) -> None:
+    """An exception in the user's code is told by its type and text."""
+    with pytest.raises(ArchitectureError, match=complaint):
+        resolve_architecture(f"{factories}:{factory}").constructor(classes)
+
+
+@pytest.mark.parametrize(
+    ("code", "complaint"),
+    [("def factory(:", "fails with SyntaxError: "), ("1 / 0", "fails with ZeroDivisionError: division by zero")],
+)
+def test_a_module_that_does_not_load_is_an_error_of_the_user_s(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str, complaint: str
+) -> None:
+    """Whatever the import raises is told by its type and text."""
+    (tmp_path / "damaged_networks.py").write_text(code)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ArchitectureError, match=f"'damaged_networks'.*{complaint}"):
+        resolve_architecture("damaged_networks:factory")

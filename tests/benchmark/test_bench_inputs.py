@@ -38,10 +38,11 @@ def test_an_unknown_shape_names_the_option():
         shape_of(session("float[N, 3, H, W] x"), 1)
 
 
-def test_unreadable_metadata_is_an_input_error():
-    """Metadata that is no shape is quoted."""
-    with pytest.raises(InputError, match="'3x32'"):
-        shape_of(session("float[N, 3, H, W] x", stated="3x32"), 1)
+@pytest.mark.parametrize("stated", ["3x32", "3,32"])
+def test_unreadable_metadata_is_an_error_of_the_model(stated):
+    """Metadata that is no shape is quoted, and what to pass instead is named."""
+    with pytest.raises(ModelError, match=f"'{stated}'.*pass --input-shape C,H,W"):
+        shape_of(session("float[N, 3, H, W] x", stated=stated), 1)
 
 
 def test_another_batch_than_the_fixed_one_is_refused():

@@ -1,6 +1,7 @@
 """Reading ONNX files: the answer is a model, or one sentence on what is wrong."""
 
 import hashlib
+import math
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 from small_models import PADS, model_from_text, to_bytes, weights
 
 from swp_export.errors import ModelError
-from swp_export.graph.files import INPUT_SHAPE, input_shape_of, is_onnx, read_model
+from swp_export.graph.files import INPUT_SHAPE, THRESHOLD, input_shape_of, is_onnx, read_model, threshold_of
 
 
 def content(x: str = "double[N, 3, 8, 8] x") -> bytes:
@@ -19,12 +20,50 @@ def content(x: str = "double[N, 3, 8, 8] x") -> bytes:
 
 
 def test_a_model(tmp_path: Path) -> None:
-    """A valid file gives its model and the digest of its bytes."""
+    """A valid file gives its model, its bytes and their digest."""
     path = tmp_path / "m.onnx"
     path.write_bytes(content())
     file = read_model(path)
     assert [node.op_type for node in file.model.graph] == ["Conv"]
+    assert file.content == content()
     assert file.sha256 == hashlib.sha256(content()).hexdigest()
+
+
+@pytest.fixture
+def in_two_files(tmp_path: Path) -> Path:
+    """Write the model with its weight in a file beside it, `m.data`."""
+    path = tmp_path / "m.onnx"
+    proto = onnx.ModelProto.FromString(content())
+    onnx.save(proto, path, save_as_external_data=True, location="m.data", size_threshold=0)
+    return path
+
+
+def test_data_in_another_file(in_two_files: Path) -> None:
+    """Data beside the model is read with it; the content is the whole, the digest that of the file."""
+    assert (in_two_files.parent / "m.data").exists()
+    file = read_model(in_two_files)
+    assert file.sha256 == hashlib.sha256(in_two_files.read_bytes()).hexdigest()
+    expected = onnx.ModelProto.FromString(content()).graph.initializer[0]
+    weight = file.model.graph.initializers["w"].const_value
+    assert weight is not None
+    np.testing.assert_array_equal(weight.numpy(), onnx.numpy_helper.to_array(expected))
+    (in_two_files.parent / "m.data").unlink()
+    onnx.checker.check_model(file.content, full_check=True)
+    stored = onnx.ModelProto.FromString(file.content).graph.initializer[0]
+    np.testing.assert_array_equal(onnx.numpy_helper.to_array(stored), onnx.numpy_helper.to_array(expected))
+
+
+@pytest.mark.parametrize("length", [None, 8])
+def test_data_that_is_missing_or_truncated(in_two_files: Path, length: int | None) -> None:
+    """Without all the data beside it, a model is refused on one line."""
+    data = in_two_files.parent / "m.data"
+    if length is None:
+        data.unlink()
+    else:
+        data.write_bytes(data.read_bytes()[:length])
+    with pytest.raises(ModelError, match=r"m\.onnx") as caught:
+        read_model(in_two_files)
+    assert "\n" not in str(caught.value)
 
 
 def invalid() -> bytes:
@@ -78,6 +117,14 @@ class TestInputShape:
         model.metadata_props[INPUT_SHAPE] = "3,32,32"
         assert input_shape_of(model) == (3, 32, 32)
 
+    @pytest.mark.parametrize("text", ["3,32", "3x32x32", "3,32,0", ""])
+    def test_damaged_metadata(self, text: str) -> None:
+        """What is no shape is quoted, and the model is called what the caller calls it."""
+        model = ir.from_proto(onnx.ModelProto.FromString(content()))
+        model.metadata_props[INPUT_SHAPE] = text
+        with pytest.raises(ModelError, match=f"^m.onnx records .* = '{text}', expected .*--input-shape"):
+            input_shape_of(model, "m.onnx")
+
     def test_open_sizes(self) -> None:
         """An open size is not guessed."""
         assert input_shape_of(model_from_text("y = Relu (x)", x="double[N, 3, H, W] x")) is None
@@ -89,3 +136,22 @@ class TestInputShape:
         weight = onnx.helper.make_tensor_value_info("w", onnx.TensorProto.DOUBLE, [4, 3, 3, 3])
         proto.graph.input.insert(0, weight)
         assert input_shape_of(ir.from_proto(proto)) == (3, 8, 8)
+
+
+class TestThreshold:
+    """What a model says of the threshold it was pruned at."""
+
+    def test_it_is_read_or_none(self) -> None:
+        """A number is a number, and no entry is None."""
+        model = ir.from_proto(onnx.ModelProto.FromString(content()))
+        assert threshold_of(model) is None
+        model.metadata_props[THRESHOLD] = "0.01"
+        assert threshold_of(model) == 0.01
+
+    @pytest.mark.parametrize("text", ["abc", str(math.nan), "-1", "inf", ""])
+    def test_damaged_metadata(self, text: str) -> None:
+        """What is no threshold is quoted."""
+        model = ir.from_proto(onnx.ModelProto.FromString(content()))
+        model.metadata_props[THRESHOLD] = text
+        with pytest.raises(ModelError, match=f"^m.onnx records .* = '{text}', expected a number"):
+            threshold_of(model, "m.onnx")

@@ -7,7 +7,7 @@ import pytest
 
 from swp_export.errors import DeviceError
 from swp_export.runtime import doctor as module
-from swp_export.runtime.doctor import REQUIREMENTS, check_device, conflicts, doctor, install_advice, runtime_advice
+from swp_export.runtime.doctor import REQUIREMENTS, check_device, doctor, install_advice, runtime_advice
 
 
 def test_a_session_runs_on_the_cpu():
@@ -44,11 +44,13 @@ def test_a_wrong_result_is_not_a_working_device(monkeypatch):
     assert check_device("cuda").detail == "computed 8.0, expected 9.0"
 
 
-def test_two_runtimes_conflict():
+def test_two_runtimes_conflict(monkeypatch):
     """Both distributions own one module: the advice keeps the one with CUDA."""
-    (line,) = conflicts(("onnxruntime", "onnxruntime-gpu"))
+    monkeypatch.setattr(module, "onnxruntime_distributions", lambda: ("onnxruntime", "onnxruntime-gpu"))
+    (line,) = doctor().conflicts
     assert line.endswith("pip uninstall -y onnxruntime onnxruntime-gpu, then pip install onnxruntime-gpu")
-    assert conflicts(("onnxruntime",)) == ()
+    monkeypatch.setattr(module, "onnxruntime_distributions", lambda: ("onnxruntime",))
+    assert doctor().conflicts == ()
 
 
 def test_missing_packages_have_advice():

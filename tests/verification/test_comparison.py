@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from swp_export.verification.comparison import EPS, FACTOR, ULPS, CaseResult, Tolerance, budget, compare
+from swp_export.errors import InputError
+from swp_export.verification.comparison import EPS, FACTOR, ULPS, CaseResult, Tolerance, budgets, compare, limits_of
 
 TRUTH = np.array([[1.0, -2.0, 100.0, 0.0]])
 OWN_ERROR = 1e-3
@@ -18,33 +19,50 @@ def single(error: float = OWN_ERROR) -> np.ndarray:
     return (TRUTH + np.array([0, 0, error, 0])).astype(np.float32)
 
 
-def result(y: np.ndarray, truth: np.ndarray = TRUTH, own: np.ndarray | None = None, **options: Tolerance) -> CaseResult:
+def result(
+    y: np.ndarray, truth: np.ndarray = TRUTH, own: np.ndarray | None = None, tolerance: Tolerance | None = None
+) -> CaseResult:
     """Compare `y` with the truth."""
-    return compare(truth, single() if own is None else own, y, case="c", output="o", **options)
+    limits = None if tolerance is None else limits_of(tolerance, truth)
+    return compare(truth, single() if own is None else own, y, case="c", output="o", limits=limits)
 
 
 class TestBudget:
     """What a model may be off."""
 
     def test_factor_of_the_references_own_error(self) -> None:
-        """FACTOR times as wrong as the reference's own float32 run is allowed, a little more is not."""
-        allowed, own = budget(TRUTH, single())
+        """FACTOR times as wrong as the reference's own float32 run is allowed in a channel, a little more is not."""
+        limits = budgets([TRUTH], [single()])[0]
+        own = np.abs(single() - TRUTH)[0, 2]
         assert own == pytest.approx(OWN_ERROR, rel=1e-2)
-        assert allowed == FACTOR * own
-        for index in range(4):
-            for share, expected in ((0.99, True), (1.01, False)):
-                y = TRUTH.copy()
-                y[0, index] += share * allowed
-                found = compare(TRUTH, single(), y, case="", output="")
-                assert found.problem is not None  # float64 is another dtype: only this test's arithmetic needs it
-                errors = np.abs(y - TRUTH)
-                assert bool((errors <= allowed).all()) == expected
+        assert limits[0, 2] == pytest.approx(FACTOR * own)
+        for share, expected in ((0.99, True), (1.01, False)):
+            y = TRUTH.copy()
+            y[0, 2] += share * limits[0, 2]
+            assert bool((np.abs(y - TRUTH) <= limits).all()) == expected
+
+    def test_a_large_channel_hides_nothing_of_the_others(self) -> None:
+        """Small logits that changed places are found beside a logit that is a million times larger."""
+        truth = np.array([[20002.4, 0.00223, 0.00418, -0.0064]])
+        own = truth.astype(np.float32)
+        swapped = own[:, [0, 2, 1, 3]]
+        assert compare(truth, own, own, case="", output="").ok
+        assert not compare(truth, own, swapped, case="", output="").ok
+
+    def test_luck_on_one_case_does_not_narrow_the_budget(self) -> None:
+        """A channel's own error is taken over all cases, in proportion to their scale."""
+        truths = [np.array([[1.0, 0.5]]), np.array([[1000.0, 500.0]])]
+        singles = [truths[0].astype(np.float32), (truths[1] + [[0, 0.001]]).astype(np.float32)]
+        first, second = budgets(truths, singles)
+        assert second[0, 1] == pytest.approx(FACTOR * 0.001, rel=0.05)
+        assert first[0, 1] == pytest.approx(FACTOR * 1e-6, rel=0.05)
+        assert first[0, 0] == pytest.approx(ULPS * EPS)
 
     def test_floor(self) -> None:
         """Where the reference is exact in float32, a few units in the last place of the largest value remain."""
         own = TRUTH.astype(np.float32)
-        assert budget(TRUTH, own) == (ULPS * EPS * 100, 0)
-        near, far = (TRUTH + np.array([0, 0, 0, error * ULPS * EPS * 100]) for error in (0.9, 1.2))
+        assert budgets([TRUTH], [own])[0].tolist() == (ULPS * EPS * np.abs(TRUTH)).tolist()
+        near, far = (TRUTH + np.array([0, 0, error * ULPS * EPS * 100, 0]) for error in (0.9, 1.2))
         assert result(near.astype(np.float32), own=own).ok
         assert not result(far.astype(np.float32), own=own).ok
 
@@ -83,6 +101,14 @@ class TestTolerance:
         assert found.worst == (0, 0)
         assert found.budget == pytest.approx(0.01)
         assert found.error_to_budget == pytest.approx(50, rel=1e-3)
+
+    @pytest.mark.parametrize("value", [float("nan"), float("inf"), -1.0])
+    def test_no_tolerance_is_boundless(self, value: float) -> None:
+        """What would let everything pass, or nothing, is refused."""
+        with pytest.raises(InputError, match="--atol"):
+            Tolerance(atol=value, rtol=0)
+        with pytest.raises(InputError, match="--rtol"):
+            Tolerance(atol=0, rtol=value)
 
     def test_zero_tolerance(self) -> None:
         """Nothing is allowed: equal passes, the least difference does not."""
@@ -161,4 +187,4 @@ def test_json() -> None:
     document = result(TRUTH.astype(np.float32), truth=spoilt).to_json()
     text = json.dumps(document, allow_nan=False)
     assert json.loads(text)["ok"] is False
-    assert json.loads(text)["budget"] is None
+    assert json.loads(text)["max_abs_error"] is None

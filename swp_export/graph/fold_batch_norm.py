@@ -1,0 +1,50 @@
+"""Merge a BatchNormalization into the convolution before it, in float64, rounding once.
+
+    s = gamma / sqrt(var + eps)
+    BatchNormalization(Conv(x; W, b))   ->   Conv(x; s[o] * W[o], (b - mean) * s + beta)
+
+onnx-simplifier does the same in float32, which costs a third of a float32 network's accuracy. A dead stripe stays
+exactly zero. Only where nothing else reads the convolution's output.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx_ir as ir
+
+from swp_export.graph.constants import array_of
+from swp_export.graph.convolutions import bias_of, set_bias, set_weight, weight_of
+
+
+class FoldBatchNorm(ir.passes.InPlacePass):
+    """See the module's docstring."""
+
+    def call(self, model: ir.Model) -> ir.passes.PassResult:
+        """Visit every BatchNormalization."""
+        modified = False
+        for node in list(model.graph):
+            if node.op_type == "BatchNormalization" and _fold(node):
+                modified = True
+        return ir.passes.PassResult(model, modified)
+
+
+def _fold(node: ir.Node) -> bool:
+    source, output = node.inputs[0], node.outputs[0]
+    conv = source.producer() if source is not None else None
+    parameters = [array_of(value) for value in node.inputs[1:5]]
+    weight = None if conv is None else weight_of(conv)
+    if source is None or conv is None or weight is None or any(array is None for array in parameters):
+        return False
+    if len(source.uses()) != 1 or source.is_graph_output() or len(node.outputs) != 1 or output.is_graph_output():
+        return False
+    gamma, beta, mean, variance = (np.asarray(array, np.float64) for array in parameters)
+    epsilon = node.attributes["epsilon"].as_float() if "epsilon" in node.attributes else 1e-5
+    scale = gamma / np.sqrt(variance + epsilon)
+    bias = (bias_of(conv, weight.shape[0]).astype(np.float64) - mean) * scale + beta
+    set_weight(conv, weight.astype(np.float64) * scale[:, None, None, None])
+    set_bias(conv, bias)
+    ir.convenience.replace_all_uses_with(output, source)
+    graph = node.graph
+    assert isinstance(graph, ir.Graph)
+    graph.remove(node, safe=True)
+    return True

@@ -1,0 +1,43 @@
+"""FoldBatchNorm: the same function with one rounding, dead stripes exactly zero, and nothing else touched."""
+
+import numpy as np
+import onnx_ir as ir
+from small_models import PADS, copied, furthest, model_from_text, ops, weights
+
+from swp_export.graph.convolutions import iterate_stripe_convs
+from swp_export.graph.fold_batch_norm import FoldBatchNorm
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(2, 3, 6, 5))
+
+
+def network(tail: str = "") -> ir.Model:
+    """Return Conv, BatchNormalization, Relu; filters 1 and 4 are dead."""
+    body = f"h = Conv <{PADS}> (x, w) b = BatchNormalization <epsilon = 0.001> (h, gamma, beta, mean, var) {tail}"
+    body += "y = Relu (b)"
+    vectors = {name: RNG.normal(size=6) for name in ("gamma", "beta", "mean")}
+    return model_from_text(body, w=weights(RNG, 6, 3, 3, 3, dead=[1, 4]), **vectors, var=RNG.random(6) + 0.1)
+
+
+def test_the_function_stays() -> None:
+    """In float64 nothing changes, and no BatchNormalization is left."""
+    before = network()
+    after = FoldBatchNorm()(copied(before)).model
+    assert ops(after) == ["Conv", "Relu"]
+    assert furthest(before, after, X) < 1e-12
+
+
+def test_dead_stripes_stay_exactly_zero() -> None:
+    """Scaling leaves the skeleton as it is."""
+    before = network()
+    (_, conv), (_, folded) = (
+        next(iterate_stripe_convs(m.graph)) for m in (before, FoldBatchNorm()(copied(before)).model)
+    )
+    assert np.array_equal(conv.skeleton.mask, folded.skeleton.mask)
+    assert folded.skeleton.live_filters == 4
+
+
+def test_a_convolution_that_is_read_elsewhere_is_left_alone() -> None:
+    """Its other reader wants the output before the normalisation."""
+    model = network("z = Relu (h) ")
+    assert not FoldBatchNorm()(model).modified
