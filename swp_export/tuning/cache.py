@@ -29,9 +29,10 @@ class LayerCache:
     def __init__(self, path: Path | None = None) -> None:
         self._path = path if path is not None else default_path()
         try:
-            self._times = json.loads(self._path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            self._times = {}
+            document = json.loads(self._path.read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError):
+            document = None
+        self._times = document if isinstance(document, dict) else {}
 
     def key(self, case: LayerCase, track: Track) -> str:
         """Return the key of a layer's times: shape, skeleton, input, device, runtime, processor, our own version."""
@@ -51,7 +52,8 @@ class LayerCache:
     def get(self, key: str) -> dict[str, float] | None:
         """Return the times of `key`, or None where they were not measured."""
         times = self._times.get(key)
-        return times if isinstance(times, dict) else None
+        usable = isinstance(times, dict) and all(isinstance(ms, float) and ms > 0 for ms in times.values())
+        return times if usable else None
 
     def put(self, key: str, times: dict[str, float]) -> None:
         """Keep `times`."""

@@ -75,8 +75,9 @@ def find_fastest(
     """
     deadline, input_shape = time.monotonic() + seconds, (track.batch, *shape)
     track.opener(portable, input_shape)()
-    compact, own = compact_from_portable(portable), plan_of(portable)
+    compact = compact_from_portable(portable)
     cases = layer_cases(compact, input_shape)
+    own = {**dict.fromkeys((case.conv.name for case in cases), "dense"), **plan_of(portable)}
     progress("measuring layers")
     candidates, refused = measure_layers(
         cases, track, cache, deadline=time.monotonic() + LAYER_SHARE * seconds, progress=progress
@@ -87,21 +88,23 @@ def find_fastest(
     plan = search.best_start([case.conv.name for case in cases], candidates, own)
     plan = search.refine(plan, candidates, deadline)
     progress("comparing with the input and with compact dense")
-    dense = dict.fromkeys(own, "dense")
-    rivals = {"found": plan, "own": own, "dense": dense}
-    contents = [planned_bytes(compact, plan, track.block), portable, planned_bytes(compact, dense, track.block)]
-    times = dict(zip(rivals, track.race(contents, input_shape, FINAL), strict=True))
+    # As `prune` writes them, "own" and "input" are one model; what is written is always one that was measured itself.
+    rivals = {"found": (plan, track.block), "own": (own, 1), "dense": (dict.fromkeys(own, "dense"), track.block)}
+    contents = {name: planned_bytes(compact, *rival) for name, rival in rivals.items()}
+    models = [*contents.values(), portable]
+    times = dict(zip([*rivals, "input"], track.race(models, input_shape, FINAL), strict=True))
     best = "found"
     for rival in ("own", "dense"):
         if speedup(times[rival], times[best]).high < 1:
             best = rival
+    layers, block = rivals[best]
     return Fastest(
-        content=planned_bytes(compact, rivals[best], track.block),
-        plan=PlanFile(layers=rivals[best], block=track.block, found_on=_circumstances(track, shape)),
+        content=contents[best],
+        plan=PlanFile(layers=layers, block=block, found_on=_circumstances(track, shape)),
         candidates=tuple(candidates),
         discarded=tuple(search.discarded),
         variants=search.variants,
-        over_input=speedup(times["own"], times[best]),
+        over_input=speedup(times["input"], times[best]),
         over_dense=speedup(times["dense"], times[best]),
     )
 

@@ -10,14 +10,14 @@ import numpy as np
 import onnx_ir as ir
 
 from swp_export.benchmark.measure import Schedule
-from swp_export.errors import SwpExportError
-from swp_export.graph.convolutions import iterate_stripe_convs
+from swp_export.graph.convolutions import LAYER, iterate_stripe_convs
 from swp_export.graph.files import serialized
 from swp_export.graph.flops import infer_shapes
 from swp_export.graph.order_channels import free_layers
 from swp_export.lowerings import LOWERINGS
 from swp_export.lowerings.builder import LayerBuilder
 from swp_export.tuning.report import Candidate, Discarded
+from swp_export.tuning.variants import FAILURES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -46,7 +46,7 @@ def layer_cases(compact: ir.Model, shape: Sequence[int]) -> list[LayerCase]:
     return [
         LayerCase(conv=conv, input_shape=shapes[node.inputs[0].name or ""], free=node.name in free)
         for node, conv in iterate_stripe_convs(compact.graph)
-        if node.inputs[0] is not None
+        if node.inputs[0] is not None and LAYER in node.metadata_props
     ]
 
 
@@ -73,7 +73,8 @@ def measure_layers(
             progress(f"measuring layer {name}")
             times, failures = _measure(case, track, [k for k, v in refusals.items() if v is None])
             discarded += failures
-            cache.put(key, times)
+            if not failures:  # a failure is reported in every run, and may have been the machine's
+                cache.put(key, times)
         candidates += [
             Candidate(layer=name, lowering=k, median_ms=v) for k, v in sorted(times.items(), key=lambda t: t[1])
         ]
@@ -92,9 +93,11 @@ def _measure(case: LayerCase, track: Track, lowerings: Sequence[str]) -> tuple[d
         try:
             models[name] = layer_model(case, name, track.block)
             track.opener(models[name], case.input_shape)()
-        except SwpExportError as error:
+        except FAILURES as error:
             models.pop(name, None)
             discarded.append(Discarded(layer=case.conv.name, lowering=name, reason=str(error)))
+    if not models:
+        return {}, discarded
     instances = track.race(list(models.values()), case.input_shape, SCHEDULE)
     medians = [1e3 * float(np.median(np.concatenate([t for rounds in i for t in rounds]))) for i in instances]
     return dict(zip(models, medians, strict=True)), discarded

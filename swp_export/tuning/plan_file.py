@@ -51,11 +51,12 @@ def read_plan(path: str | Path) -> PlanFile:
         document = json.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror or error}; expected a plan that tune wrote") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path} is no JSON file ({error}); expected a plan that tune wrote") from error
     match document:
-        case {"format": "swp-export-plan", "version": 1, "block": int(block), "layers": dict(layers)} if block > 0:
-            if all(isinstance(name, str) for name in layers.values()):
+        case {"format": "swp-export-plan", "version": 1, "block": int(block), "layers": dict(layers)}:
+            # JSON's true is an int to Python.
+            if block > 0 and not isinstance(block, bool) and all(isinstance(name, str) for name in layers.values()):
                 found_on = document.get("found_on")
                 return PlanFile(layers=layers, block=block, found_on=found_on if isinstance(found_on, dict) else {})
         case {"format": "swp-export-plan", "version": version} if version != VERSION:

@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING
 
 from swp_export.benchmark.measure import Schedule
 from swp_export.benchmark.statistics import speedup
-from swp_export.errors import SwpExportError
 from swp_export.lowerings import LOWERINGS
 from swp_export.tuning.report import Discarded
-from swp_export.tuning.variants import planned_bytes
+from swp_export.tuning.variants import FAILURES, planned_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -82,7 +81,7 @@ class Search:
             try:
                 content = planned_bytes(self._compact, plan, self._track.block)
                 self._track.opener(content, self._shape)()
-            except SwpExportError as error:
+            except FAILURES as error:
                 self._discard(plan, plans[0], error)
             else:
                 built.append((plan, content))
@@ -98,7 +97,7 @@ class Search:
         logger.debug("%d variants, best %.3f times the first", len(built), gain)
         return best
 
-    def _discard(self, plan: Plan, incumbent: Mapping[str, str], error: SwpExportError) -> None:
+    def _discard(self, plan: Plan, incumbent: Mapping[str, str], error: Exception) -> None:
         changed = [layer for layer in plan if plan[layer] != incumbent.get(layer)]
         names = {plan[layer] for layer in changed}
         self.discarded.append(

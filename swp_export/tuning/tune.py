@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from swp_export.atomic import atomic_write
-from swp_export.errors import InputError, NotEquivalentError
+from swp_export.errors import InputError, NotEquivalentError, OutputError
 from swp_export.graph.files import input_shape_of, read_model
 from swp_export.tuning.cache import LayerCache
 from swp_export.tuning.fastest import find_fastest
 from swp_export.tuning.race import Track
 from swp_export.tuning.report import TuneReport
-from swp_export.tuning.variants import compact_from_portable
 from swp_export.verification.references import OnnxReference
 from swp_export.verification.verify import verify_model
 
@@ -61,6 +60,8 @@ def tune(
     """
     progress = progress or (lambda _: None)
     target = Path(output) if output is not None else Path(f"{Path(model).stem}-tuned.onnx")
+    if plan_out is not None and Path(plan_out).resolve() == target.resolve():
+        raise OutputError(f"both the tuned model and its plan would be written to {target}; name two files")
     with contextlib.ExitStack() as files:
         file = files.enter_context(atomic_write(target, force=force))
         plan_file = None if plan_out is None else files.enter_context(atomic_write(plan_out, force=force))
@@ -71,13 +72,12 @@ def tune(
         original = portable.content
         track = Track(device=device, threads=threads, batch=batch, tf32=tf32)
         fastest = find_fastest(original, track, shape, seconds, LayerCache(cache), progress)
-        compact = compact_from_portable(original)
         verification = verify_model(
             fastest.content,
-            OnnxReference(compact, f"{model}, in float64"),
+            OnnxReference(portable.model, f"{model}, in float64"),
             name=str(target),
             input_shape=shape,
-            dense=lambda: compact,
+            dense=lambda: portable.model,
             progress=lambda case: progress(f"verifying: {case}"),
         )
         if not verification.equivalent:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import onnx
 import onnx_ir as ir
 
-from swp_export.graph.convolutions import LAYER
+from swp_export.errors import SwpExportError
+from swp_export.graph.convolutions import LAYER, iterate_stripe_convs
 from swp_export.graph.files import serialized
 from swp_export.lowerings.lower import LOWERING, lift
 from swp_export.lowerings.plan import apply_plan
@@ -16,6 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from swp_export.tuning.plan_file import PlanFile
+
+FAILURES = (SwpExportError, ValueError, onnx.checker.ValidationError, onnx.shape_inference.InferenceError)
+"""What building or running a variant may raise: whichever it is, the variant is discarded and the search goes on."""
 
 
 def compact_from_portable(portable: bytes) -> ir.Model:
@@ -41,6 +46,7 @@ def planned_bytes(compact: ir.Model, plan: Mapping[str, str], block: int) -> byt
 
     """
     model = ir.from_proto(ir.to_proto(compact))
+    _drop_negative_zeros(model)
     apply_plan(model, plan, block=block)
     # Where a constant was created says how the model came to be; by name they are the same whatever the way.
     initializers = sorted(model.graph.initializers.items())
@@ -57,3 +63,11 @@ def apply_plan_file(portable: bytes, plan: PlanFile) -> bytes:
 
     """
     return planned_bytes(compact_from_portable(portable), plan.layers, plan.block)
+
+
+def _drop_negative_zeros(model: ir.Model) -> None:
+    """Write every zero of a layer's weight as +0.0: a mask leaves -0.0 in dead stripes, and lifting does not."""
+    for node, conv in iterate_stripe_convs(model.graph):
+        weight = node.inputs[1]
+        if LAYER in node.metadata_props and weight is not None and np.signbit(conv.weight[conv.weight == 0]).any():
+            weight.const_value = ir.tensor(conv.weight + np.zeros((), conv.weight.dtype), name=weight.name)

@@ -1,0 +1,112 @@
+"""Models to tune, small enough for a search to be over at once, and races whose winner a test decides."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from typing import TYPE_CHECKING
+
+import numpy as np
+from small_models import PADS, from_bytes, marked, model_from_text, to_float32
+
+from swp_export.graph.convolutions import LAYER
+from swp_export.graph.files import INPUT_SHAPE, serialized
+from swp_export.graph.pipeline import compact
+from swp_export.lowerings import LOWERINGS
+from swp_export.lowerings.lower import LOWERING, lower
+from swp_export.lowerings.static_rule import choose
+from swp_export.tuning.race import Track
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    import onnx_ir as ir
+
+    from swp_export.benchmark.measure import Instances, Schedule
+    from swp_export.stripes import StripeConv
+
+SHAPE = (3, 8, 8)
+LAYERS = ("conv0", "conv1", "conv2")
+ROUNDS = np.random.default_rng(0).lognormal(sigma=0.01, size=(2, 8, 3))
+"""What the machine does in each run, to all models alike: 2 instances, 8 rounds, 3 runs."""
+
+
+def sparse(rng: np.random.Generator, filters: int, channels: int, counts: Sequence[int]) -> np.ndarray:
+    """Return a weight `[filters, channels, 3, 3]` of which each filter keeps one of `counts` stripes."""
+    mask = np.zeros((filters, 9), bool)
+    for row, live in zip(mask, rng.choice(counts, size=filters), strict=True):
+        row[rng.permutation(9)[:live]] = True
+    return rng.normal(size=(filters, channels, 3, 3)) * mask.reshape(filters, 1, 3, 3) / channels**0.5
+
+
+def compact_network() -> ir.Model:
+    """Return three float32 stripe convolutions and a classifier, dead filters removed; only conv1 can be a `shift`."""
+    rng = np.random.default_rng(4)
+    model = model_from_text(
+        f"a = Conv <{PADS}> (x, w0, b0) ra = Relu (a) b = Conv <{PADS}> (ra, w1, b1) rb = Relu (b)"
+        f"p = MaxPool <kernel_shape = [2, 2], strides = [2, 2]> (rb) c = Conv <{PADS}> (p, w2, b2) rc = Relu (c)"
+        "q = GlobalAveragePool (rc) f = Flatten (q) y = Gemm (f, g, z)",
+        y="double[N, 10] y",
+        w0=sparse(rng, 13, 3, [0, 1, 2, 5]),
+        b0=rng.normal(size=13),
+        w1=sparse(rng, 21, 13, [1]),
+        b1=rng.normal(size=21),
+        w2=sparse(rng, 19, 21, [0, 1, 1, 3]),
+        b2=rng.normal(size=19),
+        g=rng.normal(size=(19, 10)),
+        z=rng.normal(size=10),
+    )
+    return compact(marked(to_float32(model)))
+
+
+@functools.cache
+def portable(lowering: str | None = None) -> bytes:
+    """Return the network as `prune --lowering` writes it (dense where that refuses); None: by the static rule."""
+    model = compact_network()
+
+    def forced(conv: StripeConv) -> tuple[str, str]:
+        assert lowering is not None
+        return ("dense" if LOWERINGS[lowering].refuse(conv) else lowering), "asked for"
+
+    lower(model, choose if lowering is None else forced)
+    return serialized(model, {INPUT_SHAPE: ",".join(map(str, SHAPE))})
+
+
+def lowerings_of(content: bytes) -> dict[str, str]:
+    """Return the lowering of each layer of the model in `content`, by its metadata."""
+    return {
+        node.metadata_props[LAYER]: node.metadata_props[LOWERING]
+        for node in from_bytes(content).graph
+        if LOWERING in node.metadata_props
+    }
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RiggedTrack(Track):
+    """A track on which models do load and run, but `seconds` says how long that takes; `raced` collects who ran."""
+
+    seconds: Callable[[bytes], float]
+    raced: list[Sequence[bytes]] = dataclasses.field(default_factory=list)
+
+    def race(self, models: Sequence[bytes], shape: Sequence[int], schedule: Schedule) -> list[Instances]:  # noqa: ARG002 (Track's signature)
+        """Return the times that `seconds` decides, with a little noise that all models share."""
+        self.raced.append(tuple(models))
+        return [[list(self.seconds(model) * instance) for instance in ROUNDS] for model in models]
+
+
+def rigged(seconds: Callable[[bytes], float]) -> RiggedTrack:
+    """Return a track on the CPU on which `seconds` decides."""
+    return RiggedTrack(device="cpu", threads=1, batch=1, tf32=True, seconds=seconds)
+
+
+def by_lowering(**seconds: float) -> Callable[[bytes], float]:
+    """Return the sum over a model's layers of what `seconds` says for their lowerings ("-" as "_"), else 1.
+
+    A model of a single layer states no lowering and takes 1.
+    """
+
+    def of_model(content: bytes) -> float:
+        names = lowerings_of(content).values()
+        return sum(seconds.get(name.replace("-", "_"), 1.0) for name in names) or 1.0
+
+    return of_model

@@ -1,0 +1,176 @@
+"""Each layer's lowerings alone: what is measured, what is discarded and why, what the cache spares.
+
+The source file is layer_times.py; tests/benchmark has a file of that name, and pytest wants names that are unique.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from small_models import from_bytes, ops
+from tunable_models import LAYERS, SHAPE, RiggedTrack, compact_network, rigged
+
+from swp_export.errors import LoweringError
+from swp_export.graph.convolutions import LAYER
+from swp_export.lowerings import LOWERINGS, Lowering, dense
+from swp_export.runtime.session import open_session
+from swp_export.tuning.cache import LayerCache
+from swp_export.tuning.layer_times import LayerCase, layer_cases, layer_model, measure_layers
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    import onnx_ir as ir
+
+    from swp_export.lowerings.builder import LayerBuilder
+    from swp_export.stripes import StripeConv
+    from swp_export.tuning.report import Candidate, Discarded
+
+INPUT = (1, *SHAPE)
+FEW_NODES_WIN = rigged(lambda content: 1e-3 * len(from_bytes(content).graph))
+
+
+def measured(
+    cases: list[LayerCase], track: RiggedTrack, cache: LayerCache, deadline: float = math.inf
+) -> tuple[list[Candidate], list[Discarded]]:
+    """Return what `measure_layers` does."""
+    return measure_layers(cases, track, cache, deadline=deadline, progress=lambda _: None)
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> LayerCache:
+    """Return an empty one."""
+    return LayerCache(tmp_path / "layers.json")
+
+
+@pytest.fixture
+def only_dense(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, Lowering], None]:
+    """Leave no lowering but `dense`, and return what adds another."""
+    for name in [name for name in LOWERINGS if name != "dense"]:
+        monkeypatch.delitem(LOWERINGS, name)
+    return lambda name, lowering: monkeypatch.setitem(LOWERINGS, name, lowering)
+
+
+def test_cases_are_the_layers_where_they_stand() -> None:
+    """In execution order, each with the shape of its input; all channels are the layers' own."""
+    cases = layer_cases(compact_network(), INPUT)
+    assert [case.conv.name for case in cases] == list(LAYERS)
+    assert [case.input_shape for case in cases] == [(1, 3, 8, 8), (1, 12, 8, 8), (1, 21, 4, 4)]
+    assert all(case.free for case in cases)
+
+
+def test_a_convolution_that_no_plan_can_name_is_no_case() -> None:
+    """One that `simplify` did not mark: a plan with its name would be refused as a whole."""
+    model = compact_network()
+    del next(node for node in model.graph if node.name == "conv1").metadata_props[LAYER]
+    assert [case.conv.name for case in layer_cases(model, INPUT)] == ["conv0", "conv2"]
+
+
+@pytest.mark.parametrize("free", [True, False])
+@pytest.mark.parametrize("name", LOWERINGS)
+def test_a_layers_model_computes_the_layer(name: str, free: bool) -> None:
+    """With a Relu; in the order that the lowering asks for, filled up, where the layer's filters may be ordered."""
+    for found in layer_cases(compact_network(), INPUT):
+        case = LayerCase(conv=found.conv, input_shape=found.input_shape, free=free)
+        if LOWERINGS[name].refuse(case.conv) is not None:
+            continue
+        x = np.random.default_rng(0).normal(size=case.input_shape).astype(np.float32)
+        truth, y = (
+            next(iter(open_session(content).run({"input": x}).values()))
+            for content in (layer_model(found, "dense", 8), layer_model(case, name, 8))
+        )
+        order = LOWERINGS[name].order
+        rows = order(case.conv, 8) if free and order is not None else np.arange(case.conv.filters)
+        assert np.allclose(y[:, rows >= 0], truth[:, rows[rows >= 0]], atol=1e-5)
+        assert not y[:, rows < 0].any()
+        if free and order is not None:
+            assert "Gather" not in ops(from_bytes(layer_model(case, name, 8)))
+
+
+def test_candidates_are_ranked_and_the_rest_refused(cache: LayerCache) -> None:
+    """Every lowering of every layer is in one of the two lists; the layer with the most work comes first."""
+    candidates, discarded = measured(layer_cases(compact_network(), INPUT), FEW_NODES_WIN, cache)
+    named = [(c.layer, c.lowering) for c in candidates] + [(d.layer, d.lowering) for d in discarded]
+    assert sorted(named) == sorted((layer, name) for layer in LAYERS for name in LOWERINGS)
+    assert list(dict.fromkeys(c.layer for c in candidates)) == ["conv1", "conv2", "conv0"]
+    for layer in LAYERS:
+        times = [c.median_ms for c in candidates if c.layer == layer]
+        assert times == sorted(times)
+    assert next(c.lowering for c in candidates if c.layer == "conv1") == "dense"
+    reasons = {(d.layer, d.lowering): d.reason for d in discarded}
+    assert "live stripes" in reasons["conv0", "shift"]
+
+
+def refuses(conv: StripeConv) -> str | None:
+    """Refuse."""
+    return "not on a Tuesday"
+
+
+def raises(builder: LayerBuilder, x: ir.Value, conv: StripeConv) -> ir.Value:
+    """Fail to build."""
+    raise LoweringError("out of ideas")
+
+
+def broken(builder: LayerBuilder, x: ir.Value, conv: StripeConv) -> ir.Value:
+    """Build what breaks ONNX's rules."""
+    return builder.op("Conv", [x], "conv")
+
+
+def not_runnable(builder: LayerBuilder, x: ir.Value, conv: StripeConv) -> ir.Value:
+    """Build what is valid and fails for every input."""
+    shape = builder.op("Mul", [builder.op("Shape", [x], "shape"), builder.indices([1, 1, 1, 2], "twice")], "wide")
+    return dense.emit(builder, builder.op("Reshape", [x, shape], "reshape"), conv)
+
+
+@pytest.mark.parametrize(
+    ("lowering", "reason"),
+    [
+        (Lowering(refuse=refuses, emit=dense.emit), "not on a Tuesday"),
+        (Lowering(refuse=dense.refuse, emit=raises), "out of ideas"),
+        (Lowering(refuse=dense.refuse, emit=broken), "Conv"),
+        (Lowering(refuse=dense.refuse, emit=not_runnable), "refuses"),
+    ],
+)
+def test_what_does_not_work_is_discarded_with_its_reason(
+    lowering: Lowering, reason: str, cache: LayerCache, only_dense: Callable[[str, Lowering], None]
+) -> None:
+    """Refused, not built, not valid, not run: the others are measured all the same, and it is told in every run."""
+    only_dense("hopeless", lowering)
+    cases = layer_cases(compact_network(), INPUT)
+    for _ in range(2):
+        candidates, discarded = measured(cases, FEW_NODES_WIN, cache)
+        assert [c.lowering for c in candidates] == ["dense"] * 3
+        assert [d.lowering for d in discarded] == ["hopeless"] * 3
+        assert [d.reason for d in discarded if reason not in d.reason] == []
+
+
+def test_a_layer_of_which_nothing_works_has_no_candidates(cache: LayerCache, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not even `dense`: there is nothing to race."""
+    for name in LOWERINGS:
+        monkeypatch.setitem(LOWERINGS, name, Lowering(refuse=dense.refuse, emit=raises))
+    candidates, discarded = measured(layer_cases(compact_network(), INPUT), FEW_NODES_WIN, cache)
+    assert candidates == []
+    assert len(discarded) == len(LAYERS) * len(LOWERINGS)
+
+
+def test_after_the_deadline_nothing_is_measured(cache: LayerCache) -> None:
+    """But what the cache knows is free."""
+    cases, track = layer_cases(compact_network(), INPUT), rigged(lambda _: 1.0)
+    assert measured(cases, track, cache, deadline=-math.inf)[0] == []
+    known, _ = measured(cases[:1], track, cache)
+    assert measured(cases, track, cache, deadline=-math.inf)[0] == known
+    assert len(track.raced) == 1
+
+
+def test_equal_layers_are_measured_once(cache: LayerCache) -> None:
+    """In one run, and not again in the next."""
+    cases, track = layer_cases(compact_network(), INPUT), rigged(lambda _: 1.0)
+    candidates, _ = measured([cases[0], cases[0]], track, cache)
+    assert len(track.raced) == 1
+    cache.save()
+    assert candidates == measured([cases[0], cases[0]], track, cache)[0]
+    assert len(track.raced) == 1

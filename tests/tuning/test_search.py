@@ -1,0 +1,211 @@
+"""The search over whole models, with races whose winner is known."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from tunable_models import LAYERS, SHAPE, RiggedTrack, by_lowering, compact_network, lowerings_of, portable, rigged
+
+from swp_export.errors import LoweringError
+from swp_export.graph.files import serialized
+from swp_export.lowerings import LOWERINGS, Lowering, dense
+from swp_export.tuning.cache import LayerCache
+from swp_export.tuning.fastest import Fastest, find_fastest
+from swp_export.tuning.report import Candidate, Discarded
+from swp_export.tuning.search import ALTERNATIVES, Search, alternatives, fastest_alone
+from swp_export.tuning.variants import apply_plan_file
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    import onnx_ir as ir
+
+    from swp_export.benchmark.measure import Instances, Schedule
+    from swp_export.lowerings.builder import LayerBuilder
+    from swp_export.stripes import StripeConv
+
+OWN = {"conv0": "dense", "conv1": "pad-slice-add", "conv2": "dense"}
+ALIKE = [
+    Candidate(layer=layer, lowering=name, median_ms=1.0)
+    for layer in LAYERS
+    for name in ("dense", "shift-sum", "shift-groups")
+]
+
+
+def search(track: RiggedTrack) -> Search:
+    """Return a search on the small network."""
+    return Search(compact_network(), track, (1, *SHAPE), lambda _: None)
+
+
+def raising(builder: LayerBuilder, x: ir.Value, conv: StripeConv) -> ir.Value:
+    """Fail to build."""
+    raise LoweringError("out of ideas")
+
+
+def test_fastest_alone_is_dense_where_nothing_was_measured() -> None:
+    """And each layer's fastest elsewhere, whatever the order of the candidates."""
+    candidates = [
+        Candidate(layer="a", lowering=name, median_ms=ms)
+        for name, ms in [("dense", 3.0), ("shift", 1.0), ("cropped", 2.0)]
+    ]
+    assert fastest_alone(["a", "b"], candidates) == {"a": "shift", "b": "dense"}
+
+
+def test_alternatives_are_few_and_not_far_behind() -> None:
+    """The fastest alone first, never the current one, none that took more than half as much again."""
+    times = {f"form {n}": 1 + n / 10 for n in range(10)}
+    assert alternatives(times, "form 1") == ["form 0", "form 2", "form 3", "form 4"][:ALTERNATIVES]
+    assert alternatives({"dense": 1.0, "shift": 1.6}, "dense") == []
+    assert alternatives({"dense": 9.0, "shift": 1.0}, "dense") == ["shift"]
+
+
+class TestBestStart:
+    """Where the refinement begins."""
+
+    def test_keeps_the_models_own_plan_when_all_are_alike(self) -> None:
+        """Nothing is shown to be faster."""
+        assert search(rigged(lambda _: 1.0)).best_start(LAYERS, ALIKE, OWN) == OWN
+
+    def test_takes_the_fastest_that_is_shown_to_be(self) -> None:
+        """One lowering for all layers, here."""
+        plan = search(rigged(by_lowering(shift_groups=0.5, shift_sum=0.7))).best_start(LAYERS, [], OWN)
+        assert plan == dict.fromkeys(LAYERS, "shift-groups")
+
+    def test_takes_each_layers_fastest_alone(self) -> None:
+        """If together they are the fastest model."""
+        alone = {"conv0": "shift-sum", "conv1": "shift", "conv2": "shift-groups"}
+        candidates = [Candidate(layer=layer, lowering=name, median_ms=1.0) for layer, name in alone.items()]
+        track = rigged(lambda content: 0.5 if lowerings_of(content) == alone else 1.0)
+        assert search(track).best_start(LAYERS, candidates, OWN) == alone
+
+    def test_a_lowering_is_dense_where_it_was_refused(self) -> None:
+        """`shift` wherever it applies is a plan, and may be the best."""
+        found = search(rigged(by_lowering(shift=0.5)))
+        found.discarded += [Discarded(layer=layer, lowering="shift", reason="") for layer in ("conv0", "conv2")]
+        assert found.best_start(LAYERS, [], OWN) == {"conv0": "dense", "conv1": "shift", "conv2": "dense"}
+
+    def test_plans_that_do_not_build_do_not_stop_it(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """They are discarded with their reason."""
+        monkeypatch.setitem(LOWERINGS, "hopeless", Lowering(refuse=dense.refuse, emit=raising))
+        found = search(rigged(by_lowering(shift_groups=0.5)))
+        assert set(found.best_start(LAYERS, [], OWN).values()) == {"shift-groups"}
+        (hopeless,) = [d for d in found.discarded if d.lowering == "hopeless"]
+        assert (hopeless.layer, hopeless.reason) == ("(all)", "out of ideas")
+
+
+class TestRefine:
+    """Layer by layer."""
+
+    def test_keeps_the_incumbent_when_nothing_is_faster(self) -> None:
+        """Every alternative of every layer was tried once."""
+        found = search(rigged(lambda _: 1.0))
+        assert found.refine(OWN, ALIKE, math.inf) == OWN
+        assert found.variants == sum(1 + len({"dense", "shift-sum", "shift-groups"} - {OWN[layer]}) for layer in LAYERS)
+
+    def test_keeps_the_incumbent_when_a_gain_is_noise(self) -> None:
+        """Faster in the median, but not shown to be."""
+
+        class Noisy(RiggedTrack):
+            """Other noise for each model, much larger than the gain."""
+
+            def race(self, models: Sequence[bytes], shape: Sequence[int], schedule: Schedule) -> list[Instances]:  # noqa: ARG002
+                rng = np.random.default_rng(0)
+                return [
+                    [list(self.seconds(model) * rng.lognormal(sigma=1, size=(8, 3))) for _ in range(2)]
+                    for model in models
+                ]
+
+        base = rigged(by_lowering(shift_sum=0.999))
+        track = Noisy(**vars(base))
+        assert search(track).refine(OWN, ALIKE, math.inf) == OWN
+
+    def test_takes_what_is_faster_in_each_layer(self) -> None:
+        """Until nothing helps."""
+        found = search(rigged(by_lowering(shift_groups=0.5, shift_sum=0.7)))
+        assert found.refine(OWN, ALIKE, math.inf) == dict.fromkeys(LAYERS, "shift-groups")
+
+    def test_goes_round_again_when_neighbours_decide(self) -> None:
+        """A change that pays only after another one is found in the next round."""
+        order = ["conv0", "conv1", "conv2"]
+
+        def seconds(content: bytes) -> float:
+            plan = lowerings_of(content)
+            lengths = [plan[layer] == "shift-sum" for layer in reversed(order)]
+            return 1.0 - 0.1 * (lengths.index(False) if False in lengths else len(lengths))
+
+        plan = dict.fromkeys(LAYERS, "dense")
+        assert search(rigged(seconds)).refine(plan, ALIKE, math.inf) == dict.fromkeys(LAYERS, "shift-sum")
+
+    def test_stops_at_the_deadline(self) -> None:
+        """With what it has."""
+        track = rigged(by_lowering(shift_groups=0.5))
+        assert search(track).refine(OWN, ALIKE, -math.inf) == OWN
+        assert track.raced == []
+
+    def test_a_candidate_that_does_not_build_is_discarded(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """With the layer it was tried in; the others are compared."""
+        monkeypatch.setitem(LOWERINGS, "shift-sum", Lowering(refuse=dense.refuse, emit=raising))
+        found = search(rigged(by_lowering(shift_groups=0.5)))
+        assert found.refine(OWN, ALIKE, math.inf) == dict.fromkeys(LAYERS, "shift-groups")
+        assert {(d.layer, d.lowering, d.reason) for d in found.discarded} == {
+            (layer, "shift-sum", "out of ideas") for layer in LAYERS
+        }
+
+
+class TestFindFastest:
+    """The last comparison decides what is written."""
+
+    @staticmethod
+    def found(portable_model: bytes, folder: Path, seconds: Callable[[bytes, bool], float]) -> Fastest:
+        """Return what is found if a model takes `seconds(model, in the last comparison?)`."""
+        final: list[bool] = []
+
+        class InTwoMinds(RiggedTrack):
+            def race(self, models: Sequence[bytes], shape: Sequence[int], schedule: Schedule) -> list[Instances]:
+                if schedule.min_seconds >= 1:
+                    final.append(True)
+                return super().race(models, shape, schedule)
+
+        track = InTwoMinds(**vars(rigged(lambda content: seconds(content, bool(final)))))
+        return find_fastest(portable_model, track, SHAPE, 60, LayerCache(folder / "layers.json"), lambda _: None)
+
+    def test_what_the_search_found(self, tmp_path: Path) -> None:
+        """The content is what the plan gives, and the gains are those of the last comparison."""
+        seconds = by_lowering(shift_groups=0.5)
+        fastest = self.found(portable(), tmp_path, lambda content, _: seconds(content))
+        assert set(fastest.plan.layers.values()) == {"shift-groups"}
+        assert fastest.content == apply_plan_file(portable(), fastest.plan)
+        assert fastest.over_input.speedup == pytest.approx(2)
+        assert fastest.over_dense.speedup == pytest.approx(2)
+        assert fastest.over_dense.verdict == "faster"
+
+    def test_falls_back_to_the_inputs_plan(self, tmp_path: Path) -> None:
+        """If in the end that is shown to be faster; the model it stands for is the input, and reproducible."""
+        own = portable("pad-slice-add")
+        during, after = by_lowering(shift_groups=0.5), by_lowering(pad_slice_add=0.2, shift_groups=0.5)
+        fastest = self.found(own, tmp_path, lambda content, final: (after if final else during)(content))
+        assert fastest.plan.layers == lowerings_of(own) == dict.fromkeys(LAYERS, "pad-slice-add")
+        assert fastest.content == apply_plan_file(own, fastest.plan)
+        assert fastest.over_input.speedup == pytest.approx(1)
+        assert fastest.over_dense.speedup == pytest.approx(5)
+
+    def test_falls_back_to_compact_dense(self, tmp_path: Path) -> None:
+        """If in the end that is shown to be faster."""
+        own = portable("pad-slice-add")
+        during, after = by_lowering(shift_groups=0.5), by_lowering(dense=0.2, shift_groups=0.5)
+        fastest = self.found(own, tmp_path, lambda content, final: (after if final else during)(content))
+        assert fastest.plan.layers == dict.fromkeys(LAYERS, "dense")
+        assert fastest.content == apply_plan_file(own, fastest.plan)
+        assert fastest.over_input.speedup == pytest.approx(5)
+        assert fastest.over_dense.speedup == pytest.approx(1)
+
+    def test_a_model_that_states_no_plan(self, tmp_path: Path) -> None:
+        """As `--dense-out` writes it: its layers are dense, and are tuned."""
+        model = serialized(compact_network(), {})
+        assert lowerings_of(model) == {}
+        fastest = self.found(model, tmp_path, lambda *_: 1.0)
+        assert fastest.plan.layers == dict.fromkeys(LAYERS, "dense")

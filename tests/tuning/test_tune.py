@@ -1,0 +1,246 @@
+"""The command as a whole: measured here, verified, and only then written."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import numpy as np
+import onnx
+import onnx.numpy_helper
+import pytest
+from click.testing import CliRunner
+from small_models import from_bytes
+from tunable_models import LAYERS, SHAPE, lowerings_of, portable
+
+import swp_export.tuning.fastest as fastest_module
+from swp_export.benchmark.measure import Schedule
+from swp_export.cli import cli
+from swp_export.errors import DeviceError, InputError, LoweringError, NotEquivalentError, OutputError
+from swp_export.graph.files import INPUT_SHAPE
+from swp_export.lowerings import LOWERINGS
+from swp_export.tuning.plan_file import read_plan
+from swp_export.tuning.tune import tune
+from swp_export.tuning.variants import apply_plan_file
+from swp_export.verification.verify_file import verify
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    import onnx_ir as ir
+
+    from swp_export.lowerings.builder import LayerBuilder
+    from swp_export.stripes import StripeConv
+    from swp_export.tuning.report import TuneReport
+
+WITHOUT_TORCH = """
+import sys
+sys.modules["torch"] = None
+import swp_export.tuning.fastest as fastest
+from swp_export.benchmark.measure import Schedule
+from swp_export.cli import main
+fastest.FINAL = Schedule(instances=2, min_seconds=0.01)
+main()
+"""
+
+
+@pytest.fixture(autouse=True)
+def brief(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Work in an empty folder, with a cache of its own, and a last comparison that need not be precise."""
+    monkeypatch.setattr(fastest_module, "FINAL", Schedule(instances=2, min_seconds=0.01))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+
+
+@pytest.fixture
+def model(brief: None, tmp_path: Path) -> Path:
+    """Write the small network as `prune` does."""
+    path = tmp_path / "model.onnx"
+    path.write_bytes(portable())
+    return path
+
+
+@pytest.fixture
+def written(tmp_path: Path) -> Iterator[set[str]]:
+    """Return a set that is filled with the names of what is in the working folder when the test is over."""
+    names: set[str] = set()
+    yield names
+    assert {path.name for path in (tmp_path / "work").iterdir()} == names
+
+
+def run(model: Path, **options: object) -> TuneReport:
+    """Tune without a search."""
+    return tune(model, seconds=0, **options)  # type: ignore[arg-type]
+
+
+def permuting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make every search end in `shift-groups` everywhere, which permutes."""
+
+    def found(*arguments: object, **options: object) -> dict[str, str]:
+        return dict.fromkeys(LAYERS, "shift-groups")
+
+    monkeypatch.setattr(fastest_module.Search, "refine", found)
+    monkeypatch.setattr(
+        fastest_module, "speedup", lambda *_: fastest_module.Speedup(speedup=1, low=1, high=1, rounds=1)
+    )
+
+
+def test_writes_a_verified_model_and_its_plan(model: Path, written: set[str]) -> None:
+    """What the report says was written; another run of `verify` agrees, and the plan gives the model bit for bit."""
+    written |= {"model-tuned.onnx", "plan.json"}
+    report = tune(model, plan_out="plan.json", seconds=0.5)
+    assert (report.model, report.plan_file) == ("model-tuned.onnx", "plan.json")
+    assert report.verification.equivalent
+    assert verify(report.model, against=model).equivalent
+    plan = read_plan("plan.json")
+    assert plan == report.fastest.plan
+    assert set(plan.layers) == set(LAYERS)
+    content = (model.parent / "work" / report.model).read_bytes()
+    assert content == report.fastest.content == apply_plan_file(model.read_bytes(), plan)
+    assert lowerings_of(content) == plan.layers
+
+
+def test_the_plan_says_where_it_was_found(model: Path) -> None:
+    """Device, threads, batch, shape, processor and runtime."""
+    found_on = run(model, batch=2).fastest.plan.found_on
+    assert {k: found_on[k] for k in ("device", "threads", "batch", "input_shape")} == {
+        "device": "cpu",
+        "threads": 1,
+        "batch": 2,
+        "input_shape": list(SHAPE),
+    }
+    assert found_on["processor"]
+    assert any(name.startswith("onnxruntime") for name in found_on)
+
+
+@pytest.mark.parametrize("lowering", [None, "dense", "pad-slice-add"])
+def test_a_permuting_plan_is_verified_and_reproducible(
+    lowering: str | None, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The tuned model is the plan's, whichever portable model was tuned and whichever it is applied to."""
+    permuting(monkeypatch)
+    model.write_bytes(portable(lowering))
+    report = run(model, plan_out="plan.json")
+    assert set(report.fastest.plan.layers.values()) == {"shift-groups"}
+    assert report.verification.equivalent
+    for other in (None, "dense", "pad-slice-add"):
+        assert apply_plan_file(portable(other), read_plan("plan.json")) == report.fastest.content
+
+
+def test_a_wrong_lowering_writes_nothing(model: Path, monkeypatch: pytest.MonkeyPatch, written: set[str]) -> None:
+    """However fast: the verification finds it, and says how far off it is."""
+    permuting(monkeypatch)
+    right = LOWERINGS["shift-groups"]
+
+    def wrong(builder: LayerBuilder, x: ir.Value, conv: StripeConv) -> ir.Value:
+        weight = conv.weight.copy()
+        row, _, i, j = np.argwhere(weight)[0]
+        weight[row, :, i, j] *= 1.01
+        return right.emit(builder, x, dataclasses.replace(conv, weight=weight))
+
+    monkeypatch.setitem(LOWERINGS, "shift-groups", dataclasses.replace(right, emit=wrong))
+    with pytest.raises(NotEquivalentError, match="not equivalent") as caught:
+        run(model, plan_out="plan.json")
+    assert caught.value.report.first_diverging_layer == "conv0"
+
+
+def test_a_lowering_that_fails_does_not_stop_it(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its reason is in the report."""
+
+    def raising(builder: LayerBuilder, x: ir.Value, conv: StripeConv) -> ir.Value:
+        raise LoweringError("out of ideas")
+
+    hopeless = dataclasses.replace(LOWERINGS["dense"], emit=raising)
+    monkeypatch.setitem(LOWERINGS, "hopeless", hopeless)
+    report = tune(model, seconds=0.5)
+    reasons = {d.reason for d in report.fastest.discarded if d.lowering == "hopeless"}
+    assert reasons == {"out of ideas"}
+    assert report.verification.equivalent
+
+
+def test_is_verified_against_what_the_input_computes(model: Path, written: set[str]) -> None:
+    """Not against what its metadata says: a model whose nodes were changed since has no tuned form."""
+    proto = onnx.ModelProto.FromString(portable("pad-slice-add"))
+    order = next(t for t in proto.graph.initializer if t.name.startswith("conv1") and t.name.endswith("_order"))
+    order.CopyFrom(onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(order)[::-1].copy(), order.name))
+    model.write_bytes(proto.SerializeToString())
+    with pytest.raises(NotEquivalentError):
+        run(model)
+
+
+@pytest.mark.skipif(shutil.which("nvidia-smi") is not None, reason="this machine may have CUDA")
+def test_cuda_that_is_not_there_is_an_error(model: Path, written: set[str]) -> None:
+    """Never tuned on another device instead."""
+    with pytest.raises(DeviceError):
+        run(model, device="cuda", plan_out="plan.json")
+    result = CliRunner().invoke(cli, ["tune", str(model), "--device", "cuda"])
+    assert result.exit_code == 2
+
+
+def test_needs_no_torch(model: Path, written: set[str]) -> None:
+    """The target machine has none."""
+    written |= {"tuned.onnx", "plan.json"}
+    arguments = ["tune", str(model), "-o", "tuned.onnx", "--plan-out", "plan.json", "--seconds", "0", "--json"]
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_TORCH, *arguments], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["plan"] == read_plan("plan.json").layers
+
+
+def test_an_unwritable_cache_is_no_error(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next run measures again."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(model))
+    assert run(model).verification.equivalent
+
+
+def test_layer_times_are_kept_for_the_next_run(model: Path, tmp_path: Path) -> None:
+    """Which then has them even where there is no time to search."""
+    file = tmp_path / "times.json"
+    first = tune(model, seconds=0.5, cache=file).fastest.candidates
+    assert first
+    assert run(model, cache=file, force=True).fastest.candidates == first
+
+
+def test_existing_files_need_force(model: Path, tmp_path: Path, written: set[str]) -> None:
+    """Neither is touched without it."""
+    written |= {"plan.json"}
+    plan = tmp_path / "work" / "plan.json"
+    plan.write_text("mine")
+    with pytest.raises(OutputError, match="exists already"):
+        run(model, plan_out=plan)
+    assert plan.read_text() == "mine"
+
+
+def test_model_and_plan_are_two_files(model: Path, written: set[str]) -> None:
+    """One would replace the other."""
+    with pytest.raises(OutputError, match="name two files"):
+        run(model, output="tuned", plan_out="./tuned")
+
+
+def test_a_shape_that_nobody_states_is_asked_for(model: Path, written: set[str]) -> None:
+    """And once given, it is used."""
+    found = from_bytes(model.read_bytes())
+    proto = onnx.ModelProto.FromString(model.read_bytes())
+    entry = next(e for e in proto.metadata_props if e.key == INPUT_SHAPE)
+    assert found.metadata_props[INPUT_SHAPE] == entry.value
+    proto.metadata_props.remove(entry)
+    model.write_bytes(proto.SerializeToString())
+    with pytest.raises(InputError, match="--input-shape C,H,W"):
+        run(model)
+    written |= {"model-tuned.onnx"}
+    assert run(model, input_shape=(3, 10, 9)).fastest.plan.found_on["input_shape"] == [3, 10, 9]
+
+
+def test_a_tuned_model_can_be_tuned_again(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is one of ours, whatever order its channels are in."""
+    permuting(monkeypatch)
+    first = run(model, output="first.onnx")
+    assert run(model.parent / "work" / "first.onnx", output="second.onnx").verification.equivalent
+    assert first.verification.equivalent

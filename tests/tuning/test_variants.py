@@ -1,0 +1,83 @@
+"""From a portable model and a plan to one model, whatever the portable model was written by."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import onnx_ir as ir
+import pytest
+from small_models import from_bytes, furthest
+from tunable_models import LAYERS, SHAPE, compact_network, lowerings_of, portable
+
+from swp_export.errors import LoweringError
+from swp_export.graph.convolutions import LAYER
+from swp_export.graph.files import input_shape_of
+from swp_export.lowerings import LOWERINGS
+from swp_export.tuning.plan_file import PlanFile
+from swp_export.tuning.variants import apply_plan_file, compact_from_portable, plan_of, planned_bytes
+
+PLANS = {
+    **{name: dict.fromkeys(LAYERS, name) for name in ("dense", "shift-groups", "shift-chunks", "cropped")},
+    "mixed": {"conv0": "split(2, shift-sum)", "conv1": "shift", "conv2": "split(2, shift-groups)"},
+    "partly dense": {"conv0": "dense", "conv1": "shift-groups", "conv2": "split(2, dense)"},
+    "partly stated": {"conv2": "shift-sum"},
+}
+WRITTEN_BY = [None, "dense", *(name for name in LOWERINGS if name != "dense")]
+
+
+@pytest.mark.parametrize("plan", PLANS)
+def test_the_same_bytes_from_every_portable_model(plan: str) -> None:
+    """Written by the static rule, by `--lowering dense`, by any other: one plan gives one file, bit for bit."""
+    for block in (8, 16):
+        contents = {planned_bytes(compact_from_portable(portable(n)), PLANS[plan], block) for n in WRITTEN_BY}
+        assert len(contents) == 1
+
+
+def test_zeros_of_a_mask_have_no_sign_left() -> None:
+    """A mask leaves -0.0 in dead stripes, which breaking a layer forgets: in a plan's model there is none."""
+    compact = compact_network()
+    signs = [np.signbit(array[array == 0]).any() for array in weights_of(compact)]
+    assert any(signs)
+    planned = from_bytes(planned_bytes(compact, {}, 8))
+    assert not any(np.signbit(array[array == 0]).any() for array in weights_of(planned))
+    assert [np.signbit(array[array == 0]).any() for array in weights_of(compact)] == signs
+
+
+def weights_of(model: ir.Model) -> list[np.ndarray]:
+    """Return the weights of the layers."""
+    nodes = [node for node in model.graph if node.op_type == "Conv" and LAYER in node.metadata_props]
+    return [ir.convenience.get_const_tensor(node.inputs[1]).numpy() for node in nodes]  # type: ignore[union-attr, arg-type]
+
+
+@pytest.mark.parametrize("plan", PLANS)
+def test_the_function_stays(plan: str) -> None:
+    """Compared in float64, and the model's own facts are kept."""
+    before = portable()
+    after = from_bytes(apply_plan_file(before, PlanFile(layers=PLANS[plan], block=8)))
+    x = np.random.default_rng(0).normal(size=(2, *SHAPE))
+    assert furthest(from_bytes(before), after, x) < 1e-5
+    assert input_shape_of(after) == SHAPE
+
+
+def test_the_compact_model_is_left_as_it_is() -> None:
+    """So that one compact model serves a whole search."""
+    compact = compact_from_portable(portable())
+    before = ir.to_proto(compact).SerializeToString(deterministic=True)
+    planned_bytes(compact, PLANS["mixed"], 8)
+    assert ir.to_proto(compact).SerializeToString(deterministic=True) == before
+
+
+def test_a_model_states_its_plan() -> None:
+    """The one that it was written by, layer by layer."""
+    content = planned_bytes(compact_network(), PLANS["mixed"], 8)
+    assert plan_of(content) == PLANS["mixed"] == lowerings_of(content)
+
+
+@pytest.mark.parametrize("layers", [{"conv9": "dense"}, {"conv0": "magic"}, {"conv0": "shift"}])
+def test_a_plan_for_another_model_is_refused(layers: dict[str, str]) -> None:
+    """An unknown layer, an unknown lowering, one that refuses the layer."""
+    plan = PlanFile(layers=layers, block=8)
+    with pytest.raises(LoweringError):
+        apply_plan_file(portable(), plan)
+    assert apply_plan_file(portable(), dataclasses.replace(plan, layers={}))
