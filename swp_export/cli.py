@@ -70,15 +70,19 @@ class Program(click.Group):
             _discard_output()
             sys.exit(PIPE_CLOSED)
         except Exception as error:  # noqa: BLE001 # whatever it is, its exit code must not be 1
-            # Standard output that is full: an error with a file's name is another one's, files that we write have
-            # become an OutputError.
-            if isinstance(error, OSError) and error.errno in DEVICE_ERRORS and error.filename is None:
-                _discard_output()
-                _fail(f"cannot write standard output: {error.strerror}", UNWRITABLE)
-            traceback.print_exc()
-            click.echo("swp-export: this is a defect of swp-export, please report it", err=True)
-            sys.exit(DEFECT)
+            _fail_unexpectedly(error)
         sys.exit(code if isinstance(code, int) else 0)
+
+
+def _fail_unexpectedly(error: Exception) -> None:
+    # Standard output that is full: an error with a file's name is another one's, files that we write have become an
+    # OutputError.
+    if isinstance(error, OSError) and error.errno in DEVICE_ERRORS and error.filename is None:
+        _discard_output()
+        _fail(f"cannot write standard output: {error.strerror}", UNWRITABLE)
+    traceback.print_exception(error)
+    click.echo("swp-export: this is a defect of swp-export, please report it", err=True)
+    sys.exit(DEFECT)
 
 
 def _discard_output() -> None:
