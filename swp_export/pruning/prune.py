@@ -99,7 +99,7 @@ def prune(
         lowered = lower(model, choice)
         content = serialized(model, _facts(origin, origin.threshold))
         if tune is not None:
-            track = Track(device=tune, threads=1, batch=1, tf32=True)
+            track = Track(device=tune, threads=1, batch=1, tf32=False)
             plan_file = find_fastest(content, track, origin.input_shape, TUNE_SECONDS, LayerCache(), progress).plan
         if plan_file is not None:
             content = apply_plan_file(content, plan_file)

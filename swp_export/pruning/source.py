@@ -135,7 +135,7 @@ def _from_onnx(path: Path, input_shape: tuple[int, int, int] | None) -> Source:
         raise ModelError(f"{path} must have one input [N, C, H, W], it has: {found}")
     if inputs[0].dtype != ir.DataType.FLOAT:
         raise ModelError(f"{path} takes an input of {inputs[0].dtype}, expected float32: convert the model first")
-    shape = input_shape or input_shape_of(file.model)
+    shape = input_shape or input_shape_of(file.model, str(path))
     if shape is None:
         raise InputError(f"{path} leaves its input {inputs[0].shape} open; pass --input-shape C,H,W")
     if any(isinstance(own, int) and own != size for own, size in zip(inputs[0].shape[1:], shape, strict=True)):

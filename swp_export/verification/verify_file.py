@@ -79,7 +79,7 @@ def _reference(
         if threshold is not None:
             raise ThresholdError(f"{against} is an ONNX model, it has no Filter Skeletons; leave out --threshold")
         other = read_model(against).model
-        shape = input_shape or input_shape_of(file.model) or input_shape_of(other)
+        shape = input_shape or input_shape_of(file.model, str(file.path)) or input_shape_of(other, str(against))
         if shape is None:
             raise InputError(f"neither {file.path} nor {against} states its input shape; pass --input-shape C,H,W")
         return OnnxReference(other, f"{against}, in float64"), shape, lambda: other
@@ -93,7 +93,7 @@ def _reference(
     recorded = None if checkpoint.layout == "broken" else threshold_of(file.model, str(file.path))
     origin = f", which {file.path} records" if threshold is None and recorded is not None else ""
     threshold = recorded if threshold is None else threshold
-    shape = input_shape or input_shape_of(file.model)
+    shape = input_shape or input_shape_of(file.model, str(file.path))
     network = instantiate(checkpoint, threshold=threshold, architecture=arch, input_shape=shape)
     at = "" if network.threshold is None else f" at threshold {network.threshold:g}{origin}"
     return (
