@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from swp_export.errors import OutputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 DEVICE_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
 """What a device may answer while it is written. Any other error of the body is the caller's."""
@@ -47,16 +47,25 @@ def atomic_write(path: str | Path, *, force: bool = False) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
-def refuse_inputs(target: str | Path | None, *inputs: str | Path | None) -> None:
-    """Refuse to write a command's result over one of its own inputs, whether or not overwriting is allowed.
+@contextlib.contextmanager
+def atomic_outputs(
+    *targets: str | Path | None, inputs: Sequence[str | Path | None], force: bool
+) -> Iterator[list[Path | None]]:
+    """Yield a temporary path for each of a command's `targets`, None for None; see `atomic_write`.
 
     Raises:
-        OutputError: `target` is one of `inputs`.
+        OutputError: a target is one of the command's `inputs`, which `force` does not allow either, or two are one
+            file, or as `atomic_write`.
 
     """
-    for source in inputs:
-        if target is not None and source is not None and os.path.realpath(target) == os.path.realpath(source):
-            raise OutputError(f"{target} is an input of this command and is never overwritten; name another file")
+    taken = {os.path.realpath(path): "an input of this command, which is never overwritten" for path in inputs if path}
+    with contextlib.ExitStack() as stack:
+        for target in targets:
+            if target is not None and os.path.realpath(target) in taken:
+                raise OutputError(f"{target} is {taken[os.path.realpath(target)]}; name another file")
+            if target is not None:
+                taken[os.path.realpath(target)] = "named for two outputs"
+        yield [None if target is None else stack.enter_context(atomic_write(target, force=force)) for target in targets]
 
 
 def _require_writable(target: Path, *, force: bool) -> None:

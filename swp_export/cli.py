@@ -238,7 +238,7 @@ def prune(*, checkpoint: str, no_verify: bool, as_json: bool, **options: Any) ->
     print_data([*prune_tables(report)])
     click.echo(f"{report.model}: {report.bytes / 1e6:.2f} MB, sha256 {report.sha256[:16]}")
     if report.dense is not None:
-        click.echo(f"{report.dense}: the unpruned network")
+        click.echo(f"{report.dense}: the network before pruning")
     click.echo("not verified: --no-verify" if report.verification is None else report.verification.summary())
 
 
@@ -283,16 +283,14 @@ def verify(*, model: str, junit: str | None, force: bool, as_json: bool, **optio
 
     Exits with 0 if it does, 1 if it does not, and then names the first layer that diverges.
     """
-    import contextlib
-
-    from swp_export.atomic import atomic_write
+    from swp_export.atomic import atomic_outputs
     from swp_export.report.terminal import print_data, print_json, progress
     from swp_export.report.verify_table import verify_table
     from swp_export.verification.junit import junit_xml
     from swp_export.verification.verify_file import verify as run
 
-    with contextlib.ExitStack() as files:
-        target = None if junit is None else files.enter_context(atomic_write(junit, force=force))
+    inputs = (model, options["against"], options["data"])
+    with atomic_outputs(junit, inputs=inputs, force=force) as (target,):
         with progress() as show:
             report = run(model, progress=show, **options)
         if target is not None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from swp_export.atomic import atomic_write
+from swp_export.atomic import atomic_outputs, atomic_write
 from swp_export.errors import OutputError
 
 if TYPE_CHECKING:
@@ -108,3 +108,29 @@ def test_a_link_stays_a_link(tmp_path: Path) -> None:
         temporary.write_text("new")
     assert link.is_symlink()
     assert target.read_text() == "new"
+
+
+def test_several_outputs_are_distinct_and_no_input(tmp_path: Path) -> None:
+    """Two outputs in one file, or an output over an input however it is spelled, are refused before anything is."""
+    source = tmp_path / "source"
+    source.write_text("precious")
+    for targets in ((source,), (tmp_path / "a", tmp_path / "a"), (tmp_path / "." / "source",)):
+        with (
+            pytest.raises(OutputError, match="name another file"),
+            atomic_outputs(*targets, inputs=[source], force=True),
+        ):
+            pytest.fail("the body must not run")
+    assert [path.name for path in tmp_path.iterdir()] == ["source"]
+
+
+def test_several_outputs_appear_together_or_not_at_all(tmp_path: Path) -> None:
+    """Where the body fails, none of them is there; a target that is not asked for is None."""
+
+    def fail() -> None:
+        with atomic_outputs(tmp_path / "a", None, tmp_path / "b", inputs=[], force=False) as files:
+            assert files[1] is None
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fail()
+    assert list(tmp_path.iterdir()) == []

@@ -15,15 +15,25 @@ def array_of(value: ir.Value | None) -> np.ndarray | None:
 
 
 def add_initializer(graph: ir.Graph, name: str, array: np.ndarray) -> ir.Value:
-    """Add `array` to `graph` under `name`, made unique by a counter, and return its value."""
-    taken = value_names(graph)
-    unique, count = name, 1
-    while unique in taken:
-        unique, count = f"{name}_{count}", count + 1
+    """Add `array` to `graph` under `name`, made unique, and return its value."""
+    return register_initializer(graph, unique_name(name, value_names(graph)), array)
+
+
+def register_initializer(graph: ir.Graph, unique: str, array: np.ndarray) -> ir.Value:
+    """Add `array` to `graph` under a name that no value has yet, and return its value."""
     tensor = ir.tensor(np.ascontiguousarray(array), name=unique)
     value = ir.Value(name=unique, shape=ir.Shape(array.shape), type=ir.TensorType(tensor.dtype), const_value=tensor)
     graph.register_initializer(value)
     return value
+
+
+def unique_name(name: str, taken: set[str]) -> str:
+    """Return `name`, with a counter where it is among `taken`, to which it is added."""
+    unique, count = name, 1
+    while unique in taken:
+        unique, count = f"{name}_{count}", count + 1
+    taken.add(unique)
+    return unique
 
 
 def value_names(graph: ir.Graph) -> set[str]:

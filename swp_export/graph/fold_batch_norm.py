@@ -3,8 +3,8 @@
     s = gamma / sqrt(var + eps)
     BatchNormalization(Conv(x; W, b))   ->   Conv(x; s[o] * W[o], (b - mean) * s + beta)
 
-onnx-simplifier does the same in float32, which costs a third of a float32 network's accuracy. A dead stripe stays
-exactly zero. Only where nothing else reads the convolution's output.
+onnx-simplifier would do the same in float32, rounding at every step: `make bench` prints the error of the VGG16 here,
+4.3e-6, which was 5.0e-6 so. A dead stripe stays exactly zero. Only where nothing else reads the convolution's output.
 """
 
 from __future__ import annotations

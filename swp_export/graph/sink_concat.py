@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
-from swp_export.graph.constants import value_names
+from swp_export.graph.constants import unique_name, value_names
 from swp_export.graph.convolutions import LAYER
 
 CHANNELWISE = frozenset(["MaxPool", "Relu"])
@@ -82,10 +82,7 @@ def _join(graph: ir.Graph, concat: ir.Node, branches: list[ir.Node]) -> None:
 
 def _copy(node: ir.Node, source: ir.Value, name: str, taken: set[str]) -> ir.Node:
     """Return `node` on `source`, under `name` made unique."""
-    unique, count = name, 1
-    while unique in taken:
-        unique, count = f"{name}_{count}", count + 1
-    taken.add(unique)
+    unique = unique_name(name, taken)
     output = ir.Value(name=unique, type=node.outputs[0].type)
     return ir.Node(node.domain, node.op_type, [source], node.attributes.values(), outputs=[output], name=unique)
 

@@ -8,7 +8,7 @@ import numpy as np
 import onnx_ir as ir
 import onnx_ir.tape
 
-from swp_export.graph.constants import add_initializer, value_names
+from swp_export.graph.constants import register_initializer, unique_name, value_names
 from swp_export.graph.convolutions import LAYER
 from swp_export.lowerings.geometry import GEOMETRY
 
@@ -87,15 +87,11 @@ class LayerBuilder:
 
     def weights(self, array: np.ndarray, what: str) -> ir.Value:
         """Return an initializer that holds `array` in its own dtype."""
-        return add_initializer(self._graph, f"{self.layer}/{what}", array)
+        return register_initializer(self._graph, self._unique(what), array)
 
     def indices(self, values: Sequence[int] | np.ndarray, what: str) -> ir.Value:
         """Return an int64 initializer."""
         return self.weights(np.asarray(values, np.int64), what)
 
     def _unique(self, what: str) -> str:
-        name, count = f"{self.layer}/{what}", 1
-        while name in self._taken:
-            name, count = f"{self.layer}/{what}_{count}", count + 1
-        self._taken.add(name)
-        return name
+        return unique_name(f"{self.layer}/{what}", self._taken)

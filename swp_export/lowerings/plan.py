@@ -15,7 +15,7 @@ from swp_export.graph.order_channels import OrderChannels, free_layers
 from swp_export.graph.sink_concat import SinkConcat
 from swp_export.lowerings import LOWERINGS
 from swp_export.lowerings.builder import BLOCK
-from swp_export.lowerings.lower import LoweredLayer, lower
+from swp_export.lowerings.lower import lower
 from swp_export.lowerings.shifts import round_up
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     Plan = Mapping[str, str]
 
 
-def apply_plan(model: ir.Model, plan: Plan, *, block: int = BLOCK) -> list[LoweredLayer]:
+def apply_plan(model: ir.Model, plan: Plan, *, block: int = BLOCK) -> None:
     """Write every convolution of the compact `model`, in place, by the lowering that `plan` names for its layer.
 
     Where the channels of a layer are its own, they are put into the order that its lowering asks for and filled up to a
@@ -40,9 +40,6 @@ def apply_plan(model: ir.Model, plan: Plan, *, block: int = BLOCK) -> list[Lower
         model: unlowered.
         plan: a key of LOWERINGS for each layer; a layer that is not named is written densely.
         block: channels of one block of the runtime's layout.
-
-    Returns:
-        The layers in execution order, each with its convolution as the plan was made for it, before any reordering.
 
     Raises:
         LoweringError: a layer or lowering does not exist, or a lowering refuses its layer.
@@ -56,12 +53,8 @@ def apply_plan(model: ir.Model, plan: Plan, *, block: int = BLOCK) -> list[Lower
         node.name or "": _order(conv, plan.get(conv.name, "dense"), block) for node, conv in found if node.name in free
     }
     OrderChannels(orders)(model)
-    lowered = lower(model, lambda conv: (plan.get(conv.name, "dense"), "planned"), block=block)
+    lower(model, lambda conv: (plan.get(conv.name, "dense"), "planned"), block=block)
     SinkConcat()(model)
-    return [
-        LoweredLayer(name=layer.name, lowering=layer.lowering, reason=layer.reason, conv=layers[layer.name])
-        for layer in lowered
-    ]
 
 
 def _check(plan: Plan, layers: Mapping[str, StripeConv]) -> None:

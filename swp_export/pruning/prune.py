@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import hashlib
 from pathlib import Path
@@ -11,8 +10,8 @@ from typing import TYPE_CHECKING
 import onnx
 import onnx_ir as ir
 
-from swp_export.atomic import atomic_write, refuse_inputs
-from swp_export.errors import LoweringError, NotEquivalentError, OutputError
+from swp_export.atomic import atomic_outputs
+from swp_export.errors import LoweringError, NotEquivalentError
 from swp_export.graph.counts import Counts, count, executed_flops
 from swp_export.graph.files import ARCHITECTURE, INPUT_SHAPE, SOURCE, THRESHOLD, serialized
 from swp_export.graph.pipeline import compact
@@ -84,13 +83,8 @@ def prune(
     choice = _choice(lowering)
     plan_file = None if plan is None else read_plan(plan)
     target = Path(output) if output is not None else default_output(source)
-    if dense_out is not None and Path(dense_out).resolve() == target.resolve():
-        raise OutputError(f"both the pruned and the unpruned model would be written to {target}; name two files")
-    for written in (target, dense_out):
-        refuse_inputs(written, source, data, plan)
-    with contextlib.ExitStack() as files:
-        file = files.enter_context(atomic_write(target, force=force))
-        dense_file = None if dense_out is None else files.enter_context(atomic_write(dense_out, force=force))
+    with atomic_outputs(target, dense_out, inputs=(source, data, plan), force=force) as (file, dense_file):
+        assert file is not None
         origin = read_source(Path(source), threshold=threshold, arch=arch, input_shape=input_shape, progress=progress)
         samples = None if data is None else read_samples(data, origin.input_shape)
         progress("pruning and lowering")

@@ -143,7 +143,7 @@ def _from_onnx(path: Path, input_shape: tuple[int, int, int] | None) -> Source:
     for name, value in file.model.graph.initializers.items():
         array = array_of(value)
         if array is not None and array.dtype.kind == "f" and not np.isfinite(array).all():
-            raise ModelError(f"{name} of {path} holds NaN or infinite values; export a model that was trained soundly")
+            raise ModelError(f"{name} of {path} holds NaN or infinite values; export it from finite weights")
     dense = simplify(_upgraded(file))
     skeletons = {conv.name: conv.skeleton for _, conv in iterate_stripe_convs(dense.graph)}
     if all(skeleton.live_stripes == skeleton.stripes for skeleton in skeletons.values()):

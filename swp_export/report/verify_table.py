@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from rich.markup import escape
 from rich.table import Table
 
+from swp_export.verification.comparison import FACTOR, ULPS
+
 if TYPE_CHECKING:
     from swp_export.verification.report import VerificationReport
 
@@ -15,7 +17,7 @@ def verify_table(report: VerificationReport) -> Table:
     """Return one line per comparison."""
     table = Table(
         title=f"{escape(report.model)} against {escape(report.reference)}",
-        caption="budget: 4 times the reference's own float32 error, at least 16 ulp of the output's scale",
+        caption=f"default budget, per channel: {FACTOR:g} times the reference's own float32 error, at least {ULPS} ulp",
         title_justify="left",
         caption_justify="left",
     )

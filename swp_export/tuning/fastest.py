@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from swp_export.benchmark.environment import read_environment
 from swp_export.benchmark.measure import Schedule
 from swp_export.benchmark.statistics import Speedup, speedup
+from swp_export.errors import ModelError
 from swp_export.tuning.layer_times import layer_cases, measure_layers
 from swp_export.tuning.plan_file import PlanFile
 from swp_export.tuning.search import Search
@@ -70,13 +71,16 @@ def find_fastest(
         progress: called with what is being done.
 
     Raises:
-        SwpExportError: the input model does not run on this device.
+        ModelError: the input model is none of ours.
+        SwpExportError: it does not run on this device.
 
     """
     deadline, input_shape = time.monotonic() + seconds, (track.batch, *shape)
     track.opener(portable, input_shape)()
     compact = compact_from_portable(portable)
     cases = layer_cases(compact, input_shape)
+    if not cases:
+        raise ModelError("this model names no layers that could be tuned; tune what prune wrote")
     own = {**dict.fromkeys((case.conv.name for case in cases), "dense"), **plan_of(portable)}
     progress("measuring layers")
     candidates, refused = measure_layers(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from swp_export.benchmark.inputs import noise
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from swp_export.benchmark.measure import Instances
-from swp_export.runtime.session import Device
+    from swp_export.runtime.session import Device
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -34,7 +35,7 @@ class Track:
     batch: int
     tf32: bool
 
-    @property
+    @cached_property
     def block(self) -> int:
         """Channels of one block of the runtime's layout: what fills of channels and rows are multiples of."""
         features = read_cpu().features or {}

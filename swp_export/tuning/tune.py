@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from swp_export.atomic import atomic_write
-from swp_export.errors import InputError, NotEquivalentError, OutputError
+from swp_export.atomic import atomic_outputs
+from swp_export.errors import InputError, NotEquivalentError
 from swp_export.graph.files import input_shape_of, read_model
 from swp_export.tuning.cache import LayerCache
 from swp_export.tuning.fastest import find_fastest
@@ -60,11 +59,8 @@ def tune(
     """
     progress = progress or (lambda _: None)
     target = Path(output) if output is not None else Path(f"{Path(model).stem}-tuned.onnx")
-    if plan_out is not None and Path(plan_out).resolve() == target.resolve():
-        raise OutputError(f"both the tuned model and its plan would be written to {target}; name two files")
-    with contextlib.ExitStack() as files:
-        file = files.enter_context(atomic_write(target, force=force))
-        plan_file = None if plan_out is None else files.enter_context(atomic_write(plan_out, force=force))
+    with atomic_outputs(target, plan_out, inputs=(model,), force=force) as (file, plan_file):
+        assert file is not None
         portable = read_model(model)
         shape = input_shape or input_shape_of(portable.model, str(model))
         if shape is None:

@@ -14,7 +14,7 @@ import onnx_ir as ir
 import pytest
 from real_networks import RESNET, Pruned
 from small_models import PADS, from_bytes, model_from_text, ops, to_bytes, to_float32, weights
-from small_networks import write_checkpoint
+from small_networks import mixed, write_checkpoint
 
 from swp_export.errors import (
     InputError,
@@ -204,7 +204,7 @@ class TestFailure:
 
     def test_one_name_for_two_files(self, checkpoint: Path, tmp_path: Path) -> None:
         """The pruned and the unpruned model cannot have one name, however it is spelt."""
-        with pytest.raises(OutputError, match="name two files"):
+        with pytest.raises(OutputError, match="named for two outputs"):
             prune_own(checkpoint, tmp_path / "m.onnx", dense_out=tmp_path / "x" / ".." / "m.onnx")
         assert list(tmp_path.iterdir()) == []
 
@@ -383,7 +383,7 @@ class TestReview:
         checkpoint = write_checkpoint(tmp_path / "own.pth")
         before = checkpoint.read_bytes()
         for options in ({"output": checkpoint}, {"output": tmp_path / "x.onnx", "dense_out": checkpoint}):
-            with pytest.raises(OutputError, match="input of this command"):
+            with pytest.raises(OutputError, match="an input of this command"):
                 prune(checkpoint, threshold=0.5, force=True, **options)
         assert checkpoint.read_bytes() == before
         assert [path.name for path in tmp_path.iterdir()] == ["own.pth"]
@@ -407,3 +407,13 @@ class TestReview:
         ir.save(model, tmp_path / "named.onnx")
         prune(tmp_path / "named.onnx", output=tmp_path / "out.onnx", input_shape=(3, 8, 8))
         assert ir.load(tmp_path / "out.onnx").metadata_props["names"] == "cat,dog"
+
+    def test_rows_are_layers_that_can_be_pruned(self, tmp_path: Path) -> None:
+        """A depthwise convolution is no row, least of all a removed one; a layer that runs twice is two."""
+        checkpoint = write_checkpoint(tmp_path / "mixed.pth", factory=mixed)
+        options = {"arch": "small_networks:mixed", "threshold": 0.05, "input_shape": (3, 10, 9)}
+        report = prune(checkpoint, output=tmp_path / "mixed.onnx", **options)
+        assert [layer.name for layer in report.layers] == ["stem", "twice", "twice_again"]
+        assert all(layer.lowering != "removed" and layer.flops for layer in report.layers)
+        depthwise = [n for n in ir.load(tmp_path / "mixed.onnx").graph if n.name == "depthwise"]
+        assert len(depthwise) == 1

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import onnx
 import onnx.numpy_helper
+import onnx.parser
 import pytest
 from click.testing import CliRunner
 from small_models import from_bytes
@@ -20,7 +21,7 @@ from tunable_models import LAYERS, SHAPE, lowerings_of, portable
 import swp_export.tuning.fastest as fastest_module
 from swp_export.benchmark.measure import Schedule
 from swp_export.cli import cli
-from swp_export.errors import DeviceError, InputError, LoweringError, NotEquivalentError, OutputError
+from swp_export.errors import DeviceError, InputError, LoweringError, ModelError, NotEquivalentError, OutputError
 from swp_export.graph.files import INPUT_SHAPE
 from swp_export.lowerings import LOWERINGS
 from swp_export.tuning.plan_file import read_plan
@@ -220,8 +221,28 @@ def test_existing_files_need_force(model: Path, tmp_path: Path, written: set[str
 
 def test_model_and_plan_are_two_files(model: Path, written: set[str]) -> None:
     """One would replace the other."""
-    with pytest.raises(OutputError, match="name two files"):
+    with pytest.raises(OutputError, match="named for two outputs"):
         run(model, output="tuned", plan_out="./tuned")
+
+
+def test_the_input_is_never_overwritten(model: Path, written: set[str]) -> None:
+    """Not even with force does the tuned model, or its plan, take the place of the model it was made of."""
+    before = model.read_bytes()
+    for options in ({"output": model}, {"plan_out": model}):
+        with pytest.raises(OutputError, match="an input of this command"):
+            tune(model, force=True, **options)
+    assert model.read_bytes() == before
+
+
+def test_a_model_of_another_tool_is_refused(tmp_path: Path) -> None:
+    """Without layers that name themselves there is nothing to plan."""
+    foreign = onnx.parser.parse_model(
+        """<ir_version: 8, opset_import: ["" : 18]>
+        g (float[n, 1, 4, 4] x) => (float[n, 1, 4, 4] y) { y = Relu(x) }"""
+    )
+    onnx.save(foreign, tmp_path / "foreign.onnx")
+    with pytest.raises(ModelError, match="tune what prune wrote"):
+        tune(tmp_path / "foreign.onnx", output=tmp_path / "tuned.onnx", seconds=0)
 
 
 def test_a_shape_that_nobody_states_is_asked_for(model: Path, written: set[str]) -> None:
