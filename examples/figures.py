@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import onnx_ir as ir
@@ -18,8 +19,12 @@ import torch
 
 import swp_export
 from swp_export.lowerings import LOWERINGS
-from swp_export.lowerings.builder import LayerBuilder
+from swp_export.lowerings.single_layer import model_of_layer
+from swp_export.lowerings.static_rule import MOVE
 from swp_export.stripes import StripeConv
+
+if TYPE_CHECKING:
+    from swp_export.lowerings.builder import LayerBuilder
 
 ROOT = Path(__file__).resolve().parent.parent
 VGG16 = ROOT / "models" / "vgg16-fashion-mnist"
@@ -33,6 +38,7 @@ def main() -> None:
         resources(Path(folder))
         help_time()
         expansion(Path(folder))
+        move_cost(Path(folder))
 
 
 def portable_vgg16(folder: Path) -> None:
@@ -98,23 +104,34 @@ def expansion(folder: Path) -> None:
     models = []
     for name, emit in (("expand", expand_taps), ("pad-slice-add", LOWERINGS["pad-slice-add"].emit)):
         models.append(folder / f"{name}.onnx")
-        ir.save(single_layer(conv, emit), models[-1])
+        ir.save(model_of_layer(conv, emit), models[-1])
     report = swp_export.bench(models, input_shape=(64, 32, 32))
     (ratio,) = report.ratios
     print(f"pad-slice-add against expanding each tap, {100 * mask.mean():.0f} % live:")
     print(f"  {ratio.speedup:.2f} times as fast ({ratio.low:.2f} to {ratio.high:.2f}; reach: at least 1.4)")
 
 
-def single_layer(conv: StripeConv, emit: object) -> ir.Model:
-    """Return a model of one convolution and a Relu."""
-    x = ir.Value(name="input", shape=ir.Shape(["n", conv.channels, "h", "w"]), type=ir.TensorType(ir.DataType.FLOAT))
-    graph = ir.Graph([x], [], nodes=[], opset_imports={"": 18}, name="layer")
-    builder = LayerBuilder(graph, conv.name)
-    output = builder.op("Relu", [emit(builder, x, conv)], "relu")
-    output.shape, output.type = ir.Shape(["n", conv.filters, "ho", "wo"]), x.type
-    graph.extend(builder.nodes)
-    graph.outputs.append(output)
-    return ir.Model(graph, ir_version=10)
+def move_cost(folder: Path) -> None:
+    """Measure what `static_rule.MOVE` states: multiply-adds that take as long as moving one element."""
+    rng = np.random.default_rng(0)
+    costs = []
+    for channels, filters, size, share in (
+        (31, 42, 32, 0.2),
+        (64, 64, 32, 0.16),
+        (83, 87, 16, 0.16),
+        (128, 128, 8, 0.15),
+    ):
+        mask = rng.random((filters, 3, 3)) < share
+        weight = rng.standard_normal((filters, channels, 3, 3), dtype=np.float32) * mask[:, None]
+        conv = StripeConv(name="layer", weight=weight, bias=np.zeros(filters, np.float32), pads=(1, 1, 1, 1))
+        models = [folder / f"move-{name}.onnx" for name in ("dense", "pad-slice-add")]
+        for path in models:
+            ir.save(model_of_layer(conv, LOWERINGS[path.stem.removeprefix("move-")].emit), path)
+        dense, broken = swp_export.bench(models, input_shape=(channels, size, size)).models
+        rows, products = int(mask.sum()), filters * 9 * channels
+        equivalent = products * broken.latency.median_ms / dense.latency.median_ms
+        costs.append((equivalent - rows * channels) / (channels + 5 * rows + 3 * filters))
+    print(f"moving an element costs {min(costs):.0f} to {max(costs):.0f} multiply-adds (the static rule: {MOVE})")
 
 
 def expand_taps(builder: LayerBuilder, x: ir.Value, conv: StripeConv) -> ir.Value:

@@ -4,8 +4,8 @@
     pad-slice-add   rows * C multiply-adds, and C + 5*rows + 3*N elements moved (Pad C; Slice, Concat, Gather, Split and
                     Sum read `rows` each; Sum, Concat and Gather write N each)
 
-A moved element costs about as much as MOVE multiply-adds of a blocked convolution (README, "How a layer's form is
-chosen", has the command that measures it), so breaking a layer pays iff the second sum is smaller.
+A moved element costs about as much as MOVE multiply-adds of a blocked convolution (`make bench` measures it), so
+breaking a layer pays iff the second sum is smaller.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from swp_export.graph.files import serialized
 from swp_export.graph.flops import infer_shapes
 from swp_export.graph.order_channels import free_layers
 from swp_export.lowerings import LOWERINGS
-from swp_export.lowerings.builder import LayerBuilder
+from swp_export.lowerings.single_layer import model_of_layer
 from swp_export.tuning.report import Candidate, Discarded
 from swp_export.tuning.variants import FAILURES
 
@@ -113,11 +113,4 @@ def layer_model(case: LayerCase, lowering: str, block: int) -> bytes:
         weight = np.where((places >= 0)[:, None, None, None], conv.weight[rows], 0).astype(np.float32)
         bias = np.where(places >= 0, conv.bias[rows], 0).astype(np.float32)
         conv = dataclasses.replace(conv, weight=weight, bias=bias)
-    x = ir.Value(name="input", shape=ir.Shape(["n", conv.channels, "h", "w"]), type=ir.TensorType(ir.DataType.FLOAT))
-    graph = ir.Graph([x], [], nodes=[], opset_imports={"": 18}, name="layer")
-    builder = LayerBuilder(graph, conv.name, block)
-    output = builder.op("Relu", [LOWERINGS[lowering].emit(builder, x, conv)], "relu")
-    output.shape, output.type = ir.Shape(["n", conv.filters, "h_out", "w_out"]), x.type
-    graph.extend(builder.nodes)
-    graph.outputs.append(output)
-    return serialized(ir.Model(graph, ir_version=10), {})
+    return serialized(model_of_layer(conv, LOWERINGS[lowering].emit, block=block), {})
