@@ -9,6 +9,7 @@ import onnx
 import onnx_ir as ir
 
 from swp_export.errors import SwpExportError
+from swp_export.graph.canonicalise_flatten import CanonicaliseFlatten
 from swp_export.graph.convolutions import LAYER, iterate_stripe_convs
 from swp_export.graph.files import serialized
 from swp_export.lowerings.lower import LOWERING, lift
@@ -24,8 +25,13 @@ FAILURES = (SwpExportError, ValueError, onnx.checker.ValidationError, onnx.shape
 
 
 def compact_from_portable(portable: bytes) -> ir.Model:
-    """Return the compact model, every layer dense, that a model of ours was lowered from."""
-    return lift(ir.from_proto(onnx.ModelProto.FromString(portable)))
+    """Return the compact model, every layer dense, that a model of ours was lowered from.
+
+    Our files state no shapes between input and output; without them no channel could be followed, and none ordered.
+    """
+    model = lift(ir.from_proto(onnx.ModelProto.FromString(portable)))
+    inferred = ir.from_proto(onnx.shape_inference.infer_shapes(ir.to_proto(model), data_prop=True))
+    return CanonicaliseFlatten()(inferred).model
 
 
 def plan_of(portable: bytes) -> dict[str, str]:

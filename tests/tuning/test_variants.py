@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import TYPE_CHECKING
 
 import numpy as np
 import onnx_ir as ir
@@ -11,11 +12,16 @@ from small_models import from_bytes, furthest
 from tunable_models import LAYERS, SHAPE, compact_network, lowerings_of, portable
 
 from swp_export.errors import LoweringError
-from swp_export.graph.convolutions import LAYER
+from swp_export.graph.convolutions import LAYER, iterate_stripe_convs
 from swp_export.graph.files import input_shape_of
+from swp_export.graph.order_channels import free_layers
+from swp_export.graph.pipeline import compact
 from swp_export.lowerings import LOWERINGS
 from swp_export.tuning.plan_file import PlanFile
 from swp_export.tuning.variants import apply_plan_file, compact_from_portable, plan_of, planned_bytes
+
+if TYPE_CHECKING:
+    from real_networks import Pruned
 
 PLANS = {
     **{name: dict.fromkeys(LAYERS, name) for name in ("dense", "shift-groups", "shift-chunks", "cropped")},
@@ -81,3 +87,18 @@ def test_a_plan_for_another_model_is_refused(layers: dict[str, str]) -> None:
     with pytest.raises(LoweringError):
         apply_plan_file(portable(), plan)
     assert apply_plan_file(portable(), dataclasses.replace(plan, layers={}))
+
+
+@pytest.mark.parametrize(("network", "free"), [("vgg16", 13), ("resnet56", 27)])
+def test_channels_that_were_free_are_free_in_the_file(network: str, free: int, request: pytest.FixtureRequest) -> None:
+    """The way through a file costs no layer the freedom of its channels, though the file states no shapes inside."""
+    pruned: Pruned = request.getfixturevalue(network)
+    before = free_by_layer(compact(from_bytes(pruned.dense)))
+    assert sum(before.values()) == free
+    assert free_by_layer(compact_from_portable(pruned.content)) == before
+
+
+def free_by_layer(model: ir.Model) -> dict[str, bool]:
+    """Return whether the channels of each layer are its own."""
+    free = free_layers(model.graph)
+    return {conv.name: node.name in free for node, conv in iterate_stripe_convs(model.graph)}
