@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from types import FrameType
 
-UNWRITABLE = 2
+UNUSABLE = 2
 DEFECT = 70
 """EX_SOFTWARE of sysexits.h."""
 INTERRUPTED = 130
@@ -79,7 +79,9 @@ def _fail_unexpectedly(error: Exception) -> None:
     # OutputError.
     if isinstance(error, OSError) and error.errno in DEVICE_ERRORS and error.filename is None:
         _discard_output()
-        _fail(f"cannot write standard output: {error.strerror}", UNWRITABLE)
+        _fail(f"cannot write standard output: {error.strerror}", UNUSABLE)
+    if isinstance(error, ModuleNotFoundError) and error.name and not error.name.startswith("swp_export"):
+        _fail(f"this command needs the package {error.name}, which is not installed here; pip install it", UNUSABLE)
     traceback.print_exception(error)
     click.echo("swp-export: this is a defect of swp-export, please report it", err=True)
     sys.exit(DEFECT)

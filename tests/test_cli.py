@@ -245,6 +245,17 @@ def test_atol_and_rtol_come_together(tiny_onnx: Path) -> None:
     assert_one_line(run("verify", tiny_onnx, "--against", tiny_onnx, "--atol", "1"), 2, "--rtol")
 
 
+def test_a_machine_without_torch_is_told_so(folder: Path) -> None:
+    """Where torch is not installed, the commands that need it say that on one line; it is no defect of ours."""
+    code = "import sys; sys.modules['torch'] = None\nfrom swp_export.cli import main; main()"
+    command = [sys.executable, "-c", code, "prune", str(VGG16 / "pruned.pth.tar")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "needs the package torch, which is not installed" in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
+    assert list(folder.iterdir()) == []
+
+
 def test_help_imports_neither_torch_nor_onnxruntime() -> None:
     """`--help` of the program and of every command stays light."""
     code = (
