@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from swp_export.stripes import StripeConv
 
 MOVE = 12
-"""Multiply-adds that cost as much as moving one float32 between two maps, one thread, AVX2 (measured 8 to 44, most on small maps)."""
+"""Multiply-adds that cost as much as moving one float32; one thread, AVX2: measured 8 to 44, most on small maps."""
 
 
 def choose(conv: StripeConv) -> tuple[str, str]:
