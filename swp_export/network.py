@@ -78,7 +78,7 @@ def instantiate(
     chosen = _architecture(checkpoint, architecture)
     module, warnings = _build(checkpoint, chosen, thresholded.state)
     shape = _input_shape(checkpoint, chosen, module, input_shape)
-    output = run_without_data(module, shape, chosen.name)
+    output = run_without_data(module, shape, chosen)
     at = "" if thresholded.threshold is None else f" at threshold {thresholded.threshold:g}"
     dead = [name for name, skeleton in thresholded.skeletons.items() if not skeleton.live_stripes]
     warnings += warn_of_dead_layers(dead, at)
@@ -162,7 +162,7 @@ def stock_counts(architecture: str, num_classes: int | None, input_shape: tuple[
         if isinstance(layer, nn.Conv2d) and layer.groups == 1:
             filters, _, height, width = layer.weight.shape
             skeletons[name] = (filters, height, width)
-    run_without_data(module.eval(), input_shape, known.name)
+    run_without_data(module.eval(), input_shape, known)
     params = sum(p.numel() for key, p in module.named_parameters() if not key.endswith("FilterSkeleton"))
     return StockCounts(params=params, flops=flops, skeletons=skeletons)
 
