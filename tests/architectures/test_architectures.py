@@ -150,5 +150,5 @@ def test_a_width_multiplies_every_layer() -> None:
 @pytest.mark.parametrize("name", ["VGG11x0", "VGG11x17", "VGG11x", "VGGx0.5", "VGG11x2x2"])
 def test_a_wrong_width_is_refused(name: str) -> None:
     """A width is a number above 0 that leaves a network to hold."""
-    with pytest.raises(ArchitectureError, match="VGG11x0.25"):
+    with pytest.raises(ArchitectureError, match=r"VGG11x0\.25"):
         resolve_architecture(name)

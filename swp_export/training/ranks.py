@@ -1,0 +1,75 @@
+"""One process, or several of `torchrun`: who this one is, and what they add up."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+from typing import TYPE_CHECKING
+
+import torch
+from torch import distributed
+
+from swp_export.errors import DeviceError, InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Ranks:
+    """The processes of a run.
+
+    Attributes:
+        rank: Number of this one; 0 is the only one that writes.
+        size: How many there are.
+        device: What this one computes on.
+
+    """
+
+    rank: int
+    size: int
+    device: torch.device
+
+    def total(self, *values: float) -> list[float]:
+        """Return the sum of each value over all processes."""
+        if self.size == 1:
+            return list(values)
+        totals = torch.tensor(values, dtype=torch.float64, device=self.device)
+        distributed.all_reduce(totals)
+        return [float(total) for total in totals]
+
+    def wait(self) -> None:
+        """Return when all processes have come here."""
+        if self.size > 1:
+            distributed.barrier()
+
+
+@contextlib.contextmanager
+def join_ranks(device: str) -> Iterator[Ranks]:
+    """Yield the processes that `torchrun` started, or the only one; with nccl on CUDA and gloo on the CPU.
+
+    Raises:
+        DeviceError: CUDA is asked for and not there.
+        InputError: The environment is not one that torchrun makes.
+
+    """
+    if device == "cuda" and not torch.cuda.is_available():
+        raise DeviceError("torch finds no CUDA device; see `swp-export doctor`, or train with --device cpu")
+    if "WORLD_SIZE" not in os.environ:
+        yield Ranks(rank=0, size=1, device=torch.device(device))
+        return
+    local = int(os.environ.get("LOCAL_RANK", "0"))
+    if device == "cuda" and local >= torch.cuda.device_count():
+        raise DeviceError(f"process {local} of this machine has no CUDA device, there are {torch.cuda.device_count()}")
+    here = torch.device(device, local) if device == "cuda" else torch.device(device)
+    if device == "cuda":
+        torch.cuda.set_device(here)
+    try:
+        distributed.init_process_group("nccl" if device == "cuda" else "gloo")
+    except ValueError as error:
+        raise InputError(f"WORLD_SIZE is set, but the rest of torchrun's environment is not: {error}") from error
+    try:
+        yield Ranks(rank=distributed.get_rank(), size=distributed.get_world_size(), device=here)
+    finally:
+        distributed.destroy_process_group()
