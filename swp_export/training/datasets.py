@@ -65,9 +65,12 @@ def _image_folder(root: Path, train: bool, transform: Any, download: bool) -> An
     return torchvision.datasets.ImageFolder(root / ("train" if train else "val"), transform)
 
 
+_CIFAR_MEAN, _CIFAR_STD = [0.4914, 0.4822, 0.4465], [0.2023, 0.1994, 0.2010]
+"""What the method's public code normalises both CIFARs by."""
+
 DATASETS: Mapping[str, _Kind] = {
-    "cifar10": _cifar("CIFAR10", "cifar-10-batches-py/", [0.4914, 0.4822, 0.4465], [0.2470, 0.2435, 0.2616]),
-    "cifar100": _cifar("CIFAR100", "cifar-100-python/", [0.5071, 0.4865, 0.4409], [0.2673, 0.2564, 0.2762]),
+    "cifar10": _cifar("CIFAR10", "cifar-10-batches-py/", _CIFAR_MEAN, _CIFAR_STD),
+    "cifar100": _cifar("CIFAR100", "cifar-100-python/", _CIFAR_MEAN, _CIFAR_STD),
     "fashion-mnist": _Kind(
         input_shape=(1, 32, 32),
         mean=[0.2860],
@@ -83,7 +86,7 @@ DATASETS: Mapping[str, _Kind] = {
         open=_image_folder,
     ),
 }
-"""The images' mean and standard deviation are those of the training set; of ImageNet's for folders."""
+"""Data sets by name; folders of images are normalised as ImageNet is."""
 
 
 def load_dataset(name: str, folder: str | Path, *, download: bool = False) -> ImageData:
@@ -99,9 +102,12 @@ def load_dataset(name: str, folder: str | Path, *, download: bool = False) -> Im
     try:
         train, test = (kind.open(folder, part, _transform(name, kind, part), download) for part in (True, False))
     except (RuntimeError, OSError) as error:  # torchvision: "not found or corrupted"; a network that is not there
-        reason = next(iter(str(error).splitlines()), type(error).__name__)
-        advice = "" if name == "imagefolder" or download else "; or pass --download"
-        raise InputError(f"{name} is not in {folder}: {reason} Expected there: {kind.where}{advice}") from error
+        expected = f"expected there: {kind.where}"
+        if download:
+            reason = next(iter(str(error).splitlines()), type(error).__name__)
+            raise InputError(f"{name} could not be downloaded to {folder} ({reason}); {expected}") from error
+        advice = "" if name == "imagefolder" else "; put it there, or pass --download"
+        raise InputError(f"{name} is not in {folder}, or is damaged; {expected}{advice}") from error
     if train.classes != test.classes:
         raise InputError(f"the classes in {folder} differ: {train.classes} to train on, {test.classes} to test on")
     return ImageData(

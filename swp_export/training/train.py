@@ -21,6 +21,7 @@ from swp_export.network import instantiate
 from swp_export.nn import FilterStripe, SkeletonUpdate, freeze_skeletons
 from swp_export.training.datasets import load_dataset
 from swp_export.training.epoch import Trainer
+from swp_export.training.log import TrainingLog
 from swp_export.training.ranks import join_ranks
 from swp_export.training.report import TrainReport
 from swp_export.training.run_folder import RunFolder
@@ -148,14 +149,19 @@ class _Run:
         progress: Callable[[str], None],
     ) -> None:
         self.network = network.to(ranks.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.folder, self.ranks, self.settings, self.progress = folder, ranks, settings, progress
+        self.folder, self.ranks, self.settings = folder, ranks, settings
+        self.progress = progress if ranks.rank == 0 else lambda _: None
         self.layers = {
             name: layer for name, layer in network.named_modules() if isinstance(layer, FilterStripe) and layer.striped
         }
         optimizer = torch.optim.SGD(
             self.network.parameters(), settings["lr"], momentum=MOMENTUM, weight_decay=WEIGHT_DECAY
         )
-        SkeletonUpdate(self.network, sr=settings["sr"], threshold=settings["threshold"]).attach(optimizer)
+        try:
+            update = SkeletonUpdate(self.network, sr=settings["sr"], threshold=settings["threshold"])
+        except ValueError as error:
+            raise InputError(str(error)) from error
+        update.attach(optimizer)
         milestones = [int(settings["epochs"] * fraction) for fraction in DECAYS_AT]
         self.schedule = torch.optim.lr_scheduler.MultiStepLR(optimizer, milestones)
         wrapped = self.network if ranks.size == 1 else DistributedDataParallel(self.network)
@@ -188,11 +194,10 @@ class _Run:
         self.ranks.wait()
         return TrainReport(
             network=str(self.folder.network),
-            log=str(self.folder.log),
+            log=TrainingLog(file=str(self.folder.log), epochs=tuple(self.log)),
             architecture=self.settings["arch"],
             threshold=self.settings["threshold"],
             stripes={name: layer.FilterSkeleton.numel() for name, layer in self.layers.items()},
-            epochs=tuple(self.log),
         )
 
     def _epoch(self, epoch: int) -> dict[str, Any]:
