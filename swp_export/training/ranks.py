@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 import torch
 from torch import distributed
 
-from swp_export.errors import DeviceError, InputError
+from swp_export.errors import DeviceError, InputError, SwpExportError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -39,10 +39,34 @@ class Ranks:
         distributed.all_reduce(totals)
         return [float(total) for total in totals]
 
+    def copy_from_first(self, tensors: Iterable[torch.Tensor]) -> None:
+        """Give the tensors of all processes the values that they have in the first."""
+        if self.size > 1:
+            for tensor in tensors:
+                distributed.broadcast(tensor, 0)
+
     def wait(self) -> None:
         """Return when all processes have come here."""
         if self.size > 1:
             distributed.barrier()
+
+    def first_alone(self, action: Callable[[], object]) -> None:
+        """Let the first process do `action` while the others wait; what it raises is raised in all of them.
+
+        Raises:
+            SwpExportError: Of `action`.
+
+        """
+        failure: list[SwpExportError | None] = [None]
+        if self.rank == 0:
+            try:
+                action()
+            except SwpExportError as error:
+                failure = [error]
+        if self.size > 1:
+            distributed.broadcast_object_list(failure, 0)
+        if failure[0] is not None:
+            raise failure[0]
 
 
 @contextlib.contextmanager
