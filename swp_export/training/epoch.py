@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -40,8 +41,11 @@ class Trainer:
     """
 
     def __init__(self, network: nn.Module, optimizer: torch.optim.Optimizer, ranks: Ranks, *, amp: bool) -> None:
-        self.network = network
-        self.shared = network if ranks.size == 1 else DistributedDataParallel(network)
+        self.network = self.shared = network
+        if ranks.size > 1:
+            self.shared = DistributedDataParallel(network)
+            # It compares the strides of kernels 1x1 or with one channel, which mean nothing there.
+            warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")
         self.optimizer = optimizer
         self.ranks = ranks
         self.amp = amp

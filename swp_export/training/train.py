@@ -96,42 +96,42 @@ def train(
         TrainingError: Training diverged, or left no live stripe.
 
     """
-    with join_ranks(device) as ranks:
-        if batch_size % ranks.size:
-            raise InputError(f"batches of {batch_size} images cannot be shared by {ranks.size} processes evenly")
-        pruned = None if fine_tune is None else read_checkpoint(fine_tune)
-        settings: dict[str, object] = {
-            "dataset": dataset,
-            "sr": sr,
-            "epochs": epochs,
-            "batch_size": batch_size,
-            "lr": lr,
-            "seed": seed,
-            "amp": amp,
-            "fine_tune": None if pruned is None else pruned.sha256,
-        }
-        if download:
-            ranks.first_alone(lambda: load_dataset(dataset, data_path, download=True))
-        data = load_dataset(dataset, data_path)
-        _seed_everything(seed, 0, 0)
-        if pruned is None:
-            network, architecture = _new_network(arch, data)
-        else:
-            network, architecture, threshold = _pruned_network(pruned, arch, threshold, data)
-        settings |= {"arch": architecture, "threshold": threshold}
-        folder = RunFolder(
-            path=Path(save),
-            description={
-                "architecture": architecture,
-                "threshold": threshold,
-                "input_shape": data.input_shape,
-                "normalisation": data.normalisation,
-                "class_names": data.classes,
-            },
-        )
-        run = _Run(network, data, folder, ranks, settings, workers, progress)
-        ranks.first_alone(lambda: folder.prepare(resume=resume, force=force))
-        return run.complete(resume=resume)
+    ranks = join_ranks(device)
+    if batch_size % ranks.size:
+        raise InputError(f"batches of {batch_size} images cannot be shared by {ranks.size} processes evenly")
+    pruned = None if fine_tune is None else read_checkpoint(fine_tune)
+    settings: dict[str, object] = {
+        "dataset": dataset,
+        "sr": sr,
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "lr": lr,
+        "seed": seed,
+        "amp": amp,
+        "fine_tune": None if pruned is None else pruned.sha256,
+    }
+    if download:
+        ranks.first_alone(lambda: load_dataset(dataset, data_path, download=True))
+    data = load_dataset(dataset, data_path, channels=None if pruned is None else _input_channels(pruned))
+    _seed_everything(seed, 0, 0)
+    if pruned is None:
+        network, architecture = _new_network(arch, data)
+    else:
+        network, architecture, threshold = _pruned_network(pruned, arch, threshold, data)
+    settings |= {"arch": architecture, "threshold": threshold}
+    folder = RunFolder(
+        path=Path(save),
+        description={
+            "architecture": architecture,
+            "threshold": threshold,
+            "input_shape": data.input_shape,
+            "normalisation": data.normalisation,
+            "class_names": data.classes,
+        },
+    )
+    run = _Run(network, data, folder, ranks, settings, workers, progress)
+    ranks.first_alone(lambda: folder.prepare(resume=resume, force=force))
+    return run.complete(resume=resume)
 
 
 class _Run:
@@ -242,9 +242,8 @@ class _Run:
 
     def _trained_state(self) -> dict[str, torch.Tensor]:
         if self.settings["fine_tune"] is not None:
-            for layer in self.network.modules():
-                if isinstance(layer, FilterStripe):
-                    layer.break_(0)
+            for layer in self.layers.values():
+                layer.break_(0)
         state: dict[str, torch.Tensor] = self.network.state_dict()
         return state
 
@@ -273,6 +272,11 @@ def _pruned_network(
     freeze_skeletons(network.module)
     # Where the file holds masks, the skeletons are 0 and 1 whatever its threshold was.
     return network.module, network.architecture, network.threshold or 0.0
+
+
+def _input_channels(checkpoint: Checkpoint) -> int:
+    """Return what the first convolution takes: the method's networks for grey images take three channels."""
+    return checkpoint.state[f"{next(iter(checkpoint.skeletons))}.weight"].shape[1]
 
 
 def _require_classes(shape: tuple[int | None, ...], data: ImageData, name: str) -> None:
