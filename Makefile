@@ -26,6 +26,7 @@ bench: $(VENV)/.installed ## the figures that README states
 	$(RUN)python examples/figures.py
 	$(RUN)python examples/tuned_figures.py
 	$(RUN)python examples/lowerings_benchmark.py
+	$(RUN)python examples/training_overhead.py
 
 clean:
 	rm -rf $(VENV) demo-output

@@ -105,7 +105,7 @@ def load_dataset(name: str, folder: str | Path, *, download: bool = False, chann
         kind = dataclasses.replace(kind, input_shape=shape, mean=mean, std=std)
     try:
         train, test = (kind.open(folder, part, _transform(name, kind, part), download) for part in (True, False))
-    except (RuntimeError, OSError) as error:  # torchvision: "not found or corrupted"; a network that is not there
+    except (RuntimeError, OSError, ValueError, AssertionError) as error:  # the latter two on damaged idx files
         expected = f"expected there: {kind.where}"
         if download:
             reason = next(iter(str(error).splitlines()), type(error).__name__)
