@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from tiny_data import write_fashion_mnist
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -27,9 +28,10 @@ def commands() -> list[str]:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Make a folder that looks like the checkout to the commands."""
+    """Make a folder that looks like the checkout to the commands, with a data set that trains in no time."""
     folder = tmp_path_factory.mktemp("readme")
     (folder / "models").symlink_to(ROOT / "models")
+    write_fashion_mnist(folder / "data")
     return folder
 
 
