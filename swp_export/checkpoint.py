@@ -19,6 +19,7 @@ import io
 import math
 import pickle
 import re
+from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
@@ -133,12 +134,14 @@ def write_checkpoint(
         OutputError: The file exists, or cannot be written.
 
     """
-    tensors = _tensors(state)
+    tensors = OrderedDict((key, tensor.cpu().contiguous().clone()) for key, tensor in _tensors(state).items())
     _layout(tensors)
+    if metadata := getattr(state, "_metadata", None):  # the names of all modules, for `Checkpoint.modules`
+        tensors.__dict__["_metadata"] = metadata
     content = {
         "format": FORMAT,
         "version": VERSION,
-        "state_dict": {key: tensor.cpu().contiguous().clone() for key, tensor in tensors.items()},
+        "state_dict": tensors,
         "architecture": architecture,
         "threshold": threshold,
         "input_shape": None if input_shape is None else list(input_shape),
@@ -162,8 +165,13 @@ def read_training(path: str | Path) -> tuple[dict[str, torch.Tensor], dict[str, 
 
     """
     path = Path(path)
-    content = _parse(path, _read_bytes(path))
-    training = content.get("training") if isinstance(content, Mapping) and _described(content) else None
+    data = _read_bytes(path)
+    try:
+        content = _parse(path, data)
+        described = _described(content)
+    except CheckpointError as error:
+        raise CheckpointError(f"{path}: {error}") from error.__cause__
+    training = content.get("training") if isinstance(content, Mapping) and described else None
     if not isinstance(content, Mapping) or not isinstance(training, dict):
         raise CheckpointError(f"{path}: it records no training that could be resumed; name a folder `train` wrote")
     return content["state_dict"], training

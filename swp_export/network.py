@@ -189,7 +189,9 @@ def _build(
     """Return the network that computes with the dense `state`, and warnings."""
     module = construct(architecture, _num_classes(state))
     warnings: list[str] = []
-    if checkpoint.layout != "unbroken" and (dead := replace_dead_blocks(module, state, checkpoint.modules)):
+    # Fine-tuning leaves unbroken files without these blocks; there the record of modules says that they are gone.
+    may_lack_blocks = checkpoint.layout != "unbroken" or checkpoint.modules
+    if may_lack_blocks and (dead := replace_dead_blocks(module, state, checkpoint.modules)):
         warnings.append(
             f"{len(dead)} residual blocks ({', '.join(dead)}) were replaced by their shortcut when the checkpoint was "
             "broken, without their last ReLU and bn2's constant; they are reproduced as they are"

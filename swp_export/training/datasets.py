@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -89,8 +90,8 @@ DATASETS: Mapping[str, _Kind] = {
 """Data sets by name; folders of images are normalised as ImageNet is."""
 
 
-def load_dataset(name: str, folder: str | Path, *, download: bool = False) -> ImageData:
-    """Open the data set called `name`, a key of `DATASETS`, below `folder`.
+def load_dataset(name: str, folder: str | Path, *, download: bool = False, channels: int | None = None) -> ImageData:
+    """Open the data set called `name`, a key of `DATASETS`, below `folder`; grey images are repeated to `channels`.
 
     Raises:
         InputError: No such data set, or it does not lie there and is not to be downloaded, or cannot be.
@@ -99,6 +100,9 @@ def load_dataset(name: str, folder: str | Path, *, download: bool = False) -> Im
     if name not in DATASETS:
         raise InputError(f"there is no data set {name!r}; known are {', '.join(DATASETS)}")
     kind, folder = DATASETS[name], Path(folder)
+    if channels and kind.input_shape[0] == 1:
+        shape, mean, std = (channels, *kind.input_shape[1:]), kind.mean * channels, kind.std * channels
+        kind = dataclasses.replace(kind, input_shape=shape, mean=mean, std=std)
     try:
         train, test = (kind.open(folder, part, _transform(name, kind, part), download) for part in (True, False))
     except (RuntimeError, OSError) as error:  # torchvision: "not found or corrupted"; a network that is not there
@@ -132,4 +136,11 @@ def _transform(name: str, kind: _Kind, train: bool) -> Any:  # noqa: FBT001 - as
         steps = [transforms.RandomCrop(size, padding=4)]
     if train:
         steps.append(transforms.RandomHorizontalFlip())
-    return transforms.Compose([*steps, transforms.ToTensor(), transforms.Normalize(kind.mean, kind.std)])
+    steps.append(transforms.ToTensor())
+    if name == "fashion-mnist":
+        steps.append(partial(_with_channels, kind.input_shape[0]))
+    return transforms.Compose([*steps, transforms.Normalize(kind.mean, kind.std)])
+
+
+def _with_channels(channels: int, image: Any) -> Any:
+    return image.expand(channels, -1, -1)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.nn import functional
+from torch.nn.parallel import DistributedDataParallel
 
 from swp_export.errors import TrainingError
 
@@ -31,7 +33,7 @@ class Trainer:
     """Runs a network over batches.
 
     Args:
-        network: In float32 on the device of `ranks`; may be wrapped in DistributedDataParallel.
+        network: In float32 on the device of `ranks`.
         optimizer: Of its parameters, with a `SkeletonUpdate` attached.
         ranks: The processes that share the work.
         amp: Compute in bfloat16 on the CPU, in float16 with scaled gradients on CUDA, where torch holds that safe.
@@ -39,7 +41,11 @@ class Trainer:
     """
 
     def __init__(self, network: nn.Module, optimizer: torch.optim.Optimizer, ranks: Ranks, *, amp: bool) -> None:
-        self.network = network
+        self.network = self.shared = network
+        if ranks.size > 1:
+            self.shared = DistributedDataParallel(network)
+            # It compares the strides of kernels 1x1 or with one channel, which mean nothing there.
+            warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")
         self.optimizer = optimizer
         self.ranks = ranks
         self.amp = amp
@@ -58,7 +64,7 @@ class Trainer:
             images, labels = self._moved(images), self._moved(labels)  # noqa: PLW2901
             self.optimizer.zero_grad()
             with self._autocast():
-                logits = self.network(images)
+                logits = self.shared(images)
                 loss = functional.cross_entropy(logits, labels)
             self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
             self.scaler.step(self.optimizer)
@@ -71,8 +77,9 @@ class Trainer:
 
     @torch.no_grad()
     def test(self, batches: Any) -> Scores:
-        """Test on `batches`, without training."""
+        """Test on `batches`, without training; processes may have different numbers of them."""
         self.network.eval()
+        self.ranks.copy_from_first(self.network.buffers())  # each has its own BatchNorm statistics
         loss_sum, correct, seen = torch.zeros(3, dtype=torch.float64, device=self.ranks.device)
         for images, labels in batches:
             images, labels = self._moved(images), self._moved(labels)  # noqa: PLW2901

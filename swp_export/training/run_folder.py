@@ -51,14 +51,17 @@ class RunFolder:
             OutputError: There is a run already and neither `resume` nor `force`, or the folder cannot be made.
 
         """
-        if self.checkpoint.exists() and not resume and not force:
-            raise OutputError(f"{self.path} holds a run already; pass --resume to go on with it, --force to begin anew")
+        resumable = resume and self.checkpoint.exists()
+        if (self.checkpoint.exists() or self.network.exists()) and not resumable and not force:
+            advice = "no checkpoint.pth to go on from" if resume else "pass --resume to go on with it"
+            raise OutputError(f"{self.path} holds a run already; {advice}, --force to begin anew")
         try:
             self.path.mkdir(parents=True, exist_ok=True)
+            if not resumable:
+                for file in (self.checkpoint, self.network, self.log):  # of the run that is overwritten
+                    file.unlink(missing_ok=True)
         except OSError as error:
-            raise OutputError(f"cannot make the folder {self.path}: {error.strerror}") from error
-        if not resume:
-            self.network.unlink(missing_ok=True)  # of the run that is overwritten
+            raise OutputError(f"cannot write to the folder {self.path}: {error.strerror}") from error
 
     def read(self, settings: Mapping[str, object]) -> tuple[dict[str, torch.Tensor], dict[str, Any]] | None:
         """Return the network's and the training's state to go on from, None if there is none yet.
@@ -86,6 +89,10 @@ class RunFolder:
         write_checkpoint(
             self.checkpoint, state, training={**training, "log": list(log)}, force=True, **self.description
         )
+        self.write_log(log)
+
+    def write_log(self, log: Sequence[Mapping[str, Any]]) -> None:
+        """Replace the log."""
         with atomic_write(self.log, force=True) as temporary:
             temporary.write_text("".join(f"{json.dumps(record)}\n" for record in log), encoding="utf-8")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import time
 from pathlib import Path
@@ -10,13 +11,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from torch import nn
-from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader, DistributedSampler, Subset
 
 from swp_export.architectures import resolve_architecture
 from swp_export.architectures.fitting import construct, run_without_data
 from swp_export.checkpoint import read_checkpoint
-from swp_export.errors import InputError, TrainingError
+from swp_export.errors import CheckpointError, InputError, TrainingError
 from swp_export.network import instantiate
 from swp_export.nn import FilterStripe, SkeletonUpdate, freeze_skeletons
 from swp_export.training.datasets import load_dataset
@@ -96,43 +96,42 @@ def train(
         TrainingError: Training diverged, or left no live stripe.
 
     """
-    with join_ranks(device) as ranks:
-        if batch_size % ranks.size:
-            raise InputError(f"batches of {batch_size} images cannot be shared by {ranks.size} processes evenly")
-        pruned = None if fine_tune is None else read_checkpoint(fine_tune)
-        settings: dict[str, object] = {
-            "dataset": dataset,
-            "sr": sr,
+    ranks = join_ranks(device)
+    if batch_size % ranks.size:
+        raise InputError(f"batches of {batch_size} images cannot be shared by {ranks.size} processes evenly")
+    pruned = None if fine_tune is None else read_checkpoint(fine_tune)
+    settings: dict[str, object] = {
+        "dataset": dataset,
+        "sr": sr,
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "lr": lr,
+        "seed": seed,
+        "amp": amp,
+        "fine_tune": None if pruned is None else pruned.sha256,
+    }
+    if download:
+        ranks.first_alone(lambda: load_dataset(dataset, data_path, download=True))
+    data = load_dataset(dataset, data_path, channels=None if pruned is None else _input_channels(pruned))
+    _seed_everything(seed, 0, 0)
+    if pruned is None:
+        network, architecture = _new_network(arch, data)
+    else:
+        network, architecture, threshold = _pruned_network(pruned, arch, threshold, data)
+    settings |= {"arch": architecture, "threshold": threshold}
+    folder = RunFolder(
+        path=Path(save),
+        description={
+            "architecture": architecture,
             "threshold": threshold,
-            "epochs": epochs,
-            "batch_size": batch_size,
-            "lr": lr,
-            "seed": seed,
-            "amp": amp,
-            "fine_tune": None if pruned is None else pruned.sha256,
-        }
-        data = _load_data(dataset, data_path, ranks, download=download)
-        _seed_everything(seed, 0, 0)
-        if pruned is None:
-            network, architecture = _new_network(arch, data)
-        else:
-            network, architecture = _pruned_network(pruned, arch, threshold, data)
-        run = RunFolder(
-            path=Path(save),
-            description={
-                "architecture": architecture,
-                "threshold": threshold,
-                "input_shape": data.input_shape,
-                "normalisation": data.normalisation,
-                "class_names": data.classes,
-            },
-        )
-        if ranks.rank == 0:
-            run.prepare(resume=resume, force=force)
-        ranks.wait()
-        return _Run(network, data, run, ranks, settings | {"arch": architecture}, workers, progress).complete(
-            resume=resume
-        )
+            "input_shape": data.input_shape,
+            "normalisation": data.normalisation,
+            "class_names": data.classes,
+        },
+    )
+    run = _Run(network, data, folder, ranks, settings, workers, progress)
+    ranks.first_alone(lambda: folder.prepare(resume=resume, force=force))
+    return run.complete(resume=resume)
 
 
 class _Run:
@@ -162,10 +161,9 @@ class _Run:
         except ValueError as error:
             raise InputError(str(error)) from error
         update.attach(optimizer)
-        milestones = [int(settings["epochs"] * fraction) for fraction in DECAYS_AT]
+        milestones = [math.ceil(settings["epochs"] * fraction) for fraction in DECAYS_AT]
         self.schedule = torch.optim.lr_scheduler.MultiStepLR(optimizer, milestones)
-        wrapped = self.network if ranks.size == 1 else DistributedDataParallel(self.network)
-        self.trainer = Trainer(wrapped, optimizer, ranks, amp=settings["amp"])
+        self.trainer = Trainer(self.network, optimizer, ranks, amp=settings["amp"])
         share = {"batch_size": settings["batch_size"] // ranks.size, "num_workers": workers}
         self.sampler: DistributedSampler[Any] = DistributedSampler(
             data.train, num_replicas=ranks.size, rank=ranks.rank, seed=settings["seed"]
@@ -180,12 +178,14 @@ class _Run:
         """Train the epochs that are left."""
         if resume and (found := self.folder.read(self.settings)):
             self._restore(*found)
+            if self.ranks.rank == 0:
+                self.folder.write_log(self.log)  # the run may have ended before it could
         for epoch in range(len(self.log), self.settings["epochs"]):
             self.log.append(self._epoch(epoch))
             if not any(self.log[-1]["live_stripes"].values()):
                 raise TrainingError(
-                    f"no stripe is left after epoch {epoch + 1}: sr {self.settings['sr']:g} is too strong for this "
-                    "schedule; lower it"
+                    f"no stripe is left after epoch {epoch + 1}: sr {self.settings['sr']:g} and threshold "
+                    f"{self.settings['threshold']:g} are too strong for this schedule; lower one"
                 )
             if self.ranks.rank == 0:
                 self.folder.write(self.network.state_dict(), self._state(), self.log)
@@ -231,7 +231,10 @@ class _Run:
         }
 
     def _restore(self, state: dict[str, torch.Tensor], training: dict[str, Any]) -> None:
-        self.network.load_state_dict(state)
+        try:
+            self.network.load_state_dict(state)
+        except RuntimeError as error:  # a user's own network, changed since
+            raise CheckpointError(f"{self.folder.checkpoint} does not fit {self.settings['arch']} any more") from error
         self.trainer.optimizer.load_state_dict(training["optimizer"])
         self.schedule.load_state_dict(training["schedule"])
         self.trainer.scaler.load_state_dict(training["scaler"])
@@ -239,20 +242,10 @@ class _Run:
 
     def _trained_state(self) -> dict[str, torch.Tensor]:
         if self.settings["fine_tune"] is not None:
-            for layer in self.network.modules():
-                if isinstance(layer, FilterStripe):
-                    layer.break_(0)
-        return dict(self.network.state_dict())
-
-
-def _load_data(dataset: str, folder: str | Path, ranks: Ranks, *, download: bool) -> ImageData:
-    """Let one process download, the others find what it left."""
-    if ranks.rank == 0:
-        data = load_dataset(dataset, folder, download=download)
-        ranks.wait()
-        return data
-    ranks.wait()
-    return load_dataset(dataset, folder)
+            for layer in self.layers.values():
+                layer.break_(0)
+        state: dict[str, torch.Tensor] = self.network.state_dict()
+        return state
 
 
 def _new_network(arch: str | None, data: ImageData) -> tuple[nn.Module, str]:
@@ -267,7 +260,7 @@ def _new_network(arch: str | None, data: ImageData) -> tuple[nn.Module, str]:
 
 def _pruned_network(
     checkpoint: Checkpoint, arch: str | None, threshold: float, data: ImageData
-) -> tuple[nn.Module, str]:
+) -> tuple[nn.Module, str, float]:
     recorded = checkpoint.layout == "broken" or checkpoint.threshold is not None
     network = instantiate(
         checkpoint, threshold=None if recorded else threshold, architecture=arch, input_shape=data.input_shape
@@ -277,7 +270,13 @@ def _pruned_network(
         parameter.data = parameter.data.clone()  # some are the checkpoint's own
         parameter.requires_grad_(True)  # noqa: FBT003 - torch's own signature
     freeze_skeletons(network.module)
-    return network.module, network.architecture
+    # Where the file holds masks, the skeletons are 0 and 1 whatever its threshold was.
+    return network.module, network.architecture, network.threshold or 0.0
+
+
+def _input_channels(checkpoint: Checkpoint) -> int:
+    """Return what the first convolution takes: the method's networks for grey images take three channels."""
+    return checkpoint.state[f"{next(iter(checkpoint.skeletons))}.weight"].shape[1]
 
 
 def _require_classes(shape: tuple[int | None, ...], data: ImageData, name: str) -> None:
