@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from tiny_data import write_fashion_mnist
+from tiny_training import write_images
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -31,7 +31,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Make a folder that looks like the checkout to the commands, with a data set that trains in no time."""
     folder = tmp_path_factory.mktemp("readme")
     (folder / "models").symlink_to(ROOT / "models")
-    write_fashion_mnist(folder / "data")
+    write_images(folder / "data")
     return folder
 
 
@@ -93,7 +93,7 @@ def test_examples_run(script: str, tmp_path: Path) -> None:
 
 def test_a_row_of_the_papers_table(tmp_path: Path) -> None:
     """The script for the paper's rows trains, without and with pruning, and prints ours beside the paper's."""
-    write_fashion_mnist(tmp_path / "data")
+    write_images(tmp_path / "data")
     small = {"DATASET": "fashion-mnist", "DEVICE": "cpu", "EPOCHS": "1", "WORKERS": "0"}
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     command = ["sh", ROOT / "examples" / "paper.sh", "vgg16", tmp_path / "data", tmp_path / "runs"]
