@@ -57,9 +57,9 @@ class Program(click.Group):
         except SwpExportError as error:
             _fail(str(error), error.exit_code)
         except (click.Abort, KeyboardInterrupt):
-            _fail("interrupted; nothing was written", INTERRUPTED)
+            _fail("interrupted; no file is half-written", INTERRUPTED)
         except Termination:
-            _fail("terminated; nothing was written", TERMINATED)
+            _fail("terminated; no file is half-written", TERMINATED)
         except BrokenPipeError:  # whoever reads standard output has seen enough
             _discard_output()
             sys.exit(PIPE_CLOSED)
