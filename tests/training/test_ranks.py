@@ -18,17 +18,24 @@ from swp_export.training.train import train
 SCRIPT = Path(__file__).with_name("two_processes.py")
 
 
+def torchrun(*command: str) -> str:
+    """Run `command` in two processes and return what they print."""
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    paths = os.pathsep.join(path for path in sys.path if path)
+    environment = {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [*launch, *command], env=environment, check=False, capture_output=True, text=True, timeout=600
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Warning" not in done.stderr
+    return done.stdout
+
+
 @pytest.fixture(scope="module")
 def two(images: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the folder into which two processes trained `plain` and `spread`."""
     output = tmp_path_factory.mktemp("two")
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    paths = os.pathsep.join(path for path in sys.path if path)
-    environment = {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}
-    command = [*torchrun, str(SCRIPT), str(images), str(output)]
-    done = subprocess.run(command, env=environment, check=False, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
-    assert "Warning" not in done.stderr
+    torchrun(str(SCRIPT), str(images), str(output))
     return output
 
 
@@ -96,3 +103,12 @@ def test_a_mistake_is_raised_in_every_process(two: Path) -> None:
     assert "holds a run already" in folder
     assert "cannot be downloaded" in download
     assert absent.startswith("fashion-mnist is not in nowhere")
+
+
+def test_the_program_prints_once(images: Path, tmp_path: Path) -> None:
+    """`torchrun -m swp_export train` prints one document."""
+    options = OPTIONS | {"data_path": images, "save": tmp_path, "arch": "tiny_training:plain", "epochs": 1}
+    arguments = [part for key, value in options.items() for part in (f"--{key.replace('_', '-')}", str(value))]
+    report = json.loads(torchrun("-m", "swp_export", "train", "--json", *arguments))
+    assert report["network"] == str(tmp_path / "network.pth")
+    assert len(report["log"]["epochs"]) == 1
