@@ -6,6 +6,10 @@
 
 After training most filters keep a single stripe: `split(2, shift-sum)` spares them the sum, `split(2, dense)` suits
 layers that kept some filters whole.
+
+The others are computed in blocks of filters. What is missing to the last block would be zeros that every reader
+multiplies; instead the last filters with few stripes go with the others, which `form` can write as well. So a layer
+whose filters fill blocks gets no channel that it did not have.
 """
 
 from __future__ import annotations
@@ -51,11 +55,21 @@ class Split:
     def emit(self, builder: LayerBuilder, x: ir.Value, conv: StripeConv) -> ir.Value:
         """Write `conv` of `x` `[N, C, H, W]` and return its output."""
         few = shift.emit_part if self.threshold == 2 else shift_sum.emit_part
-        return emit_groups(builder, x, conv, self._labels(conv), (few, FORMS[self.form]))
+        return emit_groups(builder, x, conv, self._labels(conv, builder.block), (few, FORMS[self.form]))
 
     def order(self, conv: StripeConv, block: int) -> Labels:
         """Return the filters in the order this form asks for; -1 is a filter of zeros."""
-        return order_groups(self._labels(conv), block)
+        return order_groups(self._labels(conv, block), block)
 
-    def _labels(self, conv: StripeConv) -> Labels:
-        return (conv.skeleton.stripes_per_filter >= self.threshold).astype(np.int64)
+    def _labels(self, conv: StripeConv, block: int) -> Labels:
+        """Return 1 for the filters that `form` writes: those that fill its last block are behind all the few.
+
+        So a layer in that order, filled up with filters without stripes, falls into the same groups.
+        """
+        counts = conv.skeleton.stripes_per_filter
+        labels = (counts >= self.threshold).astype(np.int64)
+        few = np.flatnonzero((labels == 0) & (counts > 0))
+        missing = -int(labels.sum()) % block
+        if missing < few.size:
+            labels[few[few.size - missing :]] = 1
+        return labels

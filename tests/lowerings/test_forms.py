@@ -190,6 +190,22 @@ class TestForm:
             assert refusal is not None
             assert "nothing to split" in refusal
 
+    @pytest.mark.parametrize("name", [name for name in FORMS if name.startswith("split")])
+    @pytest.mark.parametrize("block", [4, 8, 16])
+    def test_split_fills_its_last_block_with_filters(self, name: str, block: int) -> None:
+        """Not with zeros, where all filters fill blocks; and what it ordered falls into the same groups."""
+        mask = one_stripe_each(random_conv(np.ones((48, 3, 3), bool)), 0).skeleton.mask.copy()
+        mask[np.random.default_rng(0).permutation(48)[:13]] = True
+        order = LOWERINGS[name].order
+        assert order is not None
+        assert np.array_equal(np.sort(order(random_conv(mask), block)), np.arange(48))
+        for conv in (random_conv(mask), *(wide_conv(48, seed) for seed in range(5))):
+            places = order(conv, block)
+            weight, bias = conv.weight[places], conv.bias[places]
+            weight[places < 0], bias[places < 0] = 0, 0
+            ordered = dataclasses.replace(conv, weight=weight, bias=bias)
+            assert "Gather" not in ops(lowered(ordered, name, block))
+
     def test_window_drops_what_the_pads_allow(self) -> None:
         """Only the lower right 2x2 taps live: the kernel loses a row and a column with the pads that they read."""
         mask = np.zeros((4, 3, 3), bool)
