@@ -7,9 +7,9 @@
 After training most filters keep a single stripe: `split(2, shift-sum)` spares them the sum, `split(2, dense)` suits
 layers that kept some filters whole.
 
-The others are computed in blocks of filters. What is missing to the last block would be zeros that every reader
-multiplies; instead the last filters with few stripes go with the others, which `form` can write as well. So a layer
-whose filters fill blocks gets no channel that it did not have.
+Both parts are computed in blocks of filters, and what is missing to a block is zeros that every reader multiplies.
+Where the few that are left over from their last block find room in that of the others, they go there, since `form` can
+write them as well: a layer whose filters fill blocks gets no channel that it did not have.
 """
 
 from __future__ import annotations
@@ -62,14 +62,14 @@ class Split:
         return order_groups(self._labels(conv, block), block)
 
     def _labels(self, conv: StripeConv, block: int) -> Labels:
-        """Return 1 for the filters that `form` writes: those that fill its last block are behind all the few.
+        """Return 1 for the filters that `form` writes: those with few stripes among them are behind all the others.
 
         So a layer in that order, filled up with filters without stripes, falls into the same groups.
         """
         counts = conv.skeleton.stripes_per_filter
         labels = (counts >= self.threshold).astype(np.int64)
         few = np.flatnonzero((labels == 0) & (counts > 0))
-        missing = -int(labels.sum()) % block
-        if missing < few.size:
-            labels[few[few.size - missing :]] = 1
+        left_over = few.size % block
+        if left_over <= -int(labels.sum()) % block and left_over < few.size:
+            labels[few[few.size - left_over :]] = 1
         return labels
