@@ -63,7 +63,7 @@ LOWERINGS: dict[str, Lowering] = {
     "pad-slice-add": Lowering(refuse=pad_slice_add.refuse, emit=pad_slice_add.emit),
     "shift": Lowering(refuse=shift.refuse, emit=shift.emit),
     "shift-sum": Lowering(refuse=shift_sum.refuse, emit=shift_sum.emit),
-    "shift-extra": Lowering(refuse=shift_extra.refuse, emit=shift_extra.emit),
+    "shift-extra": Lowering(refuse=shift_extra.refuse, emit=shift_extra.emit, order=shift_extra.order),
     "shift-groups": Lowering(refuse=shift_groups.refuse, emit=shift_groups.emit, order=shift_groups.order),
     "shift-chunks": Lowering(
         refuse=shift_chunks.refuse, emit=shift_chunks.emit, order=shift_chunks.order, permutes=True

@@ -180,6 +180,19 @@ class TestForm:
         conv = random_conv(np.ones((2, 1, 3), bool))
         assert LOWERINGS["shift"].refuse(conv) == "a filter has 3 live stripes, more than one"
 
+    def test_shift_extra_sums_in_groups(self) -> None:
+        """In the order that it asks for, each group has about as many other stripes, here a block of them."""
+        mask = one_stripe_each(random_conv(np.ones((48, 3, 3), bool)), 0).skeleton.mask.copy()
+        mask[:12] = False
+        mask[:12, 0, :2] = True
+        conv = random_conv(mask, channels=64, pads=(1, 1, 1, 1))
+        order = LOWERINGS["shift-extra"].order
+        assert order is not None
+        places = order(conv, 8)
+        model = lowered(dataclasses.replace(conv, weight=conv.weight[places], bias=conv.bias[places]), "shift-extra")
+        groups = [node.attributes["group"].as_int() for node in model.graph if "group" in node.attributes]
+        assert groups == [48, 16, 2]
+
     @pytest.mark.parametrize("name", [name for name in FORMS if name.startswith("split")])
     def test_split_refuses_what_is_on_one_side(self, name: str) -> None:
         """Where all filters have as many stripes there is nothing to split."""
