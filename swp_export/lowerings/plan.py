@@ -51,7 +51,7 @@ def apply_plan(model: ir.Model, plan: Plan, *, block: int = BLOCK) -> None:
     by_node = {node.name or "": conv for node, conv in found}
     groups = [[by_node[name] for name in group if name in by_node] for group in channel_groups(model.graph)]
     names = {conv.name: name for name, conv in by_node.items()}
-    orders = {names[group[0].name]: _order(group, plan, block) for group in groups if group}
+    orders = {names[group[0].name]: order_of(group, plan, block) for group in groups if group}
     OrderChannels(orders)(model)
     lower(model, lambda conv: (plan.get(conv.name, "dense"), "planned"), block=block)
     SinkConcat()(model)
@@ -68,7 +68,7 @@ def _check(plan: Plan, layers: Mapping[str, StripeConv]) -> None:
             raise LoweringError(f"layer {layer} cannot be written as {name}: {refusal}")
 
 
-def _order(group: Sequence[StripeConv], plan: Plan, block: int) -> npt.NDArray[np.int64]:
+def order_of(group: Sequence[StripeConv], plan: Plan, block: int) -> npt.NDArray[np.int64]:
     """Return the order of the channels that `group` shares, filled up: as they are, unless a lowering wants another."""
     lowerings = {conv.name: LOWERINGS[plan.get(conv.name, "dense")] for conv in group}
     asking = [conv for conv in group if lowerings[conv.name].permutes or len(group) == 1]
