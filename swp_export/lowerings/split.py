@@ -9,7 +9,8 @@ layers that kept some filters whole.
 
 Both parts are computed in blocks of filters, and what is missing to a block is zeros that every reader multiplies.
 Where the few that are left over from their last block find room in that of the others, they go there, since `form` can
-write them as well: a layer whose filters fill blocks gets no channel that it did not have.
+write them as well: a layer whose filters fill blocks gets no channel that it did not have. For `shift-groups` the
+others are dealt out to its groups evenly.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from swp_export.lowerings import shift, shift_groups, shift_sum, window
-from swp_export.lowerings.groups import emit_groups, order_groups
+from swp_export.lowerings.groups import emit_groups, fill_up, order_groups
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -59,7 +60,12 @@ class Split:
 
     def order(self, conv: StripeConv, block: int) -> Labels:
         """Return the filters in the order this form asks for; -1 is a filter of zeros."""
-        return order_groups(self._labels(conv, block), block)
+        labels = self._labels(conv, block)
+        if self.form != "shift-groups":
+            return order_groups(labels, block)
+        few, many = (np.flatnonzero(labels == label) for label in (0, 1))
+        places = shift_groups.balanced(conv.channels, conv.skeleton.stripes_per_filter[many], block)
+        return np.concatenate([fill_up(few, block), np.where(places >= 0, many[places], -1)])
 
     def _labels(self, conv: StripeConv, block: int) -> Labels:
         """Return 1 for the filters that `form` writes: those with few stripes among them are behind all the others.

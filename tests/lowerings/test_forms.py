@@ -193,6 +193,19 @@ class TestForm:
         groups = [node.attributes["group"].as_int() for node in model.graph if "group" in node.attributes]
         assert groups == [48, 16, 2]
 
+    def test_split_deals_out_to_the_groups_of_shift_groups(self) -> None:
+        """Eight filters with 3 stripes, then eight with 2: as many rows for each eight of them."""
+        mask = np.zeros((32, 9), bool)
+        for filter_, stripes in enumerate([3] * 8 + [2] * 8 + [1] * 16):
+            mask[filter_, :stripes] = True
+        conv = random_conv(mask.reshape(32, 3, 3), channels=64, pads=(1, 1, 1, 1))
+        order = LOWERINGS["split(2, shift-groups)"].order
+        assert order is not None
+        places = order(conv, 4)
+        counts = mask.sum(axis=1)[places]
+        assert counts[:16].tolist() == [1] * 16
+        assert set(counts[16:].reshape(-1, 8).sum(axis=1)) == {20}
+
     @pytest.mark.parametrize("name", [name for name in FORMS if name.startswith("split")])
     def test_split_refuses_what_is_on_one_side(self, name: str) -> None:
         """Where all filters have as many stripes there is nothing to split."""
