@@ -14,8 +14,9 @@ after, p = (2, 0, 1, -1):
     Conv [3, C, 3, 3] -> Relu -> Conv [8, 3, 3, 3]
     Conv [4, C, 3, 3] -> Relu -> Conv [8, 4, 3, 3]          rows 2, 0, 1, zeros;  columns 2, 0, 1, zeros
 
-The channels are the convolution's own if none is pinned (graph output, operator not understood), divides a tensor, or
-is united with those of another producer by an Add. `free_layers` names the convolutions of which that holds.
+Convolutions whose outputs meet in an Add share their channels, so one order holds for all of them: the trunk of a
+residual stage has one. It is free if none of the channels is pinned (graph output, operator not understood), divides a
+tensor, or is united with some channels only of another producer. `channel_groups` names the convolutions that share.
 """
 
 from __future__ import annotations
@@ -51,10 +52,11 @@ class OrderChannels(ir.passes.InPlacePass):
     """See the module's docstring.
 
     Args:
-        orders: by name of a convolution's node: int64 `[N']`, a filter of it or -1; each filter once.
+        orders: by name of a convolution's node: int64 `[N']`, a filter of it or -1; each filter once. It holds for all
+            convolutions that share its channels.
 
     Raises:
-        ValueError: on the call: an order is none of the layer's filters, or its channels are not its own.
+        ValueError: on the call: an order is none of the layer's filters, or its channels are not free.
 
     """
 
@@ -65,12 +67,12 @@ class OrderChannels(ir.passes.InPlacePass):
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         """Find the new place of every channel, then rearrange every constant that is indexed by one."""
         graph = model.graph
-        channels, free = Channels(graph), free_layers(graph)
+        channels, free = Channels(graph), {name for group in channel_groups(graph) for name in group}
         layers = {node.name: node for node, _ in iterate_stripe_convs(graph)}
         new: dict[int, Order] = {}
         for name, order in self._orders.items():
             if name not in layers or name not in free:
-                raise ValueError(f"{name}: the channels of this layer are not its own to order")
+                raise ValueError(f"{name}: the channels of this layer are not free to order")
             rows = channels.of(layers[name].outputs[0])
             assert rows is not None
             if not np.array_equal(np.sort(order[order >= 0]), np.arange(rows.size)):
@@ -91,25 +93,34 @@ class OrderChannels(ir.passes.InPlacePass):
         return ir.passes.PassResult(model, bool(new))
 
 
-def free_layers(graph: ir.Graph) -> set[str]:
-    """Return the names of the group-1 convolutions whose channels are their own."""
+def channel_groups(graph: ir.Graph) -> list[list[str]]:
+    """Return the names of the group-1 convolutions whose channels are free, those that share them together."""
     channels = Channels(graph)
     pinned = np.concatenate([channels.pinned(), *_may_be_infinite(graph, channels)])
-    producers: dict[str, np.ndarray] = {}
+    producers: dict[bytes, list[str]] = {}
+    owners = np.zeros(len(channels), np.int64)
+    rows_of: dict[bytes, np.ndarray] = {}
     for node in graph:
         rows = channels.of(node.outputs[0]) if node.outputs else None
         if rows is not None and weight_matrix(node) is not None:
-            producers[node.name or ""] = rows
-    owners = np.bincount(np.concatenate([*producers.values(), np.zeros(0, np.int64)]), minlength=len(channels))
+            producers.setdefault(rows.tobytes(), []).append(node.name or "")
+            rows_of[rows.tobytes()] = rows
+            np.add.at(owners, rows, 1)
+    layers = {node.name or "" for node, _ in iterate_stripe_convs(graph)}
     carried = [identities for node in graph for v in node.outputs if (identities := channels.of(v)) is not None]
-    return {
-        name
-        for node, _ in iterate_stripe_convs(graph)
-        if (name := node.name or "") in producers
-        and (owners[producers[name]] == 1).all()
-        and not np.isin(producers[name], pinned).any()
-        and all(_is_whole(identities, producers[name]) for identities in carried)
-    }
+    return [
+        names
+        for key, names in producers.items()
+        if layers.issuperset(names)
+        and (owners[rows_of[key]] == len(names)).all()
+        and not np.isin(rows_of[key], pinned).any()
+        and all(_is_whole(identities, rows_of[key]) for identities in carried)
+    ]
+
+
+def free_layers(graph: ir.Graph) -> set[str]:
+    """Return the names of the group-1 convolutions whose channels are their own, and free."""
+    return {group[0] for group in channel_groups(graph) if len(group) == 1}
 
 
 def _may_be_infinite(graph: ir.Graph, channels: Channels) -> list[np.ndarray]:

@@ -36,12 +36,14 @@ class Lowering:
         emit: writes the layer's nodes onto a builder, from its input `[N, C, H, W]`, and returns its output.
         order: returns the order of filters in which `emit` has nothing to permute, given the block: int64, -1 is a
             filter of zeros. None: any order will do.
+        permutes: in any other order `emit` ends in a Gather. Else the order that it asks for only makes it faster.
 
     """
 
     refuse: Callable[[StripeConv], str | None]
     emit: Callable[[LayerBuilder, ir.Value, StripeConv], ir.Value]
     order: Callable[[StripeConv, int], Labels] | None = None
+    permutes: bool = False
 
 
 _SPLITS = {
@@ -61,9 +63,14 @@ LOWERINGS: dict[str, Lowering] = {
     "pad-slice-add": Lowering(refuse=pad_slice_add.refuse, emit=pad_slice_add.emit),
     "shift": Lowering(refuse=shift.refuse, emit=shift.emit),
     "shift-sum": Lowering(refuse=shift_sum.refuse, emit=shift_sum.emit),
-    "shift-extra": Lowering(refuse=shift_extra.refuse, emit=shift_extra.emit),
+    "shift-extra": Lowering(refuse=shift_extra.refuse, emit=shift_extra.emit, order=shift_extra.order),
     "shift-groups": Lowering(refuse=shift_groups.refuse, emit=shift_groups.emit, order=shift_groups.order),
-    "shift-chunks": Lowering(refuse=shift_chunks.refuse, emit=shift_chunks.emit, order=shift_chunks.order),
-    "cropped": Lowering(refuse=cropped.refuse, emit=cropped.emit, order=cropped.order),
-    **{name: Lowering(refuse=split.refuse, emit=split.emit, order=split.order) for name, split in _SPLITS.items()},
+    "shift-chunks": Lowering(
+        refuse=shift_chunks.refuse, emit=shift_chunks.emit, order=shift_chunks.order, permutes=True
+    ),
+    "cropped": Lowering(refuse=cropped.refuse, emit=cropped.emit, order=cropped.order, permutes=True),
+    **{
+        name: Lowering(refuse=split.refuse, emit=split.emit, order=split.order, permutes=True)
+        for name, split in _SPLITS.items()
+    },
 }

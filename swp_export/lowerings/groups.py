@@ -44,7 +44,7 @@ def emit_groups(
     groups = groups_of(conv, labels)
     if (np.diff(np.concatenate(list(groups.values()))) < 0).any():
         # The Gather that follows drops what is filled up.
-        groups = {label: _filled(group, builder.block) for label, group in groups.items()}
+        groups = {label: fill_up(group, builder.block) for label, group in groups.items()}
     parts = {label: Part(conv, tuple(int(f) for f in group)) for label, group in groups.items()}
     y = joined(builder, [forms[label](builder, x, part) for label, part in parts.items()])
     return in_order(builder, y, np.concatenate(list(groups.values())))
@@ -77,8 +77,9 @@ def in_order(builder: LayerBuilder, y: ir.Value, filters: Labels) -> ir.Value:
 def order_groups(labels: Labels, block: int) -> Labels:
     """Return the filters by label, -1 for one of zeros: each group is filled up to a multiple of `block`."""
     groups = [np.flatnonzero(labels == label) for label in np.unique(labels)]
-    return np.concatenate([_filled(group, block) for group in groups])
+    return np.concatenate([fill_up(group, block) for group in groups])
 
 
-def _filled(group: Labels, block: int) -> Labels:
+def fill_up(group: Labels, block: int) -> Labels:
+    """Return `group` with -1 after it, up to a multiple of `block`."""
     return np.pad(group, (0, round_up(group.size, block) - group.size), constant_values=-1)

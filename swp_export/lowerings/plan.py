@@ -11,7 +11,7 @@ import numpy as np
 
 from swp_export.errors import LoweringError
 from swp_export.graph.convolutions import LAYER, iterate_stripe_convs
-from swp_export.graph.order_channels import OrderChannels, free_layers
+from swp_export.graph.order_channels import OrderChannels, channel_groups
 from swp_export.graph.sink_concat import SinkConcat
 from swp_export.lowerings import LOWERINGS
 from swp_export.lowerings.builder import BLOCK
@@ -19,7 +19,7 @@ from swp_export.lowerings.lower import lower
 from swp_export.lowerings.shifts import round_up
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     import numpy.typing as npt
     import onnx_ir as ir
@@ -32,9 +32,9 @@ if TYPE_CHECKING:
 def apply_plan(model: ir.Model, plan: Plan, *, block: int = BLOCK) -> None:
     """Write every convolution of the compact `model`, in place, by the lowering that `plan` names for its layer.
 
-    Where the channels of a layer are its own, they are put into the order that its lowering asks for and filled up to a
-    multiple of `block`. Where they are not (a residual, an output of the graph), a lowering that permutes them ends in
-    one Gather.
+    Where the channels of a layer are free, they are put into the order that its lowering asks for and filled up to a
+    multiple of `block`. Layers that share their channels (a residual) have one order: that of the largest of them whose
+    lowering permutes. The others end in one Gather, as does a layer whose channels are not free (an output).
 
     Args:
         model: unlowered.
@@ -48,10 +48,10 @@ def apply_plan(model: ir.Model, plan: Plan, *, block: int = BLOCK) -> None:
     found = [(node, conv) for node, conv in iterate_stripe_convs(model.graph) if LAYER in node.metadata_props]
     layers = {conv.name: conv for _, conv in found}
     _check(plan, layers)
-    free = free_layers(model.graph)
-    orders = {
-        node.name or "": _order(conv, plan.get(conv.name, "dense"), block) for node, conv in found if node.name in free
-    }
+    by_node = {node.name or "": conv for node, conv in found}
+    groups = [[by_node[name] for name in group if name in by_node] for group in channel_groups(model.graph)]
+    names = {conv.name: name for name, conv in by_node.items()}
+    orders = {names[group[0].name]: order_of(group, plan, block) for group in groups if group}
     OrderChannels(orders)(model)
     lower(model, lambda conv: (plan.get(conv.name, "dense"), "planned"), block=block)
     SinkConcat()(model)
@@ -68,10 +68,13 @@ def _check(plan: Plan, layers: Mapping[str, StripeConv]) -> None:
             raise LoweringError(f"layer {layer} cannot be written as {name}: {refusal}")
 
 
-def _order(conv: StripeConv, name: str, block: int) -> npt.NDArray[np.int64]:
-    """Return the order that lowering `name` asks for, else the one `conv` has, filled up."""
-    order = LOWERINGS[name].order
+def order_of(group: Sequence[StripeConv], plan: Plan, block: int) -> npt.NDArray[np.int64]:
+    """Return the order of the channels that `group` shares, filled up: as they are, unless a lowering wants another."""
+    lowerings = {conv.name: LOWERINGS[plan.get(conv.name, "dense")] for conv in group}
+    asking = [conv for conv in group if lowerings[conv.name].permutes or len(group) == 1]
+    leader = max(asking, key=lambda conv: conv.weight.size, default=group[0])
+    order = lowerings[leader.name].order if asking else None
     if order is not None:
-        return order(conv, block)
-    missing = round_up(conv.filters, block) - conv.filters
-    return np.pad(np.arange(conv.filters), (0, missing), constant_values=-1)
+        return order(leader, block)
+    filters = leader.filters
+    return np.pad(np.arange(filters), (0, round_up(filters, block) - filters), constant_values=-1)

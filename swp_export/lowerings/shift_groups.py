@@ -21,10 +21,13 @@ from swp_export.lowerings.geometry import Part
 from swp_export.lowerings.shifts import DEPTHWISE, depthwise, filled, pointwise, round_up, stripes_of, total, window_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy.typing as npt
     import onnx_ir as ir
 
     from swp_export.lowerings.builder import LayerBuilder
+    from swp_export.lowerings.geometry import Stripe
     from swp_export.stripes import StripeConv
 
     Counts = npt.NDArray[np.int64]
@@ -43,29 +46,51 @@ def emit_part(builder: LayerBuilder, x: ir.Value, part: Part) -> ir.Value:
     counts = conv.skeleton.stripes_per_filter
     if counts.max(initial=0) <= 1:
         return shift.emit_part(builder, x, part)
-    size = min(
-        (g for g in range(builder.block, conv.filters, builder.block) if conv.filters % g == 0),
-        key=lambda g: _cost(conv.channels, counts, g, builder.block),
-        default=conv.filters,
-    )
-    whole = _cost(conv.channels, counts, conv.filters, builder.block)
-    if window_of(conv).kernel == (1, 1) or whole <= _cost(conv.channels, counts, size, builder.block):
+    if window_of(conv).kernel == (1, 1):
         return shift_sum.emit_part(builder, x, part)
-    stripes, in_group = stripes_of(conv), _rows_in_group(counts, size, builder.block)
+    return summed_in_groups(builder, x, part, stripes_of(conv))
+
+
+def summed_in_groups(
+    builder: LayerBuilder, x: ir.Value, part: Part, stripes: Sequence[Sequence[Stripe]], *, biased: bool = True
+) -> ir.Value:
+    """Write `stripes`, of each filter of `part`, shifted and summed by filter: in the groups that cost least."""
+    filters, block = part.conv.filters, builder.block
+    counts = np.array([len(of_filter) for of_filter in stripes])
+    size = min(
+        (filters, *(g for g in range(block, filters, block) if filters % g == 0)),
+        key=lambda g: _cost(part.conv.channels, counts, g, block),
+    )
+    in_group = _rows_in_group(counts, size, block)
     rows = [
         row
-        for start in range(0, conv.filters, size)
+        for start in range(0, filters, size)
         for row in filled([s for of_filter in stripes[start : start + size] for s in of_filter], in_group)
     ]
     shifted = depthwise(builder, pointwise(builder, x, part, rows), part, rows)
-    return total(builder, shifted, part, rows, groups=conv.filters // size)
+    return total(builder, shifted, part, rows, groups=filters // size, biased=biased)
 
 
 def order(conv: StripeConv, block: int) -> Counts:
     """Return the filters of `conv`, -1 for one of zeros, so that equal groups have about equally many stripes."""
-    counts = conv.skeleton.stripes_per_filter
-    packed = [_packed(counts, size) for size in range(block, round_up(conv.filters, block) + 1, block)]
-    return min(packed, key=lambda p: _cost(conv.channels, np.where(p[1] >= 0, counts[p[1]], 0), p[0], block))[1]
+    return balanced(conv.channels, conv.skeleton.stripes_per_filter, block)
+
+
+def balanced(channels: int, counts: Counts, block: int, per_filter: int = 0) -> Counts:
+    """Return the filters, -1 for one of zeros, dealt out to groups of the size that costs least.
+
+    Args:
+        channels: of the layer's input.
+        counts: stripes of each filter that are summed.
+        block: sizes and rows are multiples of it.
+        per_filter: multiply-adds per position for each filter beside the sum.
+
+    """
+    packed = [_packed(counts, size) for size in range(block, round_up(counts.size, block) + 1, block)]
+    return min(
+        packed,
+        key=lambda p: _cost(channels, np.where(p[1] >= 0, counts[p[1]], 0), p[0], block) + p[1].size * per_filter,
+    )[1]
 
 
 def _packed(counts: Counts, size: int) -> tuple[int, Counts]:

@@ -6,6 +6,11 @@
 
 After training most filters keep a single stripe: `split(2, shift-sum)` spares them the sum, `split(2, dense)` suits
 layers that kept some filters whole.
+
+Both parts are computed in blocks of filters, and what is missing to a block is zeros that every reader multiplies.
+Where the few that are left over from their last block find room in that of the others, they go there, since `form` can
+write them as well: a layer whose filters fill blocks gets no channel that it did not have. For `shift-groups` the
+others are dealt out to its groups evenly.
 """
 
 from __future__ import annotations
@@ -16,7 +21,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from swp_export.lowerings import shift, shift_groups, shift_sum, window
-from swp_export.lowerings.groups import emit_groups, order_groups
+from swp_export.lowerings.groups import emit_groups, fill_up, order_groups
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -51,11 +56,26 @@ class Split:
     def emit(self, builder: LayerBuilder, x: ir.Value, conv: StripeConv) -> ir.Value:
         """Write `conv` of `x` `[N, C, H, W]` and return its output."""
         few = shift.emit_part if self.threshold == 2 else shift_sum.emit_part
-        return emit_groups(builder, x, conv, self._labels(conv), (few, FORMS[self.form]))
+        return emit_groups(builder, x, conv, self._labels(conv, builder.block), (few, FORMS[self.form]))
 
     def order(self, conv: StripeConv, block: int) -> Labels:
         """Return the filters in the order this form asks for; -1 is a filter of zeros."""
-        return order_groups(self._labels(conv), block)
+        labels = self._labels(conv, block)
+        if self.form != "shift-groups":
+            return order_groups(labels, block)
+        few, many = (np.flatnonzero(labels == label) for label in (0, 1))
+        places = shift_groups.balanced(conv.channels, conv.skeleton.stripes_per_filter[many], block)
+        return np.concatenate([fill_up(few, block), np.where(places >= 0, many[places], -1)])
 
-    def _labels(self, conv: StripeConv) -> Labels:
-        return (conv.skeleton.stripes_per_filter >= self.threshold).astype(np.int64)
+    def _labels(self, conv: StripeConv, block: int) -> Labels:
+        """Return 1 for the filters that `form` writes: those with few stripes among them are behind all the others.
+
+        So a layer in that order, filled up with filters without stripes, falls into the same groups.
+        """
+        counts = conv.skeleton.stripes_per_filter
+        labels = (counts >= self.threshold).astype(np.int64)
+        few = np.flatnonzero((labels == 0) & (counts > 0))
+        left_over = few.size % block
+        if left_over <= -int(labels.sum()) % block and left_over < few.size:
+            labels[few[few.size - left_over :]] = 1
+        return labels

@@ -15,6 +15,7 @@ from swp_export.graph.files import serialized
 from swp_export.graph.flops import infer_shapes
 from swp_export.graph.order_channels import free_layers
 from swp_export.lowerings import LOWERINGS
+from swp_export.lowerings.plan import order_of
 from swp_export.lowerings.single_layer import model_of_layer
 from swp_export.tuning.report import Candidate, Discarded
 from swp_export.tuning.variants import FAILURES
@@ -26,8 +27,10 @@ if TYPE_CHECKING:
     from swp_export.tuning.cache import LayerCache
     from swp_export.tuning.race import Track
 
-SCHEDULE = Schedule(min_runs=10, min_seconds=0.01, instances=2, window_seconds=0.003)
+SCHEDULE = Schedule(min_runs=10, min_seconds=0.015, instances=3, window_seconds=0.003)
 """A first guess: who is far behind alone need not be tried in the whole model."""
+HOPELESS = 3.0
+"""Of a lowering that takes so many times the layer's fastest at a glance, nothing more is measured."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -61,7 +64,7 @@ def measure_layers(
     """Measure the lowerings of each layer until `deadline` (of time.monotonic), those with the most work first."""
     candidates: list[Candidate] = []
     discarded: list[Discarded] = []
-    for case in sorted(cases, key=_work, reverse=True):
+    for case in sorted((filled(case, track.block) for case in cases), key=_work, reverse=True):
         name = case.conv.name
         refusals = {lowering: LOWERINGS[lowering].refuse(case.conv) for lowering in LOWERINGS}
         discarded += [Discarded(layer=name, lowering=k, reason=v) for k, v in refusals.items() if v is not None]
@@ -88,29 +91,43 @@ def _work(case: LayerCase) -> float:
 def _measure(case: LayerCase, track: Track, lowerings: Sequence[str]) -> tuple[dict[str, float], list[Discarded]]:
     """Return the median milliseconds by lowering, and what failed to build or run."""
     models: dict[str, bytes] = {}
+    glances: dict[str, float] = {}
     discarded = []
     for name in lowerings:
         try:
             models[name] = layer_model(case, name, track.block)
-            track.opener(models[name], case.input_shape)()
+            glances[name] = track.glance(models[name], case.input_shape)
         except FAILURES as error:
             models.pop(name, None)
             discarded.append(Discarded(layer=case.conv.name, lowering=name, reason=str(error)))
     if not models:
         return {}, discarded
-    instances = track.race(list(models.values()), case.input_shape, SCHEDULE)
+    raced = [name for name in models if glances[name] <= HOPELESS * min(glances.values())]
+    instances = track.race([models[name] for name in raced], case.input_shape, SCHEDULE)
     medians = [1e3 * float(np.median(np.concatenate([t for rounds in i for t in rounds]))) for i in instances]
-    return dict(zip(models, medians, strict=True)), discarded
+    return {name: 1e3 * seconds for name, seconds in glances.items()} | dict(
+        zip(raced, medians, strict=True)
+    ), discarded
 
 
 def layer_model(case: LayerCase, lowering: str, block: int) -> bytes:
-    """Return a model of one layer and a Relu; where its filters may be ordered, they are, as in the whole model."""
+    """Return a model of one layer between two others; where its filters may be ordered, they are, as in the network."""
     conv = case.conv
-    order = LOWERINGS[lowering].order
-    if case.free and order is not None:
-        places = order(conv, block)
+    if case.free:
+        places = order_of([conv], {conv.name: lowering}, block)
         rows = np.maximum(places, 0)
         weight = np.where((places >= 0)[:, None, None, None], conv.weight[rows], 0).astype(np.float32)
         bias = np.where(places >= 0, conv.bias[rows], 0).astype(np.float32)
         conv = dataclasses.replace(conv, weight=weight, bias=bias)
-    return serialized(model_of_layer(conv, LOWERINGS[lowering].emit, block=block), {})
+    return serialized(model_of_layer(conv, LOWERINGS[lowering].emit, block=block, between=True), {})
+
+
+def filled(case: LayerCase, block: int) -> LayerCase:
+    """Return `case` with its input filled up to whole blocks, as the layers before it do; a narrower one stays."""
+    missing = -case.conv.channels % block
+    if case.conv.channels < block or not missing:
+        return case
+    batch, channels, *size = case.input_shape
+    weight = np.pad(case.conv.weight, ((0, 0), (0, missing), (0, 0), (0, 0))).astype(np.float32)
+    conv = dataclasses.replace(case.conv, weight=weight)
+    return dataclasses.replace(case, conv=conv, input_shape=(batch, channels + missing, *size))

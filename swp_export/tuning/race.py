@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
 
     from swp_export.benchmark.measure import Instances
     from swp_export.runtime.session import Device
+
+GLANCE_RUNS = 3
+GLANCE_SECONDS = 0.2
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -50,6 +54,21 @@ class Track:
             return session.bind(feeds) if self.device == "cuda" else session.caller(feeds)
 
         return open_call
+
+    def glance(self, model: bytes, shape: Sequence[int]) -> float:
+        """Load `model`, run it a few times and return the seconds of the fastest run: enough to see who is far behind.
+
+        Raises:
+            SwpExportError: it does not load or run here.
+
+        """
+        call = self.opener(model, shape)()
+        seconds: list[float] = []
+        while len(seconds) < GLANCE_RUNS and sum(seconds) < GLANCE_SECONDS:
+            start = time.perf_counter()
+            call()
+            seconds.append(time.perf_counter() - start)
+        return min(seconds)
 
     def race(self, models: Sequence[bytes], shape: Sequence[int], schedule: Schedule) -> list[Instances]:
         """Let `models` take turns on inputs of `shape`.

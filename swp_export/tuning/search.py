@@ -1,4 +1,8 @@
-"""The search over whole models: the best of some uniform plans, then layer by layer as long as it gets faster."""
+"""The search over whole models: the best of some uniform plans, then layer by layer as long as it gets faster.
+
+A layer is a few percent of a model, and its forms differ by a few percent of that. So variants are compared at a
+glance, then with short measurements, and the few that are left with long ones, which alone decide.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +21,7 @@ if TYPE_CHECKING:
 
     import onnx_ir as ir
 
+    from swp_export.benchmark.statistics import Speedup
     from swp_export.tuning.race import Track
     from swp_export.tuning.report import Candidate
 
@@ -24,11 +29,17 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-SCHEDULE = Schedule(min_runs=10, min_seconds=0.05, instances=5, window_seconds=0.01)
-"""How variants of the whole model are compared."""
+SHORT = Schedule(min_runs=10, min_seconds=0.05, instances=5, window_seconds=0.01)
+"""How variants of the whole model are compared first."""
+LONG = Schedule(min_runs=10, min_seconds=0.25, instances=10, window_seconds=0.01)
+"""How the last of them are: where their buffers lie matters more than the runs of each instance."""
+FINALISTS = 2
+"""How many variants are compared with the incumbent for long."""
+FAR_BEHIND = 1.5
+"""A variant that takes so many times the fastest at a glance is not measured."""
 ALTERNATIVES = 4
 """How many other lowerings of a layer are tried in the whole model."""
-SLACK = 1.5
+SLACK = 1.25
 """A lowering is tried in the whole model if alone it took at most so many times the layer's fastest."""
 
 
@@ -55,47 +66,60 @@ class Search:
         return self._fastest(unique)
 
     def refine(self, plan: Plan, candidates: Sequence[Candidate], deadline: float) -> Plan:
-        """Change one layer at a time, those that take longest first, until nothing helps or time is up."""
+        """Change one layer at a time, those that take longest first, until nothing helps or time is up.
+
+        A layer is tried again only after one beside it has changed.
+        """
         times: dict[str, dict[str, float]] = {}
         for candidate in candidates:
             times.setdefault(candidate.layer, {})[candidate.lowering] = candidate.median_ms
-        order = sorted(times, key=lambda layer: times[layer].get(plan[layer], 0.0), reverse=True)
-        improved = True
-        while improved:
-            improved = False
-            for layer in order:
-                if time.monotonic() > deadline:
-                    return plan
-                self._progress(f"refining layer {layer} in the whole model")
-                changed = self._fastest(
-                    [plan, *({**plan, layer: other} for other in alternatives(times[layer], plan[layer]))]
-                )
-                improved |= changed != plan
+        waiting = sorted(times, key=lambda layer: times[layer].get(plan[layer], 0.0), reverse=True)
+        while waiting and time.monotonic() <= deadline:
+            layer = waiting.pop(0)
+            self._progress(f"refining layer {layer} in the whole model")
+            changed = self._fastest(
+                [plan, *({**plan, layer: other} for other in alternatives(times[layer], plan[layer]))]
+            )
+            if changed != plan:
                 plan = changed
+                waiting += [other for other in _beside(layer, list(plan)) if other in times and other not in waiting]
         return plan
 
     def _fastest(self, plans: Sequence[Plan]) -> Plan:
         """Return the fastest of `plans`; another than the first only if the measurement shows that it is faster."""
-        built: list[tuple[Plan, bytes]] = []
-        for plan in plans:
+        built: list[tuple[Plan, bytes, float]] = []
+        for plan in plans if len(plans) > 1 else ():
             try:
                 content = planned_bytes(self._compact, plan, self._track.block)
-                self._track.opener(content, self._shape)()
+                seconds = self._track.glance(content, self._shape)
             except FAILURES as error:
                 self._discard(plan, plans[0], error)
             else:
-                built.append((plan, content))
+                built.append((plan, content, seconds))
         if len(built) < 2:
             return built[0][0] if built else plans[0]
-        instances = self._track.race([content for _, content in built], self._shape, SCHEDULE)
-        self.variants += len(built)
-        best, gain = built[0][0], 1.0
-        for (plan, _), measured in zip(built[1:], instances[1:], strict=True):
-            ratio = speedup(instances[0], measured)
-            if ratio.low > 1 and ratio.speedup > gain:
-                best, gain = plan, ratio.speedup
-        logger.debug("%d variants, best %.3f times the first", len(built), gain)
-        return best
+        limit = FAR_BEHIND * min(seconds for *_, seconds in built)
+        first, *others = [(plan, content) for plan, content, _ in built]
+        others = [variant for variant, (*_, seconds) in zip(others, built[1:], strict=True) if seconds <= limit]
+        ranked = self._compared(first, others, SHORT)
+        finalists = [others[index] for index, ratio in ranked if ratio.high >= 1][:FINALISTS]
+        for index, ratio in self._compared(first, finalists, LONG):
+            if ratio.low > 1:
+                logger.debug("%d variants, the best is %.3f times as fast as the first", len(built), ratio.speedup)
+                return finalists[index][0]
+        return first[0]
+
+    def _compared(
+        self, first: tuple[Plan, bytes], others: Sequence[tuple[Plan, bytes]], schedule: Schedule
+    ) -> list[tuple[int, Speedup]]:
+        """Return the index of each of `others` and its speedup over `first`, the fastest first."""
+        if not others:
+            return []
+        contents = [content for _, content in (first, *others)]
+        instances = self._track.race(contents, self._shape, schedule)
+        self.variants += len(contents)
+        ratios = [speedup(instances[0], measured) for measured in instances[1:]]
+        return sorted(enumerate(ratios), key=lambda item: item[1].speedup, reverse=True)
 
     def _discard(self, plan: Plan, incumbent: Mapping[str, str], error: Exception) -> None:
         changed = [layer for layer in plan if plan[layer] != incumbent.get(layer)]
@@ -123,3 +147,9 @@ def alternatives(times: Mapping[str, float], current: str) -> list[str]:
     limit = SLACK * min(times.values())
     ranked = sorted((ms, name) for name, ms in times.items() if name != current and ms <= limit)
     return [name for _, name in ranked[:ALTERNATIVES]]
+
+
+def _beside(layer: str, layers: Sequence[str]) -> list[str]:
+    """Return the layers before and after `layer`."""
+    at = layers.index(layer)
+    return [*layers[max(0, at - 1) : at], *layers[at + 1 : at + 2]]

@@ -13,7 +13,7 @@ from swp_export.graph.convolutions import (
     encode_filters,
     encode_order,
 )
-from swp_export.graph.order_channels import OrderChannels, free_layers
+from swp_export.graph.order_channels import OrderChannels, channel_groups, free_layers
 
 ORDER = np.array([3, -1, 0, 4, 1, -1, 2, -1])
 RNG = np.random.default_rng(0)
@@ -109,15 +109,33 @@ class TestFree:
         assert free_layers(chain("m = Relu (h)").graph) == {"conv0"}
 
     def test_residual(self) -> None:
-        """Two convolutions that are added share their order, so neither has its own."""
+        """Two convolutions that are added share their order, so neither has its own, but one holds for both."""
         model = marked(
             model_from_text(
-                f"h = Conv <{PADS}> (x, w0) g = Conv <{PADS}> (x, w0) s = Add (h, g) y = Conv <{PADS}> (s, w1)",
+                f"h = Conv <{PADS}> (x, w0) g = Conv <{PADS}> (x, w2) s = Add (h, g) y = Conv <{PADS}> (s, w1)",
                 w0=weights(RNG, 5, 3, 3, 3),
                 w1=weights(RNG, 5, 5, 3, 3),
+                w2=weights(RNG, 5, 3, 3, 3),
             )
         )
         assert free_layers(model.graph) == set()
+        assert channel_groups(model.graph) == [["conv0", "conv1"]]
+        for name in ("conv0", "conv1"):
+            after = ordered(model, **{name: ORDER})
+            assert weight_shapes(after)[:2] == [[8, 3, 3, 3]] * 2
+            assert furthest(model, after, X) < 1e-10
+
+    def test_shared_in_part(self) -> None:
+        """Two convolutions side by side, added to a third: no order of one of them holds for the others."""
+        model = model_from_text(
+            f"h = Conv <{PADS}> (x, w0) g = Conv <{PADS}> (x, w1) k = Conv <{PADS}> (x, w2)"
+            f"c = Concat <axis = 1> (g, k) s = Add (h, c) y = Conv <{PADS}> (s, w3)",
+            w0=weights(RNG, 5, 3, 3, 3),
+            w1=weights(RNG, 2, 3, 3, 3),
+            w2=weights(RNG, 3, 3, 3, 3),
+            w3=weights(RNG, 5, 5, 3, 3),
+        )
+        assert channel_groups(marked(model).graph) == []
 
     @pytest.mark.parametrize("between", ["m = Softmax <axis = 1> (h)", "s = Relu (h) m = Div (h, s)", "m = Sqrt (h)"])
     def test_not_through_what_may_not_be_a_number(self, between: str) -> None:
@@ -126,7 +144,7 @@ class TestFree:
 
     def test_refuses_what_is_not_free(self) -> None:
         """It is said, not done."""
-        with pytest.raises(ValueError, match="conv1: the channels of this layer are not its own"):
+        with pytest.raises(ValueError, match="conv1: the channels of this layer are not free"):
             ordered(chain("m = Relu (h)"), conv1=np.array([1, 0, 2, 3]))
 
     @pytest.mark.parametrize("order", [[0, 1, 2, 3], [0, 1, 2, 3, 3], [0, 1, 2, 3, 5]])

@@ -180,6 +180,32 @@ class TestForm:
         conv = random_conv(np.ones((2, 1, 3), bool))
         assert LOWERINGS["shift"].refuse(conv) == "a filter has 3 live stripes, more than one"
 
+    def test_shift_extra_sums_in_groups(self) -> None:
+        """In the order that it asks for, each group has about as many other stripes, here a block of them."""
+        mask = one_stripe_each(random_conv(np.ones((48, 3, 3), bool)), 0).skeleton.mask.copy()
+        mask[:12] = False
+        mask[:12, 0, :2] = True
+        conv = random_conv(mask, channels=64, pads=(1, 1, 1, 1))
+        order = LOWERINGS["shift-extra"].order
+        assert order is not None
+        places = order(conv, 8)
+        model = lowered(dataclasses.replace(conv, weight=conv.weight[places], bias=conv.bias[places]), "shift-extra")
+        groups = [node.attributes["group"].as_int() for node in model.graph if "group" in node.attributes]
+        assert groups == [48, 16, 2]
+
+    def test_split_deals_out_to_the_groups_of_shift_groups(self) -> None:
+        """Eight filters with 3 stripes, then eight with 2: as many rows for each eight of them."""
+        mask = np.zeros((32, 9), bool)
+        for filter_, stripes in enumerate([3] * 8 + [2] * 8 + [1] * 16):
+            mask[filter_, :stripes] = True
+        conv = random_conv(mask.reshape(32, 3, 3), channels=64, pads=(1, 1, 1, 1))
+        order = LOWERINGS["split(2, shift-groups)"].order
+        assert order is not None
+        places = order(conv, 4)
+        counts = mask.sum(axis=1)[places]
+        assert counts[:16].tolist() == [1] * 16
+        assert set(counts[16:].reshape(-1, 8).sum(axis=1)) == {20}
+
     @pytest.mark.parametrize("name", [name for name in FORMS if name.startswith("split")])
     def test_split_refuses_what_is_on_one_side(self, name: str) -> None:
         """Where all filters have as many stripes there is nothing to split."""
@@ -189,6 +215,22 @@ class TestForm:
             refusal = LOWERINGS[name].refuse(random_conv(mask.reshape(8, 3, 3)))
             assert refusal is not None
             assert "nothing to split" in refusal
+
+    @pytest.mark.parametrize("name", [name for name in FORMS if name.startswith("split")])
+    @pytest.mark.parametrize("block", [4, 8, 16])
+    def test_split_fills_its_last_block_with_filters(self, name: str, block: int) -> None:
+        """Not with zeros, where all filters fill blocks; and what it ordered falls into the same groups."""
+        mask = one_stripe_each(random_conv(np.ones((48, 3, 3), bool)), 0).skeleton.mask.copy()
+        mask[np.random.default_rng(0).permutation(48)[:13]] = True
+        order = LOWERINGS[name].order
+        assert order is not None
+        assert np.array_equal(np.sort(order(random_conv(mask), block)), np.arange(48))
+        for conv in (random_conv(mask), *(wide_conv(48, seed) for seed in range(5))):
+            places = order(conv, block)
+            weight, bias = conv.weight[places], conv.bias[places]
+            weight[places < 0], bias[places < 0] = 0, 0
+            ordered = dataclasses.replace(conv, weight=weight, bias=bias)
+            assert "Gather" not in ops(lowered(ordered, name, block))
 
     def test_window_drops_what_the_pads_allow(self) -> None:
         """Only the lower right 2x2 taps live: the kernel loses a row and a column with the pads that they read."""

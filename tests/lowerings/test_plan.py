@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 X = np.random.default_rng(0).normal(size=(2, 3, 12, 12))
 LAYERS = ("conv0", "conv1", "conv2")
-PERMUTING = [name for name, lowering in LOWERINGS.items() if lowering.order is not None]
 
 
 def sparse(rng: np.random.Generator, filters: int, channels: int) -> np.ndarray:
@@ -105,12 +104,28 @@ class TestFunction:
 
     @pytest.mark.parametrize("name", [name for name in LOWERINGS if name != "shift"])
     def test_residual(self, name: str) -> None:
-        """Where the order is not free, a lowering that permutes ends in one Gather in each such layer, at most."""
+        """Two layers share one order: a lowering that permutes ends in a Gather in the smaller one only."""
         before = residual()
         after = planned(before, name)
         assert furthest(before, after, X) < 1e-10
         if name != "pad-slice-add":
-            assert ops(after).count("Gather") <= 2 * (name in PERMUTING)
+            assert ops(after).count("Gather") <= LOWERINGS[name].permutes
+
+    def test_the_larger_of_two_layers_that_share_decides(self) -> None:
+        """Its form asks for an order, the other one's does not care: nothing is permuted."""
+        before = residual()
+        for name in ("shift-sum", "shift-groups", "dense"):
+            after = copied(before)
+            apply_plan(after, {"conv0": name, "conv2": "split(2, dense)"})
+            assert furthest(before, after, X) < 1e-10
+            assert "Gather" not in ops(after)
+
+    def test_widths_that_are_shared_fill_blocks(self) -> None:
+        """In every layer that shares them, and in its readers."""
+        before = residual()
+        after = planned(before, "dense", block=24)
+        assert [conv.filters for _, conv in iterate_stripe_convs(after.graph)] == [24, 24, 24]
+        assert furthest(before, after, X) < 1e-10
 
     def test_reproducible(self) -> None:
         """The same model and plan give the same bytes."""
