@@ -19,9 +19,10 @@ import io
 import math
 import pickle
 import re
+from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 import torch
 
@@ -112,6 +113,7 @@ def write_checkpoint(
     input_shape: tuple[int, int, int] | None = None,
     normalisation: Mapping[str, Sequence[float]] | None = None,
     class_names: Sequence[str] | None = None,
+    training: Mapping[str, object] | None = None,
     force: bool = False,
 ) -> None:
     """Write `state` with what is needed to use it: the self-describing layout that `read_checkpoint` knows.
@@ -124,6 +126,7 @@ def write_checkpoint(
         input_shape: `(C, H, W)`.
         normalisation: `{"mean": [...], "std": [...]}`, per channel.
         class_names: One per class.
+        training: What `read_training` gives back: tensors, containers and plain values that training goes on from.
         force: Overwrite an existing file.
 
     Raises:
@@ -131,24 +134,47 @@ def write_checkpoint(
         OutputError: The file exists, or cannot be written.
 
     """
-    tensors = _tensors(state)
+    tensors = OrderedDict((key, tensor.cpu().contiguous().clone()) for key, tensor in _tensors(state).items())
     _layout(tensors)
+    if metadata := getattr(state, "_metadata", None):  # the names of all modules, for `Checkpoint.modules`
+        tensors.__dict__["_metadata"] = metadata
     content = {
         "format": FORMAT,
         "version": VERSION,
-        "state_dict": {key: tensor.cpu().contiguous().clone() for key, tensor in tensors.items()},
+        "state_dict": tensors,
         "architecture": architecture,
         "threshold": threshold,
         "input_shape": None if input_shape is None else list(input_shape),
         "normalisation": None if normalisation is None else {key: list(v) for key, v in normalisation.items()},
         "class_names": None if class_names is None else list(class_names),
         "versions": {"swp-export": importlib.metadata.version("swp-export"), "torch": str(torch.__version__)},
+        "training": training,
     }
     # Into memory first: torch.save itself reports a full disk as a RuntimeError without its cause.
     buffer = io.BytesIO()
     torch.save(content, buffer)
     with atomic_write(path, force=force) as temporary:
         temporary.write_bytes(buffer.getbuffer())
+
+
+def read_training(path: str | Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    """Read the state dict, with the keys it was written with, and the `training` that `write_checkpoint` put beside it.
+
+    Raises:
+        CheckpointError: The file cannot be read without executing code, or records no training.
+
+    """
+    path = Path(path)
+    data = _read_bytes(path)
+    try:
+        content = _parse(path, data)
+        described = _described(content)
+    except CheckpointError as error:
+        raise CheckpointError(f"{path}: {error}") from error.__cause__
+    training = content.get("training") if isinstance(content, Mapping) and described else None
+    if not isinstance(content, Mapping) or not isinstance(training, dict):
+        raise CheckpointError(f"{path}: it records no training that could be resumed; name a folder `train` wrote")
+    return content["state_dict"], training
 
 
 def _read_bytes(path: Path) -> bytes:

@@ -57,9 +57,9 @@ class Program(click.Group):
         except SwpExportError as error:
             _fail(str(error), error.exit_code)
         except (click.Abort, KeyboardInterrupt):
-            _fail("interrupted; nothing was written", INTERRUPTED)
+            _fail("interrupted; no file is half-written", INTERRUPTED)
         except Termination:
-            _fail("terminated; nothing was written", TERMINATED)
+            _fail("terminated; no file is half-written", TERMINATED)
         except BrokenPipeError:  # whoever reads standard output has seen enough
             _discard_output()
             sys.exit(PIPE_CLOSED)
@@ -338,16 +338,75 @@ def bench(*, models: Sequence[str], as_json: bool, **options: Any) -> None:
 @click.argument("file")
 @_options(THRESHOLD, JSON)
 def inspect(*, file: str, threshold: float | None, as_json: bool) -> None:
-    """Show what is in FILE, a checkpoint or an ONNX model: architecture, layers, skeletons."""
+    """Show what is in FILE: architecture, layers, skeletons of a checkpoint or an ONNX model; curves of a log.jsonl."""
     from swp_export.inspection.inspect import inspect as run
     from swp_export.report.inspect_table import inspect_tables
     from swp_export.report.terminal import print_data, print_json
+    from swp_export.report.training_table import training_table
+    from swp_export.training.log import TrainingLog
 
     report = run(file, threshold=threshold)
     if as_json:
         print_json(report.to_json())
+    elif isinstance(report, TrainingLog):
+        print_data([training_table(report)])
     else:
         print_data([*inspect_tables(report)])
+
+
+@cli.command()
+@_options(ARCH)
+@click.option("--dataset", required=True, metavar="NAME", help="cifar10, cifar100, fashion-mnist or imagefolder.")
+@click.option("--data-path", default="data", show_default=True, metavar="DIR", help="Folder of the data.")
+@click.option("--download", is_flag=True, help="Download the data if they are not there.")
+@click.option("--save", required=True, metavar="DIR", help="Folder for checkpoint.pth, log.jsonl and network.pth.")
+@click.option(
+    "--sr", type=click.FloatRange(0), default=1e-5, show_default=True, help="Strength of the penalty on the skeletons."
+)
+@click.option(
+    "--threshold",
+    type=click.FloatRange(0),
+    default=0.01,
+    show_default=True,
+    help="Stripes whose skeleton falls to it are dead.",
+)
+@click.option("--epochs", type=click.IntRange(1), default=160, show_default=True, help="Passes over the data.")
+@click.option(
+    "--batch-size", type=click.IntRange(1), default=64, show_default=True, help="Images per step, of all processes."
+)
+@click.option(
+    "--lr",
+    type=click.FloatRange(0),
+    default=0.1,
+    show_default=True,
+    help="Rate, divided by 10 at half and three quarters.",
+)
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of all random numbers.")
+@_options(DEVICE)
+@click.option("--amp", is_flag=True, help="Automatic mixed precision.")
+@click.option("--workers", type=click.IntRange(0), default=0, show_default=True, help="Processes that load images.")
+@click.option("--resume", is_flag=True, help="Go on with the run in DIR, after its last whole epoch.")
+@click.option("--fine-tune", metavar="FILE", help="Freeze this checkpoint's skeletons and train its weights further.")
+@_options(FORCE, JSON)
+def train(*, as_json: bool, **options: Any) -> None:
+    """Train a network with Filter Skeletons, as the method does.
+
+    For several processes: torchrun --nproc-per-node N -m swp_export train ... DIR/network.pth is then pruned by
+    `swp-export prune DIR/network.pth`; a stripe that died is exactly zero in it.
+    """
+    from swp_export.report.terminal import print_data, print_json, progress
+    from swp_export.report.training_table import training_table
+    from swp_export.training.train import train as run
+
+    with progress() as show:
+        report = run(progress=show, **options)
+    if os.environ.get("RANK", "0") != "0":
+        return  # the first process of torchrun prints
+    if as_json:
+        print_json(report.to_json())
+        return
+    print_data([training_table(report.log)])
+    click.echo(report.summary())
 
 
 @cli.command()

@@ -50,6 +50,10 @@ class DeviceError(SwpExportError):
     """The requested device is not there, or fell back to another one."""
 
 
+class TrainingError(SwpExportError):
+    """Training diverged, or left nothing of the network."""
+
+
 class NotEquivalentError(SwpExportError):
     """The check was made and is false: two networks do not compute the same. `report` has the details."""
 

@@ -78,7 +78,7 @@ def instantiate(
     chosen = _architecture(checkpoint, architecture)
     module, warnings = _build(checkpoint, chosen, thresholded.state)
     shape = _input_shape(checkpoint, chosen, module, input_shape)
-    output = run_without_data(module, shape, chosen.name)
+    output = run_without_data(module, shape, chosen)
     at = "" if thresholded.threshold is None else f" at threshold {thresholded.threshold:g}"
     dead = [name for name, skeleton in thresholded.skeletons.items() if not skeleton.live_stripes]
     warnings += warn_of_dead_layers(dead, at)
@@ -162,7 +162,7 @@ def stock_counts(architecture: str, num_classes: int | None, input_shape: tuple[
         if isinstance(layer, nn.Conv2d) and layer.groups == 1:
             filters, _, height, width = layer.weight.shape
             skeletons[name] = (filters, height, width)
-    run_without_data(module.eval(), input_shape, known.name)
+    run_without_data(module.eval(), input_shape, known)
     params = sum(p.numel() for key, p in module.named_parameters() if not key.endswith("FilterSkeleton"))
     return StockCounts(params=params, flops=flops, skeletons=skeletons)
 
@@ -189,7 +189,9 @@ def _build(
     """Return the network that computes with the dense `state`, and warnings."""
     module = construct(architecture, _num_classes(state))
     warnings: list[str] = []
-    if checkpoint.layout != "unbroken" and (dead := replace_dead_blocks(module, state, checkpoint.modules)):
+    # Fine-tuning leaves unbroken files without these blocks; there the record of modules says that they are gone.
+    may_lack_blocks = checkpoint.layout != "unbroken" or checkpoint.modules
+    if may_lack_blocks and (dead := replace_dead_blocks(module, state, checkpoint.modules)):
         warnings.append(
             f"{len(dead)} residual blocks ({', '.join(dead)}) were replaced by their shortcut when the checkpoint was "
             "broken, without their last ReLU and bn2's constant; they are reproduced as they are"

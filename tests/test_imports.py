@@ -20,6 +20,7 @@ STAGES: tuple[tuple[str, ...], ...] = (
     ("nn",),
     ("architectures",),
     ("network", "thresholds"),
+    ("training",),
     ("graph",),
     ("lowerings",),
     ("runtime",),

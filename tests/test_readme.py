@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from tiny_training import write_images
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -27,9 +28,10 @@ def commands() -> list[str]:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Make a folder that looks like the checkout to the commands."""
+    """Make a folder that looks like the checkout to the commands, with a data set that trains in no time."""
     folder = tmp_path_factory.mktemp("readme")
     (folder / "models").symlink_to(ROOT / "models")
+    write_images(folder / "data")
     return folder
 
 
@@ -87,3 +89,15 @@ def test_examples_run(script: str, tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "equivalent on" in done.stdout
+
+
+def test_a_row_of_the_papers_table(tmp_path: Path) -> None:
+    """The script for the paper's rows trains, without and with pruning, and prints ours beside the paper's."""
+    write_images(tmp_path / "data")
+    small = {"DATASET": "fashion-mnist", "DEVICE": "cpu", "EPOCHS": "1", "WORKERS": "0"}
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    command = ["sh", ROOT / "examples" / "paper.sh", "vgg16", tmp_path / "data", tmp_path / "runs"]
+    done = subprocess.run(command, env=os.environ | small | {"PATH": path}, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"vgg16 +│ paper +│ 92.66 % +│ 71.16 %", done.stdout)
+    assert re.search(r"vgg16 +│ here +│ 0.03 % +│ 0.00 %", done.stdout)

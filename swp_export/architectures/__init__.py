@@ -6,6 +6,7 @@ import dataclasses
 import difflib
 import importlib
 import inspect
+import re
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     from torch import nn
 
-__all__ = ["ARCHITECTURES", "Architecture", "resolve_architecture"]
+__all__ = ["ARCHITECTURES", "Architecture", "known_architecture", "resolve_architecture"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -27,7 +28,7 @@ class Architecture:
     """A network before it is pruned.
 
     Attributes:
-        name: As in `ARCHITECTURES`, or `package.module:factory`.
+        name: As in `ARCHITECTURES`, `VGG11x0.25` for one with other widths, or `package.module:factory`.
         constructor: Number of classes, None where it is not known -> network with its stock widths.
         input_shape: `(C, H, W)` it is made for; None where only the user knows.
         plain_convolutions: Whether a checkpoint may lack the skeleton of any convolution, not only of 1x1 ones: the
@@ -36,9 +37,14 @@ class Architecture:
     """
 
     name: str
-    constructor: Callable[[int | None], nn.Module]
+    constructor: Callable[..., nn.Module]
     input_shape: tuple[int, int, int] | None
     plain_convolutions: bool = False
+
+    @property
+    def known(self) -> bool:
+        """Whether its code is ours, not a user's factory."""
+        return ":" not in self.name
 
 
 def _vgg(name: str) -> Architecture:
@@ -70,8 +76,27 @@ ARCHITECTURES: Mapping[str, Architecture] = {
 }
 
 
+_NAME_AND_WIDTH = re.compile(r"(.+?)x(\d*\.?\d+)")
+_WIDEST = 16
+
+
+def known_architecture(name: str) -> Architecture | None:
+    """Return the architecture called `name`, case ignored, or None.
+
+    `NAMExW` is NAME with W times as many channels in every layer, VGG11x0.25 for example.
+    """
+    by_lower_case = {known.lower(): architecture for known, architecture in ARCHITECTURES.items()}
+    if stock := by_lower_case.get(name.lower()):
+        return stock
+    named = _NAME_AND_WIDTH.fullmatch(name)
+    if not named or not 0 < (width := float(named[2])) <= _WIDEST or not (stock := by_lower_case.get(named[1].lower())):
+        return None
+    constructor = partial(stock.constructor, width=width)
+    return dataclasses.replace(stock, name=f"{stock.name}x{width:g}", constructor=constructor)
+
+
 def resolve_architecture(name_or_factory: str) -> Architecture:
-    """Return the architecture of that name, case ignored, or the one that `package.module:factory` makes.
+    """Return the architecture of that name, see `known_architecture`, or the one that `package.module:factory` makes.
 
     A factory is called with `num_classes=...` if it accepts that and the number is known, else without arguments.
 
@@ -83,14 +108,13 @@ def resolve_architecture(name_or_factory: str) -> Architecture:
     if ":" in name_or_factory:
         factory = _import_factory(name_or_factory)
         return Architecture(name=name_or_factory, constructor=_constructor(name_or_factory, factory), input_shape=None)
-    by_lower_case = {name.lower(): architecture for name, architecture in ARCHITECTURES.items()}
-    if name_or_factory.lower() in by_lower_case:
-        return by_lower_case[name_or_factory.lower()]
-    close = difflib.get_close_matches(name_or_factory.lower(), by_lower_case, n=1)
-    hint = f"did you mean {by_lower_case[close[0]].name}? " if close else ""
+    if known := known_architecture(name_or_factory):
+        return known
+    close = difflib.get_close_matches(name_or_factory.lower(), [name.lower() for name in ARCHITECTURES], n=1)
+    hint = f"did you mean {next(name for name in ARCHITECTURES if name.lower() == close[0])}? " if close else ""
     raise ArchitectureError(
-        f"there is no architecture {name_or_factory!r}; {hint}Known are {', '.join(ARCHITECTURES)}; "
-        "bring your own with package.module:factory"
+        f"there is no architecture {name_or_factory!r}; {hint}Known are {', '.join(ARCHITECTURES)}, each also with its "
+        f"channels multiplied, as VGG11x0.25, by up to {_WIDEST}; bring your own with package.module:factory"
     )
 
 

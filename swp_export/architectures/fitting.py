@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from swp_export.architectures import ARCHITECTURES
 from swp_export.errors import ArchitectureError
 
 if TYPE_CHECKING:
@@ -23,8 +22,10 @@ if TYPE_CHECKING:
 _Adjustable = nn.Conv2d | nn.BatchNorm2d | nn.Linear
 
 
-def construct(architecture: Architecture, num_classes: int | None, input_channels: int | None = None) -> nn.Module:
-    """Return the stock network; a known one without data, on the meta device.
+def construct(
+    architecture: Architecture, num_classes: int | None, input_channels: int | None = None, *, with_data: bool = False
+) -> nn.Module:
+    """Return the stock network; a known one without data, on the meta device, unless it is asked for `with_data`.
 
     `num_classes` may be None only for a user's factory, which is then called without it. `input_channels` replaces the
     first convolution's: networks for grey images are otherwise the same.
@@ -33,19 +34,20 @@ def construct(architecture: Architecture, num_classes: int | None, input_channel
         ArchitectureError: A known network lacks the number of classes, or a factory fails.
 
     """
-    if num_classes is None and architecture.name in ARCHITECTURES:
+    if num_classes is None and architecture.known:
         raise ArchitectureError(
             f"the checkpoint has no fully connected layer to tell {architecture.name}'s number of classes from; name "
             "its architecture with --arch NAME or --arch package.module:factory"
         )
     # A user's factory may do what tensors without data cannot.
-    with torch.device("meta" if architecture.name in ARCHITECTURES else "cpu"):
+    with torch.device("meta" if architecture.known and not with_data else "cpu"):
         module = architecture.constructor(num_classes)
     first = first_convolution(module)
     if first is not None and input_channels is not None and first.in_channels != input_channels:
-        shape = (first.out_channels, input_channels, *first.kernel_size)
-        first.weight = nn.Parameter(first.weight.new_empty(shape), requires_grad=False)
+        shape = (first.out_channels, input_channels // first.groups, *first.kernel_size)
+        first.weight = nn.Parameter(first.weight.new_empty(shape))
         first.in_channels = input_channels
+        first.reset_parameters()
     return module
 
 
@@ -97,14 +99,14 @@ def fit(module: nn.Module, state: Mapping[str, torch.Tensor], architecture: str)
         _adopt_widths(name, layer)
 
 
-def run_without_data(module: nn.Module, input_shape: tuple[int, int, int], architecture: str) -> torch.Tensor:
+def run_without_data(module: nn.Module, input_shape: tuple[int, int, int], architecture: Architecture) -> torch.Tensor:
     """Return the output of `module` for one input `[1, C, H, W]`, on the meta device where that is possible.
 
     Raises:
         ArchitectureError: Layers do not fit each other, or the output is no tensor `[1, ...]`.
 
     """
-    device = torch.device("meta" if architecture in ARCHITECTURES else "cpu")
+    device = torch.device("meta" if architecture.known else "cpu")
     tensors = {key: tensor.to(device) for key, tensor in module.state_dict().items()}
     last = "the input"
 
@@ -117,7 +119,7 @@ def run_without_data(module: nn.Module, input_shape: tuple[int, int, int], archi
             if found != expected:
                 raise ArchitectureError(
                     f"{name} takes {expected} channels but is given {found} at input shape {list(input_shape)}: the "
-                    f"checkpoint is not a {architecture}, or not one for this shape; use --arch or --input-shape"
+                    f"checkpoint is not a {architecture.name}, or not one for this shape; use --arch or --input-shape"
                 )
 
         return check
@@ -131,15 +133,15 @@ def run_without_data(module: nn.Module, input_shape: tuple[int, int, int], archi
         reason = next(iter(str(error).splitlines()), "")
         raise ArchitectureError(
             f"the layers do not fit each other after {last} at input shape {list(input_shape)}: {reason}; the "
-            f"checkpoint is not a {architecture}, or not one for this shape; use --arch or --input-shape"
+            f"checkpoint is not a {architecture.name}, or not one for this shape; use --arch or --input-shape"
         ) from error
     finally:
         for handle in handles:
             handle.remove()
     if not isinstance(output, torch.Tensor):
-        raise ArchitectureError(f"{architecture} returns {type(output).__name__}, expected one tensor [B, ...]")
+        raise ArchitectureError(f"{architecture.name} returns {type(output).__name__}, expected one tensor [B, ...]")
     if output.ndim < 1 or output.shape[0] != 1:
-        raise ArchitectureError(f"{architecture} returns {list(output.shape)} for one input, expected [1, ...]")
+        raise ArchitectureError(f"{architecture.name} returns {list(output.shape)} for one input, expected [1, ...]")
     return output
 
 

@@ -53,17 +53,21 @@ class BasicBlock(nn.Module):
 
 
 class ResNet(nn.Module):
-    """The ResNet called `name`, a key of `BLOCKS`: `[B, 3, H, W]` to logits `[B, num_classes]`."""
+    """The ResNet called `name`, a key of `BLOCKS`: `[B, 3, H, W]` to logits `[B, num_classes]`.
 
-    def __init__(self, name: str, num_classes: int = 10) -> None:
+    `width` multiplies the channels of every layer.
+    """
+
+    def __init__(self, name: str, num_classes: int = 10, *, width: float = 1) -> None:
         super().__init__()
         first, second, third = BLOCKS[name]
-        self.conv1 = FilterStripe(3, 16, 3)
-        self.bn1 = BatchNorm2d(16)
-        self.layer1 = _make_stage(16, 16, first, 1)
-        self.layer2 = _make_stage(16, 32, second, 2)
-        self.layer3 = _make_stage(32, 64, third, 2)
-        self.fc = Linear(64, num_classes)
+        narrow, middle, wide = (max(1, round(channels * width)) for channels in (16, 32, 64))
+        self.conv1 = FilterStripe(3, narrow, 3)
+        self.bn1 = BatchNorm2d(narrow)
+        self.layer1 = _make_stage(narrow, narrow, first, 1)
+        self.layer2 = _make_stage(narrow, middle, second, 2)
+        self.layer3 = _make_stage(middle, wide, third, 2)
+        self.fc = Linear(wide, num_classes)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return the logits `[B, num_classes]` of `x` `[B, 3, H, W]`."""

@@ -51,19 +51,23 @@ BLOCKS: Mapping[str, tuple[type[BasicBlock | Bottleneck], tuple[int, ...]]] = {
 
 
 class ImageNetResNet(nn.Module):
-    """The ResNet called `name`, a key of `BLOCKS`: `[B, 3, H, W]` to logits `[B, num_classes]`."""
+    """The ResNet called `name`, a key of `BLOCKS`: `[B, 3, H, W]` to logits `[B, num_classes]`.
 
-    def __init__(self, name: str, num_classes: int = 1000) -> None:
+    `width` multiplies the channels of every layer.
+    """
+
+    def __init__(self, name: str, num_classes: int = 1000, *, width: float = 1) -> None:
         super().__init__()
-        block, (first, second, third, fourth) = BLOCKS[name]
-        self.conv1 = FilterStripe(3, 64, 7, 2)
-        self.bn1 = BatchNorm2d(64)
+        block, blocks = BLOCKS[name]
+        channels = [max(1, round(stock * width)) for stock in (64, 128, 256, 512)]
+        self.conv1 = FilterStripe(3, channels[0], 7, 2)
+        self.bn1 = BatchNorm2d(channels[0])
         self.maxpool = nn.MaxPool2d(kernel_size=3, stride=2, padding=1)
-        self.layer1 = _make_stage(block, 64, 64, first, 1)
-        self.layer2 = _make_stage(block, 64 * block.expansion, 128, second, 2)
-        self.layer3 = _make_stage(block, 128 * block.expansion, 256, third, 2)
-        self.layer4 = _make_stage(block, 256 * block.expansion, 512, fourth, 2)
-        self.fc = Linear(512 * block.expansion, num_classes)
+        self.layer1 = _make_stage(block, channels[0], channels[0], blocks[0], 1)
+        self.layer2 = _make_stage(block, channels[0] * block.expansion, channels[1], blocks[1], 2)
+        self.layer3 = _make_stage(block, channels[1] * block.expansion, channels[2], blocks[2], 2)
+        self.layer4 = _make_stage(block, channels[2] * block.expansion, channels[3], blocks[3], 2)
+        self.fc = Linear(channels[3] * block.expansion, num_classes)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return the logits `[B, num_classes]` of `x` `[B, 3, H, W]`."""

@@ -26,16 +26,20 @@ STAGES: Mapping[str, tuple[tuple[int, ...], ...]] = {
 
 
 class VGG(nn.Module):
-    """The VGG called `name`, a key of `STAGES`: `[B, 3, 32, 32]` to logits `[B, num_classes]`."""
+    """The VGG called `name`, a key of `STAGES`: `[B, 3, 32, 32]` to logits `[B, num_classes]`.
 
-    def __init__(self, name: str, num_classes: int = 10) -> None:
+    `width` multiplies the channels of every layer.
+    """
+
+    def __init__(self, name: str, num_classes: int = 10, *, width: float = 1) -> None:
         super().__init__()
         layers: list[nn.Module] = []
         channels = 3
         for stage in STAGES[name]:
-            for width in stage:
-                layers += [FilterStripe(channels, width, 3), BatchNorm2d(width), nn.ReLU(inplace=True)]
-                channels = width
+            for stock in stage:
+                filters = max(1, round(stock * width))
+                layers += [FilterStripe(channels, filters, 3), BatchNorm2d(filters), nn.ReLU(inplace=True)]
+                channels = filters
             layers.append(nn.MaxPool2d(2))
         self.features = nn.Sequential(*layers)
         self.classifier = Linear(channels, num_classes)

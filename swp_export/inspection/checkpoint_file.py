@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from swp_export.architectures import ARCHITECTURES
+from swp_export.architectures import known_architecture
 from swp_export.architectures.fitting import construct
 from swp_export.architectures.inference import infer_architecture
 from swp_export.checkpoint import SKELETON_SUFFIX, read_checkpoint
@@ -144,7 +144,7 @@ def _stock_skeletons(
     checkpoint: Checkpoint, architecture: str | None, num_classes: int | None
 ) -> dict[str, tuple[int, int, int]]:
     """Return `(N, K_h, K_w)` of each convolution of the known stock network that was broken, by name; else nothing."""
-    known = ARCHITECTURES.get(architecture or "")
+    known = known_architecture(architecture or "")
     if known is None or num_classes is None:
         return {}
     stock = {
@@ -163,7 +163,7 @@ def _num_classes(state: Mapping[str, torch.Tensor]) -> int | None:
 
 def _input_shape(checkpoint: Checkpoint, architecture: str | None, channels: int) -> tuple[int, int, int] | None:
     """Return the recorded shape, else the one the architecture is made for, with the `channels` that the file takes."""
-    known = ARCHITECTURES.get(architecture or "")
+    known = known_architecture(architecture or "")
     if checkpoint.input_shape is not None or known is None or known.input_shape is None:
         return checkpoint.input_shape
     return channels, *known.input_shape[1:]

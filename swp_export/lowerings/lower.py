@@ -15,6 +15,7 @@ from swp_export.graph.convolutions import FILTERS, LAYER, iterate_stripe_convs
 from swp_export.graph.sink_concat import RaiseConcat
 from swp_export.lowerings import LOWERINGS, geometry
 from swp_export.lowerings.builder import BLOCK, LayerBuilder
+from swp_export.lowerings.chained_gemm import ChainGemm, UnchainGemm
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -45,7 +46,7 @@ def lower(
     """Write every layer of `model`, in place, by the lowering that `choose` names.
 
     A layer is a group-1 convolution that `simplify` marked with its name. Others stay: a depthwise convolution of which
-    one channel is left has no skeleton and no name in a checkpoint.
+    one channel is left has no skeleton and no name in a checkpoint. A long Gemm becomes a chain of shorter ones.
 
     Args:
         model: dense or masked.
@@ -64,6 +65,7 @@ def lower(
         logger.debug("%s: %s (%s)", conv.name, name, reason)
         _write(model.graph, node, conv, name, block)
         layers.append(LoweredLayer(name=conv.name, lowering=name, reason=reason, conv=conv))
+    ChainGemm()(model)
     return layers
 
 
@@ -75,6 +77,7 @@ def lift(model: ir.Model) -> ir.Model:
 
     """
     RaiseConcat()(model)
+    UnchainGemm()(model)
     layers: dict[str, list[ir.Node]] = defaultdict(list)
     for node in model.graph:
         if LAYER in node.metadata_props:

@@ -22,12 +22,13 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from swp_export.nn.filter_stripe import FilterStripe, live_stripes
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from typing import Any, Self
 
     from torch.utils.hooks import RemovableHandle
 
 _PRODUCER = "_swp_producer"
-"""Attribute of a convolution's output: the convolution."""
+"""Attribute of a convolution's output: the convolution, and the version of the tensor, which writing into it raises."""
 
 
 class SkeletonUpdate:
@@ -56,17 +57,20 @@ class SkeletonUpdate:
         self.threshold = threshold
         self._layers = [layer for layer in network.modules() if isinstance(layer, FilterStripe) and layer.striped]
         if not self._layers:
-            raise ValueError("the network has no FilterStripe with a kernel larger than 1x1; swp_export.nn.convert it")
+            raise ValueError(
+                "the network has no FilterStripe with a kernel larger than 1x1; build it with swp_export.nn"
+            )
         if any(layer.broken for layer in self._layers):
             raise ValueError("a broken layer cannot be trained; unbreak_ it first")
-        self._norms: list[tuple[FilterStripe, _BatchNorm]] = []
+        # BatchNorm -> whose output it is applied to; None stands for anything but the output of one of the layers.
+        self._producers: dict[_BatchNorm, set[FilterStripe | None]] = {}
         self._live: dict[FilterStripe, torch.Tensor] = {}
         self._watches: list[RemovableHandle] = []
         for layer in self._layers:
             self._watches.append(layer.register_forward_hook(_mark_output))
         for norm in network.modules():
             if isinstance(norm, _BatchNorm) and norm.affine:
-                self._watches.append(norm.register_forward_pre_hook(self._note_producer))
+                self._watches.append(norm.register_forward_pre_hook(self._note_producer, with_kwargs=True))
 
     def attach(self, optimizer: torch.optim.Optimizer) -> Self:
         """Let every `optimizer.step()` be surrounded by `before_step` and `after_step`."""
@@ -96,12 +100,10 @@ class SkeletonUpdate:
             if skeleton.grad is not None:
                 # The sign of a value below the threshold does not matter: its gradient is dropped.
                 skeleton.grad.add_(skeleton.sign(), alpha=self.sr).masked_fill_(~live, 0)
-        for layer, norm in self._norms:
-            dead = ~self._live[layer].any(dim=2).any(dim=1)
-            for parameter in (norm.weight, norm.bias):
-                parameter.masked_fill_(dead, 0)
-                if parameter.grad is not None:
-                    parameter.grad.masked_fill_(dead, 0)
+        for parameter, dead in self._silenced():
+            parameter.masked_fill_(dead, 0)
+            if parameter.grad is not None:
+                parameter.grad.masked_fill_(dead, 0)
 
     @torch.no_grad()
     def after_step(self) -> None:
@@ -111,16 +113,26 @@ class SkeletonUpdate:
             if skeleton.requires_grad:
                 self._live[layer] &= live_stripes(skeleton, self.threshold)
                 skeleton.masked_fill_(~self._live[layer], 0)
-        for layer, norm in self._norms:
-            dead = ~self._live[layer].any(dim=2).any(dim=1)
-            norm.weight.masked_fill_(dead, 0)
-            norm.bias.masked_fill_(dead, 0)
+        for parameter, dead in self._silenced():
+            parameter.masked_fill_(dead, 0)
 
-    def _note_producer(self, norm: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
-        layer = getattr(inputs[0], _PRODUCER, None)
-        if norm.training and layer is not None and (layer, norm) not in self._norms:
+    def _silenced(self) -> Iterator[tuple[nn.Parameter, torch.Tensor]]:
+        """Yield each gamma and beta with the mask of its dead channels, bool `[N]`."""
+        for norm, layers in self._producers.items():
+            if None not in layers:
+                live = [self._live[layer].flatten(1).any(dim=1) for layer in layers if layer is not None]
+                dead = ~torch.stack(live).any(dim=0)
+                yield norm.weight, dead
+                yield norm.bias, dead
+
+    def _note_producer(self, norm: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        if norm.training:
             assert isinstance(norm, _BatchNorm)
-            self._norms.append((layer, norm))
+            x = args[0] if args else kwargs["input"]
+            layer, version = getattr(x, _PRODUCER, (None, None))
+            # After `x += shortcut` the tensor is still the same object, but no more what the convolution returned.
+            intact = layer is not None and x._version == version  # noqa: SLF001
+            self._producers.setdefault(norm, set()).add(layer if intact else None)
 
     def _stop_watching(self) -> None:
         for watch in self._watches:
@@ -140,4 +152,5 @@ def freeze_skeletons(network: nn.Module) -> None:
 
 
 def _mark_output(layer: nn.Module, _inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
-    setattr(output, _PRODUCER, layer)
+    if not output.is_inference():
+        setattr(output, _PRODUCER, (layer, output._version))  # noqa: SLF001

@@ -18,6 +18,7 @@ _BLOCKS = "·▁▂▃▄▅▆▇█"
 _ASCII = ".:-=+*#%@"
 _LARGEST_KERNEL = 3
 _LONGEST_SPARK = 10
+_LONGEST_CURVE = 40
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,6 +52,15 @@ def spark(counts: Sequence[int]) -> Drawing:
         edges = [1 + (len(counts) - 1) * n // (_LONGEST_SPARK - 1) for n in range(_LONGEST_SPARK)]
         counts = [counts[0], *(sum(counts[a:b]) for a, b in itertools.pairwise(edges))]
     return _drawing([_levels(counts)])
+
+
+def curve(values: Sequence[float]) -> Drawing:
+    """Draw `values` from the lowest to the highest; of a long series a part, its first and last included."""
+    columns = min(len(values), _LONGEST_CURVE)
+    shown = [values[n * (len(values) - 1) // max(1, columns - 1)] for n in range(columns)]
+    low, high = min(shown), max(shown)
+    top = len(_BLOCKS) - 2
+    return _drawing([[1 + (round((value - low) / (high - low) * top) if high > low else 0) for value in shown]])
 
 
 def bar(count: int, largest: int, width: int) -> Drawing:

@@ -133,3 +133,22 @@ def test_a_module_that_does_not_load_is_an_error_of_the_user_s(
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(ArchitectureError, match=f"'damaged_networks'.*{complaint}"):
         resolve_architecture("damaged_networks:factory")
+
+
+def test_a_width_multiplies_every_layer() -> None:
+    """`VGG11x0.25` has a quarter of the channels, and is known by that name everywhere."""
+    narrow = resolve_architecture("vgg11x0.25")
+    assert narrow.name == "VGG11x0.25"
+    state = narrow.constructor(10).state_dict()
+    stock = ARCHITECTURES["VGG11"].constructor(10).state_dict()
+    assert {k: [4 * n for n in t.shape] for k, t in state.items() if k.endswith("running_var")} == {
+        k: list(t.shape) for k, t in stock.items() if k.endswith("running_var")
+    }
+    assert resolve_architecture("ResNet18x2").constructor(3).state_dict()["layer4.1.conv2.weight"].shape[0] == 1024
+
+
+@pytest.mark.parametrize("name", ["VGG11x0", "VGG11x17", "VGG11x", "VGGx0.5", "VGG11x2x2"])
+def test_a_wrong_width_is_refused(name: str) -> None:
+    """A width is a number above 0 that leaves a network to hold."""
+    with pytest.raises(ArchitectureError, match=r"VGG11x0\.25"):
+        resolve_architecture(name)

@@ -1,0 +1,48 @@
+"""A training's epochs as curves for the terminal."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.markup import escape
+from rich.table import Table
+
+from swp_export.report.drawing import curve
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from swp_export.training.log import TrainingLog
+
+
+def training_table(log: TrainingLog) -> Table:
+    """Return losses, accuracies and live stripes, in all and per layer, from the first epoch to the last."""
+    table = Table(
+        title=f"{escape(log.file)}: {len(log.epochs)} epochs",
+        caption="Each curve runs from its lowest to its highest value.",
+        title_justify="left",
+        caption_justify="left",
+    )
+    table.add_column("")
+    table.add_column("After epoch 1", justify="right")
+    table.add_column("After the last", justify="right")
+    table.add_column("Curve")
+    for name, key, unit in (
+        ("Loss", "loss", ""),
+        ("Loss on the test set", "test_loss", ""),
+        ("Accuracy", "accuracy", " %"),
+        ("Accuracy on the test set", "test_accuracy", " %"),
+    ):
+        values = [float(record[key]) for record in log.epochs]
+        table.add_row(name, *(f"{value:.4g}{unit}" for value in (values[0], values[-1])), curve(values))
+    live = [record["live_stripes"] for record in log.epochs]
+    table.add_section()
+    _add_counts(table, "Live stripes", [sum(counts.values()) for counts in live])
+    table.add_section()
+    for layer in live[0]:
+        _add_counts(table, escape(layer), [counts.get(layer, 0) for counts in live])
+    return table
+
+
+def _add_counts(table: Table, name: str, counts: Sequence[int]) -> None:
+    table.add_row(name, f"{counts[0]:,}", f"{counts[-1]:,}", curve(counts))

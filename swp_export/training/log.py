@@ -1,0 +1,63 @@
+"""The record of a training, one JSON document per epoch."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from swp_export.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_NUMBERS = ("loss", "accuracy", "test_loss", "test_accuracy")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TrainingLog:
+    """The epochs of a training.
+
+    Attributes:
+        file: Path of the log.
+        epochs: One record each: `epoch`, `lr`, `loss`, `accuracy` (percent), `test_loss`, `test_accuracy`,
+            `live_stripes` (layer -> number), `seconds`.
+
+    """
+
+    file: str
+    epochs: tuple[Mapping[str, Any], ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the document that `inspect --json` prints."""
+        return {"file": self.file, "kind": "training log", "epochs": list(self.epochs)}
+
+
+def read_log(path: str | Path) -> TrainingLog:
+    """Read the `log.jsonl` that `train` writes.
+
+    Raises:
+        InputError: It cannot be read, or is not such a log.
+
+    """
+    try:
+        lines = Path(path).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from error
+    if not lines:
+        raise InputError(f"{path} is empty; expected a line per epoch, as `train` writes them")
+    return TrainingLog(file=str(path), epochs=tuple(_record(path, n, line) for n, line in enumerate(lines, start=1)))
+
+
+def _record(path: str | Path, number: int, line: str) -> Mapping[str, Any]:
+    try:
+        record = json.loads(line)
+    except ValueError:
+        record = None
+    live = record.get("live_stripes") if isinstance(record, dict) else None
+    if not isinstance(live, dict) or not all(isinstance(n, int) for n in live.values()):
+        raise InputError(f"line {number} of {path} is not a record of an epoch, as `train` writes them")
+    if missing := [key for key in _NUMBERS if not isinstance(record.get(key), float | int)]:
+        raise InputError(f"line {number} of {path} lacks {', '.join(missing)}; expected what `train` writes")
+    return dict(record)
