@@ -89,7 +89,7 @@ class Channels:
         output = node.outputs[0]
         channels = self._channels_of_output(node, inputs) if len(node.outputs) == 1 else None
         if channels is None:
-            for value in inputs:
+            for value in [] if _reads_no_channels(node) else inputs:
                 self._pin(value)
             for value in node.outputs:
                 self._add_opaque(value)
@@ -101,6 +101,9 @@ class Channels:
 
     def _channels_of_output(self, node: ir.Node, inputs: Sequence[ir.Value]) -> np.ndarray | None:
         """Return the channels of `node`'s output, or None where the operator is not understood."""
+        maps = maps_of_product(node)
+        if maps is not None:
+            return self._of.get(maps)
         known = [self._of[v] for v in inputs if v in self._of]
         if not known or len(known) != len(inputs) or node.domain not in {"", "ai.onnx"}:
             return None
@@ -184,6 +187,15 @@ def weight_matrix(node: ir.Node) -> np.ndarray | None:
     return weight
 
 
+def maps_of_product(node: ir.Node) -> ir.Value | None:
+    """Return the `[N, C, H, W]` of a MatMul that multiplies each channel's map with one matrix, from either side."""
+    if node.op_type != "MatMul" or node.domain not in {"", "ai.onnx"}:
+        return None
+    maps = [value for value in node.inputs if value is not None and rank_of(value) == 4]
+    matrices = [value for value in node.inputs if value is not None and rank_of(value) == 2]
+    return maps[0] if len(maps) == len(matrices) == 1 and array_of(maps[0]) is None else None
+
+
 def is_transposed(node: ir.Node) -> bool:
     """Tell whether a Gemm `node` keeps its weight as `[N, C]` (transB)."""
     return "transB" in node.attributes and bool(node.attributes["transB"].as_int())
@@ -198,6 +210,18 @@ def is_depthwise(node: ir.Node, channels: int) -> bool:
 def rank_of(value: ir.Value | None) -> int | None:
     """Return the number of axes of `value`, None where it is not known."""
     return None if value is None or value.shape is None else len(value.shape)
+
+
+def _reads_no_channels(node: ir.Node) -> bool:
+    """Tell whether `node` asks for the size of other axes than that of the channels."""
+    if node.op_type != "Shape" or node.domain not in {"", "ai.onnx"}:
+        return False
+    rank = rank_of(node.inputs[0])
+    if rank is None:
+        return False
+    start = node.attributes["start"].as_int() if "start" in node.attributes else 0
+    end = node.attributes["end"].as_int() if "end" in node.attributes else rank
+    return 1 not in range(rank)[start:end]
 
 
 def _captured(node: ir.Node) -> Iterator[ir.Value]:

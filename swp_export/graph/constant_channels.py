@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import onnx_ir as ir
 
-from swp_export.graph.channels import ELEMENTWISE, POOLS, UNARY, Channels, is_depthwise, weight_matrix
+from swp_export.graph.channels import ELEMENTWISE, POOLS, UNARY, Channels, is_depthwise, maps_of_product, weight_matrix
 from swp_export.graph.constants import array_of
 from swp_export.graph.convolutions import bias_of, conv_attributes
 
@@ -55,7 +55,8 @@ def taps_that_see_padding(kernel: tuple[int, int], pads: list[int], dilations: l
 
 
 def _constants_of_output(node: ir.Node, constants: Constants, channels: Channels) -> np.ndarray | None:
-    source = node.inputs[0]
+    maps = maps_of_product(node)
+    source = node.inputs[0] if maps is None else maps
     known = constants.get(source) if source is not None else None
     size = channels.of(source)
     if size is not None and is_depthwise(node, size.size):
@@ -77,7 +78,7 @@ def _constants_of_output(node: ir.Node, constants: Constants, channels: Channels
         columns = channels.of(node.outputs[0])
         assert columns is not None
         return np.repeat(known, columns.size // known.size)
-    return _pooled(node, known) if node.op_type in POOLS else None
+    return _pooled(node, known) if node.op_type in POOLS or maps is not None else None
 
 
 def _or_unknown(value: ir.Value | None, constants: Constants, channels: Channels) -> np.ndarray:
@@ -149,7 +150,7 @@ def _evaluated(node: ir.Node, operands: list[np.ndarray]) -> np.ndarray:
 
 
 def _pooled(node: ir.Node, known: np.ndarray) -> np.ndarray:
-    """Keep constants; a mean that counts zeros outside of the map keeps only zero where its window leaves the map."""
+    """Keep constants; of a product, and of a mean that counts zeros where its window leaves the map, only zero."""
     attributes = node.attributes
     leaves_map = (
         ("pads" in attributes and any(attributes["pads"].as_ints()))
@@ -157,6 +158,6 @@ def _pooled(node: ir.Node, known: np.ndarray) -> np.ndarray:
         or ("ceil_mode" in attributes and attributes["ceil_mode"].as_int() == 1)
     )
     counts_padding = "count_include_pad" in attributes and attributes["count_include_pad"].as_int() == 1
-    if node.op_type == "AveragePool" and leaves_map and counts_padding:
+    if node.op_type == "MatMul" or (node.op_type == "AveragePool" and leaves_map and counts_padding):
         return np.where(known == 0, known, np.nan)
     return known

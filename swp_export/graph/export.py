@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import onnx_ir as ir
 
 from swp_export.errors import ModelError
+from swp_export.graph.adaptive_pooling import translations
 from swp_export.graph.simplify import simplify
 
 if TYPE_CHECKING:
@@ -84,6 +85,8 @@ def _exported(module: nn.Module, input_shape: tuple[int, int, int]) -> ir.Model:
                     input_names=["input"],
                     output_names=["output"],
                     dynamic_shapes=(dimensions,),
+                    # At a fixed size the exporter's own windows are right, and simpler.
+                    custom_translation_table=translations() if 2 in dimensions else None,
                     opset_version=OPSET,
                     dynamo=True,
                     optimize=False,

@@ -42,19 +42,19 @@ def _fold(node: ir.Node, constants: np.ndarray) -> bool:
     matrix = weight_matrix(node)
     assert matrix is not None
     before = matrix if matrix.ndim == 4 else matrix[:, :, None, None]
-    weight = before.astype(np.float64)
-    known = ~np.isnan(constants)
-    value = np.where(known, constants, 0.0)
+    # The other columns stay as they are: a classifier's matrix may be too large to be copied in float64.
+    columns = np.flatnonzero(~np.isnan(constants))
+    value, weight = constants[columns], before[:, columns].astype(np.float64)
     can_hold_bias = node.op_type != "MatMul"
     live = weight != 0
-    foldable = known[None, :] & ~(live & _sees_padding(node, before)).any(axis=(2, 3))
+    foldable = ~(live & _sees_padding(node, before)).any(axis=(2, 3))
     if not can_hold_bias:
         foldable &= (value == 0)[None, :]
-    foldable |= (known & (value == 0))[None, :]
+    foldable |= (value == 0)[None, :]
     bias = bias_of(node, weight.shape[0]).astype(np.float64)
     bias += np.einsum("okhw,ok,k->o", weight, foldable.astype(np.float64), value)
     weight[foldable] = 0
-    held = np.flatnonzero(known & (weight != 0).any(axis=(0, 2, 3)))
+    held = np.flatnonzero((weight != 0).any(axis=(0, 2, 3)))
     if held.size > 1:
         holder = held[np.argmax(np.abs(value[held]))]
         merged = np.einsum("okhw,k->ohw", weight[:, held], value[held] / value[holder])
@@ -62,10 +62,12 @@ def _fold(node: ir.Node, constants: np.ndarray) -> bool:
         weight[:, holder] = merged
     if np.array_equal(weight != 0, live):
         return False
+    after = before.copy()
+    after[:, columns] = weight
     if matrix.ndim == 4:
-        set_weight(node, weight)
+        set_weight(node, after)
     else:
-        flat = weight[:, :, 0, 0]
+        flat = after[:, :, 0, 0]
         set_weight(node, flat if node.op_type == "Gemm" and is_transposed(node) else flat.T)
     if can_hold_bias:
         set_bias(node, bias)

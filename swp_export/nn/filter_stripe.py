@@ -75,7 +75,12 @@ class FilterStripe(nn.Conv2d):
         if padding is None:
             padding = (height // 2, width // 2)
         super().__init__(in_channels, out_channels, (height, width), stride, padding, dilation, bias=bias)
-        self.FilterSkeleton = nn.Parameter(torch.ones(out_channels, height, width))
+        self.add_skeleton()
+
+    def add_skeleton(self) -> None:
+        """Start with a skeleton of ones, which changes nothing; it is trained if the weight is."""
+        ones = self.weight.detach().new_ones(self.out_channels, *self.kernel_size)
+        self.FilterSkeleton = nn.Parameter(ones, requires_grad=self.weight.requires_grad)
         # Not persistent: the method's checkpoints do not hold it, it follows from the skeleton.
         self.register_buffer("BrokenTarget", None, persistent=False)
 

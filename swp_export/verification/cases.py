@@ -47,8 +47,12 @@ def make_cases(input_shape: tuple[int, int, int], *, seed: int = 0) -> Iterator[
 
 
 def other_sizes(height: int, width: int) -> list[tuple[int, int]]:
-    """Return sizes near `height` x `width` that a network may admit too: odd, not square, smaller."""
-    sizes = [(height + 1, width + 2), (height + 3, width), (height - 3, width - 1)]
+    """Return sizes beside `height` x `width` that a network may admit too: odd, not square, smaller, twice as large.
+
+    Near ones show a wrong border. What was fixed at the traced size, as the windows of a pooling, may be right at all
+    of those; it shows where the last maps have another size.
+    """
+    sizes = [(height + 1, width + 2), (height + 3, width), (height - 3, width - 1), (2 * height, 2 * width + 1)]
     return [(h, w) for h, w in sizes if h > 0 and w > 0]
 
 

@@ -90,6 +90,8 @@ UNDERSTOOD = [
     ("Mul (h, k)", {"k": np.array(2.0)}),
     ("ReduceMean (h, k)", {"k": np.array([2, 3])}),
     ("Conv <group = 8> (h, k)", {"k": weights(RNG, 8, 1, 3, 3)}),
+    ("MatMul (h, k)", {"k": RNG.normal(size=(6, 2))}),
+    ("MatMul (k, h)", {"k": RNG.normal(size=(2, 6))}),
 ]
 OPAQUE = [
     ("Softmax <axis = 1> (h)", {}),
@@ -101,6 +103,8 @@ OPAQUE = [
     ("ReduceMean (h, k)", {"k": np.array([1])}),
     ("Conv <group = 2> (h, k)", {"k": weights(RNG, 8, 4, 3, 3)}),
     ('Conv <group = 8, auto_pad = "SAME_UPPER"> (h, k)', {"k": weights(RNG, 8, 1, 3, 3)}),
+    ("MatMul (h, k)", {"k": RNG.normal(size=(8, 6, 2))}),
+    ("MatMul (h, h)", {}),
     ("PRelu (h, k)", {"k": RNG.normal(size=(8, 1, 1))}),
     ("Resize (h, , k)", {"k": np.array([1, 1, 2, 2], np.float32)}),
 ]
@@ -123,6 +127,22 @@ def test_operators_that_are_not_understood_pin(operator: str, tensors: dict[str,
     assert not channels.understands(model.graph[1])
     found = channels.of(value(model, "u"))
     assert found is None or not set(found.tolist()) & set(identities(model, "h"))
+
+
+@pytest.mark.parametrize(
+    ("axes", "pins"),
+    [
+        ("start = 0", True),
+        ("start = 2", False),
+        ("start = -1", False),
+        ("end = 1", False),
+        ("start = 1, end = 2", True),
+    ],
+)
+def test_asking_for_the_size_of_a_map_pins_nothing(axes: str, pins: bool) -> None:
+    """A Shape that leaves out the axis of the channels gives the same whatever channels there are."""
+    model = build(f"h = Conv <{PADS}> (x, w0) s = Shape <{axes}> (h) y = Conv <{PADS}> (h, w4)")
+    assert is_pinned(model, "h") == pins
 
 
 def test_operators_of_another_domain_pin() -> None:

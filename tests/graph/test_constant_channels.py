@@ -132,6 +132,14 @@ def test_depthwise() -> None:
     assert channels(claims(f"Conv <group = 8, {PADS}> (h, k)", k=k)) == [2]
 
 
+@pytest.mark.parametrize("operator", ["MatMul (h, k)", "MatMul (k, h)"])
+def test_product_of_maps(operator: str) -> None:
+    """A map of zeros is one of zeros after a product; another constant need not stay one."""
+    k = RNG.normal(size=(7, 7))
+    assert channels(claims(operator, k=k)) == np.flatnonzero(np.isin(np.arange(8), DEAD) & (BIAS == 0)).tolist()
+    assert channels(claims(operator, k=k, bias=np.where(np.isin(np.arange(8), DEAD), 0, BIAS))) == list(DEAD)
+
+
 @pytest.mark.parametrize(
     ("operator", "tensors"),
     [

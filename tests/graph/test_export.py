@@ -14,8 +14,10 @@ from small_models import from_bytes, ops, to_bytes
 from torch import nn
 
 from swp_export.errors import ModelError
+from swp_export.graph.constants import array_of
 from swp_export.graph.convolutions import FILTERS, LAYER, iterate_stripe_convs
 from swp_export.graph.export import model_from_module
+from swp_export.graph.pipeline import compact
 from swp_export.nn import FilterStripe
 from swp_export.verification.float64 import Float64Model
 
@@ -111,6 +113,33 @@ def test_real_networks_keep_their_names(network: str, request: pytest.FixtureReq
     else:
         assert len(names) == 13
         assert all(name.startswith("features.") for name in names)
+
+
+@pytest.mark.parametrize("output_size", [(7, 7), (1, 1), (3, None)])
+def test_adaptive_pooling_of_any_size(output_size: tuple[int, int | None]) -> None:
+    """The windows are those of the size that the model is given, not of the one that was traced."""
+    torch.manual_seed(0)
+    module = nn.Sequential(FilterStripe(3, 4, 3), nn.AdaptiveAvgPool2d(output_size)).eval().requires_grad_(False)
+    model = Float64Model(model_from_module(module, (3, 6, 7)))
+    module.double()
+    for height, width in ((6, 7), (7, 14), (1, 1), (2, 5), (30, 31)):
+        x = torch.randn(2, 3, height, width, dtype=torch.float64)
+        assert np.abs(model.run(x.numpy())["output"] - module(x).numpy()).max() < 1e-6
+
+
+def test_dead_filters_are_followed_through_adaptive_pooling() -> None:
+    """A filter that is zero goes from the classifier behind the pooling too."""
+    torch.manual_seed(0)
+    layers = (FilterStripe(3, 6, 3), nn.ReLU(), nn.AdaptiveAvgPool2d((2, 3)), nn.Flatten(), nn.Linear(36, 5))
+    module = nn.Sequential(*layers).eval().requires_grad_(False)
+    module[0].FilterSkeleton[[1, 4]] = 0
+    model = compact(model_from_module(module, (3, 8, 8)))
+    (gemm,) = [node for node in model.graph if node.op_type == "Gemm"]
+    weight = array_of(gemm.inputs[1])
+    assert weight is not None
+    assert weight.shape == (5, 24)
+    x = torch.randn(2, 3, 9, 5)
+    assert np.abs(Float64Model(model).run(x.numpy())["output"] - module(x).numpy()).max() < 1e-6
 
 
 def test_what_cannot_be_followed() -> None:

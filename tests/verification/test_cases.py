@@ -43,8 +43,8 @@ class TestGenerated:
         assert not np.array_equal(first, next(iter(make_cases((3, 4, 4), seed=1))).x)
 
     def test_other_sizes(self) -> None:
-        """Other sizes are odd, not square and smaller, and never empty."""
-        assert other_sizes(32, 32) == [(33, 34), (35, 32), (29, 31)]
+        """Other sizes are odd, not square, smaller and much larger, and never empty."""
+        assert other_sizes(32, 32) == [(33, 34), (35, 32), (29, 31), (64, 65)]
         assert all(h > 0 and w > 0 for h, w in other_sizes(1, 1))
 
     @given(count=st.integers(1, 7), size=st.integers(1, 4))
