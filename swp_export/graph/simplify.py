@@ -7,6 +7,7 @@ import onnx_ir as ir
 
 from swp_export.errors import ModelError
 from swp_export.graph.canonicalise_flatten import CanonicaliseFlatten
+from swp_export.graph.constants import array_of
 from swp_export.graph.convolutions import FILTERS, LAYER, encode_filters, iterate_stripe_convs
 from swp_export.graph.fold_batch_norm import FoldBatchNorm
 
@@ -30,8 +31,17 @@ def simplify(model: ir.Model) -> ir.Model:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ModelError(f"onnx-simplifier cannot process this model: {reason}") from error
     simplified = ir.serde.deserialize_model(proto)
+    _hold_arrays(simplified.graph)
     _mark_layers(simplified.graph)
     return CanonicaliseFlatten()(simplified).model
+
+
+def _hold_arrays(graph: ir.Graph) -> None:
+    """Take the constants out of the protobuf, which would be kept alive by them and copies one at every look at it."""
+    for value in graph.initializers.values():
+        array = array_of(value)
+        if array is not None:
+            value.const_value = ir.tensor(array, name=value.name)
 
 
 def _mark_layers(graph: ir.Graph) -> None:

@@ -88,7 +88,7 @@ def prune(
         origin = read_source(Path(source), threshold=threshold, arch=arch, input_shape=input_shape, progress=progress)
         samples = None if data is None else read_samples(data, origin.input_shape)
         progress("pruning and lowering")
-        model = compact(_copied(origin.dense))
+        model = compact(origin.dense.clone())
         counts = count(model, origin.input_shape, live_only=True)
         lowered = lower(model, choice)
         content = serialized(model, _facts(origin, origin.threshold))
@@ -169,10 +169,6 @@ def _choice(lowering: str | None) -> Callable[[StripeConv], tuple[str, str]]:
         return (lowering, "asked for") if refusal is None else ("dense", refusal)
 
     return forced
-
-
-def _copied(model: ir.Model) -> ir.Model:
-    return ir.serde.deserialize_model(ir.serde.serialize_model(model))
 
 
 def _facts(origin: Source, threshold: float | None) -> dict[str, str]:
