@@ -1,5 +1,6 @@
 #!/bin/sh
-# The main job on a real checkpoint that this project ships: a VGG16 trained with Filter Skeletons on Fashion-MNIST.
+# The main job on real checkpoints that this project ships, trained with Filter Skeletons on Fashion-MNIST: a VGG16 of the
+# method's public code, and a narrow VGG11 of the zoo, which is so small that only `tune` makes it faster.
 # Run by `make demo`; writes to demo-output/.
 set -eu
 cd "$(dirname "$0")/.."
@@ -16,3 +17,16 @@ swp-export verify demo-output/vgg16.onnx --against models/vgg16-fashion-mnist/pr
 echo
 echo '$ swp-export bench vgg16.onnx --baseline vgg16-dense.onnx'
 swp-export bench demo-output/vgg16.onnx --baseline demo-output/vgg16-dense.onnx
+
+echo
+echo '$ swp-export prune models/vgg11-fashion-mnist/strong.pth'
+swp-export prune models/vgg11-fashion-mnist/strong.pth --force --output demo-output/vgg11.onnx \
+    --dense-out demo-output/vgg11-dense.onnx --data models/vgg11-fashion-mnist/samples.npz
+
+echo
+echo '$ swp-export tune vgg11.onnx --seconds 15'
+swp-export tune demo-output/vgg11.onnx --seconds 15 --force --output demo-output/vgg11-tuned.onnx
+
+echo
+echo '$ swp-export bench vgg11-tuned.onnx --baseline vgg11-dense.onnx'
+swp-export bench demo-output/vgg11-tuned.onnx --baseline demo-output/vgg11-dense.onnx
