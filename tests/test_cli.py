@@ -274,7 +274,12 @@ def test_help_imports_neither_torch_nor_onnxruntime() -> None:
 def test_interrupt_leaves_nothing(number: signal.Signals, code: int, word: str, folder: Path) -> None:
     """Ctrl-C or SIGTERM in the middle of the work removes the temporary file; the exit code is the shell's."""
     command = [sys.executable, "-m", "swp_export", "prune", str(VGG16 / "pruned.pth.tar")]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    # Whoever runs the tests in the background lets them, and their children, ignore Ctrl-C.
+    heard = signal.signal(number, signal.default_int_handler)
+    try:
+        process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    finally:
+        signal.signal(number, heard)
     assert process.stderr is not None
     while "exporting" not in process.stderr.readline():
         assert process.poll() is None
