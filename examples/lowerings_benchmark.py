@@ -73,7 +73,7 @@ def exported(folder: Path, name: str, checkpoint: Path, threshold: float | None)
     full, pruned = folder / f"{name}-full.onnx", folder / f"{name}-compact.onnx"
     if not pruned.exists():
         source = read_source(checkpoint, threshold=threshold, arch=None, input_shape=None, progress=lambda _: None)
-        full.write_bytes(to_bytes(source.unpruned()))
+        full.write_bytes(to_bytes(source.unpruned()[0]))
         pruned.write_bytes(to_bytes(compact(source.dense)))
     return full.read_bytes(), pruned.read_bytes()
 
