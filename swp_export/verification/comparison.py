@@ -1,14 +1,12 @@
 """Comparing one output with the truth, within a budget that the network's own float32 error sets.
 
-    own(c)         = max over cases and elements of channel c of |reference's own float32 run - truth| / S(case),
-                     at least the root mean square of that over the channels
+    own(c)         = max over cases and elements of channel c of |reference's own float32 run - truth| / S(case)
     budget(case, c) = max(FACTOR * own(c) * S(case), ULPS * eps * max |truth(case, c)|)      S(case) = max |truth(case)|
 
 A model may be as wrong as the framework it came from, times a small factor: sums are taken in another order, and
 BatchNorm is folded into the weights. Each channel (axis 1: a logit, or a map) has a budget of its own, so that a large
 one hides nothing of the others. Its own error is taken over all cases, since on a single number a float32 run may be
-exact by luck, and is not below what is usual among the channels, since it may be lucky on a channel in all of them.
-Where it is exact, a few units in the last place of the channel's scale remain.
+exact by luck. Where it is exact, a few units in the last place of the channel's scale remain.
 """
 
 from __future__ import annotations
@@ -111,7 +109,6 @@ def budgets(truths: Sequence[np.ndarray], singles: Sequence[np.ndarray]) -> list
         if scale > 0 and np.isfinite(scale)
     ]
     relative = np.max(own, axis=0, initial=0) if own else np.zeros(1)
-    relative = np.maximum(relative, np.sqrt(np.mean(np.square(relative))))
     limits = []
     for truth, scale in zip(truths, scales, strict=True):
         allowed = np.maximum(FACTOR * relative * scale, ULPS * EPS * _by_channel(np.abs(truth)))

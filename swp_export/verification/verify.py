@@ -55,10 +55,15 @@ def verify_model(
     """
     session = open_session(model)
     runs = []
-    for case in _cases(session, reference, input_shape, samples):
+    required, optional = _cases(session, input_shape, samples), _at_other_sizes(session, input_shape)
+    for case, must_run in (*((case, True) for case in required), *((case, False) for case in optional)):
         if progress is not None:
             progress(case.name)
-        runs.append(_run(session, reference, case))
+        try:
+            runs.append(_run(session, reference, case))
+        except InputError:
+            if must_run:
+                raise
     results = _compared(runs, tolerance)
     failed = next((run.case for run, found in zip(runs, results, strict=True) if not all(r.ok for r in found)), None)
     layer = None
@@ -84,34 +89,29 @@ class _Run:
     problems: dict[str, str]
 
 
-def _cases(
-    session: Session, reference: Reference, input_shape: tuple[int, int, int], samples: Case | None
-) -> Iterator[Case]:
+def _cases(session: Session, input_shape: tuple[int, int, int], samples: Case | None) -> Iterator[Case]:
     declared = session.inputs[0].shape
     if len(declared) != 4:
         raise InputError(f"{session.label} takes an input {list(declared)}, expected images [N, C, H, W]")
-    batch, _, *spatial = declared
+    batch = declared[0]
     for case in (*make_cases(input_shape), *([] if samples is None else [samples])):
         if isinstance(batch, int):
             yield from in_batches_of(case, batch)
         else:
             yield case
+
+
+def _at_other_sizes(session: Session, input_shape: tuple[int, int, int]) -> Iterator[Case]:
+    batch, _, *spatial = session.inputs[0].shape
     if any(isinstance(size, int) for size in spatial):
         return
     for height, width in other_sizes(*input_shape[1:]):
         case = noise_case((input_shape[0], height, width))
-        if isinstance(batch, int):
-            (case,) = in_batches_of(case, batch)
-        try:
-            # Both: ONNX Runtime multiplies an empty matrix without complaint where the evaluator refuses it.
-            reference.float64(case.x)
-            reference.float32(case.x)
-        except InputError:
-            continue
-        yield case
+        yield from in_batches_of(case, batch) if isinstance(batch, int) else [case]
 
 
 def _run(session: Session, reference: Reference, case: Case) -> _Run:
+    # Both first: ONNX Runtime multiplies an empty matrix without complaint where the evaluator refuses it.
     truth, single = reference.float64(case.x), reference.float32(case.x)
     names = {spec.name for spec in session.outputs}
     outputs: dict[str, np.ndarray] = {}
