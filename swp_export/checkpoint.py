@@ -12,6 +12,7 @@ No code of a file is ever executed.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import importlib.metadata
@@ -30,7 +31,7 @@ from swp_export.atomic import atomic_write
 from swp_export.errors import CheckpointError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 Layout = Literal["unbroken", "broken", "broken-float"]
 
@@ -88,7 +89,7 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
     """
     path = Path(path)
     data = _read_bytes(path)
-    try:
+    with _naming(path):
         content = _parse(path, data)
         described = _described(content)
         state, modules = _unwrap(content)
@@ -100,8 +101,6 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
             modules=modules,
             **described,
         )
-    except CheckpointError as error:
-        raise CheckpointError(f"{path}: {error}") from error.__cause__
 
 
 def write_checkpoint(
@@ -166,15 +165,21 @@ def read_training(path: str | Path) -> tuple[dict[str, torch.Tensor], dict[str, 
     """
     path = Path(path)
     data = _read_bytes(path)
-    try:
+    with _naming(path):
         content = _parse(path, data)
-        described = _described(content)
+        training = content.get("training") if isinstance(content, Mapping) and _described(content) else None
+        if not isinstance(content, Mapping) or not isinstance(training, dict):
+            raise CheckpointError("it records no training that could be resumed; name a folder `train` wrote")
+        return content["state_dict"], training
+
+
+@contextlib.contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Put the file's name before what is wrong with it."""
+    try:
+        yield
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {error}") from error.__cause__
-    training = content.get("training") if isinstance(content, Mapping) and described else None
-    if not isinstance(content, Mapping) or not isinstance(training, dict):
-        raise CheckpointError(f"{path}: it records no training that could be resumed; name a folder `train` wrote")
-    return content["state_dict"], training
 
 
 def _read_bytes(path: Path) -> bytes:

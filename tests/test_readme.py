@@ -82,7 +82,7 @@ def test_demo_runs(tmp_path: Path) -> None:
     assert "Speedup" in done.stdout
 
 
-@pytest.mark.parametrize("script", ["own_network.py", "from_python.py", "torchvision_networks.py"])
+@pytest.mark.parametrize("script", ["own_network.py", "from_python.py"])
 def test_examples_run(script: str, tmp_path: Path) -> None:
     """Each example runs and reports an equivalent model."""
     command = [sys.executable, ROOT / "examples" / script, tmp_path]

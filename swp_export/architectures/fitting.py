@@ -65,13 +65,15 @@ def replace_dead_blocks(module: nn.Module, keys: Collection[str], modules: Colle
     Args:
         module: The stock network.
         keys: The checkpoint's keys.
-        modules: The names of its modules, if known: a block that is not among them is missing, not dead.
+        modules: The names of its modules, if known. A block that is not among them is missing, not dead, and so is
+            what its keys lack of one whose conv1 is among them.
 
     """
     dead: list[str] = []
     for name, block in list(module.named_modules()):
         is_block = hasattr(block, "downsample") and isinstance(getattr(block, "conv1", None), nn.Module)
-        if is_block and (not modules or name in modules) and not any(key.startswith(f"{name}.conv1.") for key in keys):
+        replaced = not modules or (name in modules and f"{name}.conv1" not in modules)
+        if is_block and replaced and not any(key.startswith(f"{name}.conv1.") for key in keys):
             shortcut = block.downsample
             module.set_submodule(name, shortcut if isinstance(shortcut, nn.Module) else nn.Sequential())
             dead.append(name)

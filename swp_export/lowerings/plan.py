@@ -49,9 +49,9 @@ def apply_plan(model: ir.Model, plan: Plan, *, block: int = BLOCK) -> None:
     layers = {conv.name: conv for _, conv in found}
     _check(plan, layers)
     by_node = {node.name or "": conv for node, conv in found}
-    groups = [[by_node[name] for name in group if name in by_node] for group in channel_groups(model.graph)]
-    names = {conv.name: name for name, conv in by_node.items()}
-    orders = {names[group[0].name]: order_of(group, plan, block) for group in groups if group}
+    groups = channel_groups(model.graph)
+    sharing = [(group, [by_node[name] for name in group if name in by_node]) for group in groups]
+    orders = {group[0]: order_of(convs, plan, block) for group, convs in sharing if convs}
     OrderChannels(orders)(model)
     lower(model, lambda conv: (plan.get(conv.name, "dense"), "planned"), block=block)
     SinkConcat()(model)

@@ -57,9 +57,7 @@ class SkeletonUpdate:
         self.threshold = threshold
         self._layers = [layer for layer in network.modules() if isinstance(layer, FilterStripe) and layer.striped]
         if not self._layers:
-            raise ValueError(
-                "the network has no FilterStripe with a kernel larger than 1x1; build it with swp_export.nn"
-            )
+            raise ValueError("the network has no FilterStripe with a kernel larger than 1x1; swp_export.nn.convert it")
         if any(layer.broken for layer in self._layers):
             raise ValueError("a broken layer cannot be trained; unbreak_ it first")
         # BatchNorm -> whose output it is applied to; None stands for anything but the output of one of the layers.

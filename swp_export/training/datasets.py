@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from swp_export.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -35,56 +35,46 @@ class ImageData:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class _Kind:
+    """What torchvision calls a data set, what must lie in its folder, and what its images are made into."""
+
+    torchvision: str
+    where: str
     input_shape: tuple[int, int, int]
     mean: list[float]
     std: list[float]
-    where: str
-    open: Callable[[Path, bool, Any, bool], Any]
-    """(folder, train, transform, download) -> torchvision's data set."""
-
-
-def _cifar(name: str, folder: str, mean: list[float], std: list[float]) -> _Kind:
-    def open_(root: Path, train: bool, transform: Any, download: bool) -> Any:  # noqa: FBT001 - one private call
-        import torchvision
-
-        return getattr(torchvision.datasets, name)(root, train=train, transform=transform, download=download)
-
-    return _Kind(input_shape=(3, 32, 32), mean=mean, std=std, where=folder, open=open_)
-
-
-def _fashion_mnist(root: Path, train: bool, transform: Any, download: bool) -> Any:  # noqa: FBT001 - as above
-    import torchvision
-
-    return torchvision.datasets.FashionMNIST(root, train=train, transform=transform, download=download)
-
-
-def _image_folder(root: Path, train: bool, transform: Any, download: bool) -> Any:  # noqa: FBT001 - as above
-    import torchvision
-
-    if download:
-        raise InputError("a folder of images is yours and cannot be downloaded; leave out --download")
-    return torchvision.datasets.ImageFolder(root / ("train" if train else "val"), transform)
 
 
 _CIFAR_MEAN, _CIFAR_STD = [0.4914, 0.4822, 0.4465], [0.2023, 0.1994, 0.2010]
 """What the method's public code normalises both CIFARs by."""
 
 DATASETS: Mapping[str, _Kind] = {
-    "cifar10": _cifar("CIFAR10", "cifar-10-batches-py/", _CIFAR_MEAN, _CIFAR_STD),
-    "cifar100": _cifar("CIFAR100", "cifar-100-python/", _CIFAR_MEAN, _CIFAR_STD),
+    "cifar10": _Kind(
+        torchvision="CIFAR10",
+        where="cifar-10-batches-py/",
+        input_shape=(3, 32, 32),
+        mean=_CIFAR_MEAN,
+        std=_CIFAR_STD,
+    ),
+    "cifar100": _Kind(
+        torchvision="CIFAR100",
+        where="cifar-100-python/",
+        input_shape=(3, 32, 32),
+        mean=_CIFAR_MEAN,
+        std=_CIFAR_STD,
+    ),
     "fashion-mnist": _Kind(
+        torchvision="FashionMNIST",
+        where="FashionMNIST/raw/, the four idx files, unpacked",
         input_shape=(1, 32, 32),
         mean=[0.2860],
         std=[0.3530],
-        where="FashionMNIST/raw/, the four idx files, unpacked",
-        open=_fashion_mnist,
     ),
     "imagefolder": _Kind(
+        torchvision="ImageFolder",
+        where="train/ and val/, each with one folder of images per class",
         input_shape=(3, 224, 224),
         mean=[0.485, 0.456, 0.406],
         std=[0.229, 0.224, 0.225],
-        where="train/ and val/, each with one folder of images per class",
-        open=_image_folder,
     ),
 }
 """Data sets by name; folders of images are normalised as ImageNet is."""
@@ -100,11 +90,13 @@ def load_dataset(name: str, folder: str | Path, *, download: bool = False, chann
     if name not in DATASETS:
         raise InputError(f"there is no data set {name!r}; known are {', '.join(DATASETS)}")
     kind, folder = DATASETS[name], Path(folder)
+    if download and name == "imagefolder":
+        raise InputError("a folder of images is yours and cannot be downloaded; leave out --download")
     if channels and kind.input_shape[0] == 1:
         shape, mean, std = (channels, *kind.input_shape[1:]), kind.mean * channels, kind.std * channels
         kind = dataclasses.replace(kind, input_shape=shape, mean=mean, std=std)
     try:
-        train, test = (kind.open(folder, part, _transform(name, kind, part), download) for part in (True, False))
+        train, test = (_open(name, kind, folder, train=part, download=download) for part in (True, False))
     except (RuntimeError, OSError, ValueError, AssertionError) as error:  # the latter two on damaged idx files
         expected = f"expected there: {kind.where}"
         if download:
@@ -123,7 +115,16 @@ def load_dataset(name: str, folder: str | Path, *, download: bool = False, chann
     )
 
 
-def _transform(name: str, kind: _Kind, train: bool) -> Any:  # noqa: FBT001 - as above
+def _open(name: str, kind: _Kind, folder: Path, *, train: bool, download: bool) -> Any:
+    from torchvision import datasets
+
+    opened, transform = getattr(datasets, kind.torchvision), _transform(name, kind, train=train)
+    if name == "imagefolder":
+        return opened(folder / ("train" if train else "val"), transform)
+    return opened(folder, train=train, transform=transform, download=download)
+
+
+def _transform(name: str, kind: _Kind, *, train: bool) -> Any:
     from torchvision import transforms
 
     size = kind.input_shape[-1]

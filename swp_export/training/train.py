@@ -63,8 +63,9 @@ def train(
     """Train a network with Filter Skeletons, as the method does; see `swp_export.nn.SkeletonUpdate`.
 
     SGD with momentum 0.9 and weight decay 1e-4; the rate is divided by 10 after half and three quarters of the epochs.
-    Under `torchrun` the processes share each batch. On the CPU a resumed run ends bit for bit as one that was never
-    interrupted: an epoch's random numbers follow from seed, epoch and process alone.
+    Under `torchrun` the processes share each batch. On the CPU a run that is resumed by as many processes, with as many
+    workers, ends bit for bit as one that was never interrupted: an epoch's random numbers follow from seed, epoch and
+    process alone.
 
     Args:
         save: Folder for `checkpoint.pth` and `log.jsonl`, after every epoch, and `network.pth`, at the end.
