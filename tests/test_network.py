@@ -278,6 +278,14 @@ class TestArchitectures:
         ):
             instantiate(read_checkpoint(RESNET / "pruned.pth.tar"), architecture="ResNet110")
 
+    def test_a_block_without_keys_is_no_dead_block(self) -> None:
+        """A file that records a block's convolutions lacks their keys: it is damaged, not pruned."""
+        original = read_checkpoint(RESNET / "best.pth.tar")
+        assert "layer1.3.conv1" in original.modules
+        state = {key: tensor for key, tensor in original.state.items() if not key.startswith("layer1.3.")}
+        with pytest.raises(ArchitectureError, match=r"keys are missing \(layer1\.3\.conv1\.weight"):
+            instantiate(dataclasses.replace(original, state=state), architecture="ResNet56", threshold=0.01)
+
     def test_missing_and_unexpected_keys_are_named(self) -> None:
         """The first few of both, and what to do."""
         checkpoint = read_checkpoint(VGG / "pruned.pth.tar")
