@@ -28,5 +28,5 @@ echo '$ swp-export tune vgg11.onnx --seconds 15'
 swp-export tune demo-output/vgg11.onnx --seconds 15 --force --output demo-output/vgg11-tuned.onnx
 
 echo
-echo '$ swp-export bench vgg11-tuned.onnx --baseline vgg11-dense.onnx'
-swp-export bench demo-output/vgg11-tuned.onnx --baseline demo-output/vgg11-dense.onnx
+echo '$ swp-export bench vgg11.onnx vgg11-tuned.onnx --baseline vgg11-dense.onnx'
+swp-export bench demo-output/vgg11.onnx demo-output/vgg11-tuned.onnx --baseline demo-output/vgg11-dense.onnx

@@ -1,101 +1,23 @@
 """The command line: parse, call the function of the same name, print.
 
-Nothing heavy is imported before a command runs, so that `--help` answers at once. Errors of the family in
-`swp_export.errors` become one line on standard error and their exit code here, and nowhere else. Any other exception
-is a defect of ours: it keeps its traceback and exits with 70, never with 1, which says that a check is false.
+Nothing heavy is imported before a command runs, so that `--help` answers at once.
 """
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
-import signal
 import sys
-import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from swp_export.atomic import DEVICE_ERRORS
-from swp_export.errors import NotEquivalentError, SwpExportError
+from swp_export.errors import NotEquivalentError
+from swp_export.program import Program, heed_termination
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from types import FrameType
-
-UNUSABLE = 2
-DEFECT = 70
-"""EX_SOFTWARE of sysexits.h."""
-INTERRUPTED = 130
-PIPE_CLOSED = 141
-TERMINATED = 143
-
-
-class Termination(BaseException):
-    """SIGTERM arrived: like KeyboardInterrupt, it unwinds the stack, so that temporary files are removed."""
-
-
-class Program(click.Group):
-    """A group whose errors are one line each, with the exit code that the error carries."""
-
-    def main(  # type: ignore[override] # two overloads that differ in the type of the result alone
-        self, args: Sequence[str] | None = None, prog_name: str | None = None, **extra: Any
-    ) -> Any:
-        """Run the program; see click.Group.main."""
-        if not extra.pop("standalone_mode", True):
-            return super().main(args, prog_name, standalone_mode=False, **extra)
-        stdout = sys.stdout
-        try:
-            try:
-                code = super().main(args, prog_name, standalone_mode=False, **extra)
-            finally:
-                sys.stdout.flush()  # here, where a full disk can still be reported
-        except click.ClickException as error:
-            _fail(error.format_message(), error.exit_code)
-        except SwpExportError as error:
-            _fail(str(error), error.exit_code)
-        except (click.Abort, KeyboardInterrupt):
-            _fail("interrupted; no file is half-written", INTERRUPTED)
-        except Termination:
-            _fail("terminated; no file is half-written", TERMINATED)
-        except BrokenPipeError:  # whoever reads standard output has seen enough
-            _discard_output()
-            sys.exit(PIPE_CLOSED)
-        except SystemExit as error:
-            # rich and click make exit code 1 of a closed pipe; click also replaces the stream.
-            if not isinstance(error.__context__, BrokenPipeError) and sys.stdout is stdout:
-                raise
-            _discard_output()
-            sys.exit(PIPE_CLOSED)
-        except Exception as error:  # noqa: BLE001 # whatever it is, its exit code must not be 1
-            _fail_unexpectedly(error)
-        sys.exit(code if isinstance(code, int) else 0)
-
-
-def _fail_unexpectedly(error: Exception) -> None:
-    # Standard output that is full: an error with a file's name is another one's, files that we write have become an
-    # OutputError.
-    if isinstance(error, OSError) and error.errno in DEVICE_ERRORS and error.filename is None:
-        _discard_output()
-        _fail(f"cannot write standard output: {error.strerror}", UNUSABLE)
-    if isinstance(error, ModuleNotFoundError) and error.name and not error.name.startswith("swp_export"):
-        _fail(f"this command needs the package {error.name}, which is not installed here; pip install it", UNUSABLE)
-    traceback.print_exception(error)
-    click.echo("swp-export: this is a defect of swp-export, please report it", err=True)
-    sys.exit(DEFECT)
-
-
-def _discard_output() -> None:
-    """Point standard output nowhere: the interpreter flushes it again when it exits, and would fail again."""
-    with contextlib.suppress(OSError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def _fail(message: str, code: int) -> None:
-    click.echo(f"swp-export: error: {' '.join(message.split())}", err=True)
-    sys.exit(code)
 
 
 class Shape(click.ParamType[tuple[int, int, int]]):
@@ -426,9 +348,5 @@ def doctor(*, as_json: bool) -> None:
 
 def main() -> None:
     """Run the program."""
-    signal.signal(signal.SIGTERM, _terminate)
+    heed_termination()
     cli(prog_name="swp-export")
-
-
-def _terminate(_number: int, _frame: FrameType | None) -> None:
-    raise Termination

@@ -1,6 +1,6 @@
 """The exception family: every mistake of a user ends in one of these, on one line, with its exit code.
 
-A message says what was found, what was expected and what to do. `swp_export.cli` is the only place that turns an
+A message says what was found, what was expected and what to do. `swp_export.program` is the only place that turns an
 exception into standard error and an exit code; any other exception is a defect of ours and keeps its traceback.
 """
 

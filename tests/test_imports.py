@@ -29,6 +29,7 @@ STAGES: tuple[tuple[str, ...], ...] = (
     ("tuning",),
     ("pruning", "inspection"),
     ("report",),
+    ("program",),
     ("cli",),
 )
 PUBLIC = ("__init__", "__main__")
