@@ -24,6 +24,7 @@ from zoo_card import card
 
 import swp_export
 from swp_export.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
+from swp_export.errors import SwpExportError
 from swp_export.network import instantiate
 from swp_export.nn import FilterStripe
 from swp_export.training.datasets import ImageData, load_dataset
@@ -56,8 +57,8 @@ ENTRIES = {
 def make(name: str, data_path: Path, runs: Path) -> None:
     """Train what is not trained yet below `runs`, and write models/`name`."""
     entry, folder = ENTRIES[name], MODELS / name
-    folder.mkdir(exist_ok=True)
     data = load_dataset(entry.dataset, data_path)
+    folder.mkdir(exist_ok=True)
     images, labels = stacked(data.test)
     dense = train(entry, "unpruned", data_path, runs / name)
     expected: dict[str, Any] = {
@@ -186,4 +187,7 @@ if __name__ == "__main__":
     parser.add_argument("--data-path", type=Path, default=Path("data"))
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder of the trainings")
     given = parser.parse_args()
-    make(given.entry, given.data_path, given.runs)
+    try:
+        make(given.entry, given.data_path, given.runs)
+    except SwpExportError as error:
+        sys.exit(f"zoo.py: error: {error}")
