@@ -38,7 +38,7 @@ NETWORKS = {
     "VGG16": (MODELS / "vgg16-fashion-mnist" / "pruned.pth.tar", None, (1, 8), "features.0"),
     "ResNet56": (MODELS / "resnet56-fashion-mnist" / "best.pth.tar", 0.01, (1,), "conv1"),
 }
-FORMS = ("shift-sum", "shift-extra", "shift-groups", "shift-chunks", "split(2, shift-sum)", "split(2, shift-groups)")
+FORMS = ("shift-sum", "levels(10)", "levels(40)", "levels(160)", "levels(640)", "shift-chunks", "split(2, shift-sum)")
 LAYERS = [(64, 56, 0.2), (128, 28, 0.2), (256, 14, 0.2), (512, 7, 0.2), (512, 4, 0.2), (64, 32, 0.31), (16, 32, 0.16)]
 PARTLY_FULL = [(64, 56), (128, 28), (256, 14), (512, 7)]
 SECONDS = 0.5

@@ -86,13 +86,13 @@ def test_small_network(name: str, run: Run) -> None:
 def test_a_difference_is_seen() -> None:
     """Another plan's model is alike, another network's is not."""
     compact = compact_network()
-    y = onnxruntime(planned_bytes(compact, dict.fromkeys(LAYERS, "shift-groups"), 8), X)
+    y = onnxruntime(planned_bytes(compact, dict.fromkeys(LAYERS, "levels(640)"), 8), X)
     with pytest.raises(AssertionError):
         assert_alike(y * np.float32(1.0001), onnxruntime(portable("dense"), X))
 
 
 @pytest.mark.parametrize("run", [onnx_reference, openvino])
-@pytest.mark.parametrize("name", ["shift-groups", "split(2, shift-sum)"])
+@pytest.mark.parametrize("name", ["levels(640)", "split(2, shift-sum)"])
 def test_vgg16(name: str, run: Run, vgg16: Pruned) -> None:
     """The real network by a plan that permutes, its channels filled up to blocks of 16."""
     compact = compact_from_portable(vgg16.content)

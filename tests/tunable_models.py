@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import re
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -105,13 +106,13 @@ def rigged(seconds: Callable[[bytes], float]) -> RiggedTrack:
 
 
 def by_lowering(**seconds: float) -> Callable[[bytes], float]:
-    """Return the sum over a model's layers of what `seconds` says for their lowerings ("-" as "_"), else 1.
+    """Return the sum over a model's layers of what `seconds` says for their lowerings, else 1.
 
-    A model of a single layer states no lowering and takes 1.
+    `levels_40` stands for "levels(40)". A model of a single layer states no lowering and takes 1.
     """
 
     def of_model(content: bytes) -> float:
         names = lowerings_of(content).values()
-        return sum(seconds.get(name.replace("-", "_"), 1.0) for name in names) or 1.0
+        return sum(seconds.get(re.sub(r"\W", "_", name).rstrip("_"), 1.0) for name in names) or 1.0
 
     return of_model

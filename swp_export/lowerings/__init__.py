@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING
 from swp_export.lowerings import (
     cropped,
     dense,
+    levels,
     pad_slice_add,
     shift,
     shift_chunks,
-    shift_extra,
-    shift_groups,
     shift_sum,
 )
-from swp_export.lowerings.split import Split
+from swp_export.lowerings.split import FORMS, Split
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,25 +45,15 @@ class Lowering:
     permutes: bool = False
 
 
-_SPLITS = {
-    f"split({threshold}, {form})": Split(threshold, form)
-    for threshold, form in [
-        (2, "shift-sum"),
-        (2, "shift-groups"),
-        (2, "dense"),
-        (3, "dense"),
-        (4, "dense"),
-        (6, "dense"),
-    ]
-}
+_SPLITS = {f"split(2, {form})": Split(2, form) for form in FORMS}
+_LEVELS = {f"levels({price})": levels.Levels(price) for price in levels.PRICES}
 
 LOWERINGS: dict[str, Lowering] = {
     "dense": Lowering(refuse=dense.refuse, emit=dense.emit),
     "pad-slice-add": Lowering(refuse=pad_slice_add.refuse, emit=pad_slice_add.emit),
     "shift": Lowering(refuse=shift.refuse, emit=shift.emit),
     "shift-sum": Lowering(refuse=shift_sum.refuse, emit=shift_sum.emit),
-    "shift-extra": Lowering(refuse=shift_extra.refuse, emit=shift_extra.emit, order=shift_extra.order),
-    "shift-groups": Lowering(refuse=shift_groups.refuse, emit=shift_groups.emit, order=shift_groups.order),
+    **{name: Lowering(refuse=levels.refuse, emit=form.emit, order=form.order) for name, form in _LEVELS.items()},
     "shift-chunks": Lowering(
         refuse=shift_chunks.refuse, emit=shift_chunks.emit, order=shift_chunks.order, permutes=True
     ),

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from swp_export.lowerings import shift_sum, window
+from swp_export.lowerings import shift_sum
 from swp_export.lowerings.geometry import Part
-from swp_export.lowerings.shifts import depthwise, pointwise, stripes_of, window_of
+from swp_export.lowerings.shifts import shifted, stripes_of
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -34,7 +34,5 @@ def emit(builder: LayerBuilder, x: ir.Value, conv: StripeConv) -> ir.Value:
 
 def emit_part(builder: LayerBuilder, x: ir.Value, part: Part) -> ir.Value:
     """Write `part` of `x` and return its output."""
-    if window_of(part.conv).kernel == (1, 1):
-        return window.emit_part(builder, x, part)
     rows = [stripes[0] if stripes else None for stripes in stripes_of(part.conv)]
-    return depthwise(builder, pointwise(builder, x, part, rows), part, rows, range(len(rows)))
+    return shifted(builder, x, part, rows, range(len(rows)))

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from swp_export.lowerings import window
 from swp_export.lowerings.geometry import Part
-from swp_export.lowerings.shifts import depthwise, filled, pointwise, round_up, stripes_of, total, window_of
+from swp_export.lowerings.shifts import filled, round_up, shifted, stripes_of, total, window_of
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -35,8 +35,8 @@ def emit(builder: LayerBuilder, x: ir.Value, conv: StripeConv) -> ir.Value:
 
 def emit_part(builder: LayerBuilder, x: ir.Value, part: Part) -> ir.Value:
     """Write `part` of `x` and return its output; a window of one tap needs no shift and is one Conv."""
-    if window_of(part.conv).kernel == (1, 1):
+    if window_of(part.conv, part.conv.skeleton.live_taps).kernel == (1, 1):
         return window.emit_part(builder, x, part)
     live = [stripe for stripes in stripes_of(part.conv) for stripe in stripes]
     rows = filled(live, round_up(len(live), builder.block))
-    return total(builder, depthwise(builder, pointwise(builder, x, part, rows), part, rows), part, rows)
+    return total(builder, shifted(builder, x, part, rows), part, rows)

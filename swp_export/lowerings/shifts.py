@@ -12,7 +12,7 @@ size is written anywhere. All three stay in ONNX Runtime's blocked layout where 
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -21,14 +21,12 @@ if TYPE_CHECKING:
 
     import onnx_ir as ir
 
-    from swp_export.lowerings.builder import LayerBuilder
+    from swp_export.lowerings.builder import Attributes, LayerBuilder
     from swp_export.lowerings.geometry import Part, Stripe
     from swp_export.stripes import StripeConv
 
     Rows = Sequence[Stripe | None]
-
-DEPTHWISE = 12
-"""A 3x3 depthwise Conv costs about as much as so many input channels of a 1x1 Conv (AVX2, measured 8 to 16)."""
+    Tap = tuple[int, int]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -40,9 +38,25 @@ class Window:
     pads: tuple[int, int, int, int]
 
 
-def window_of(conv: StripeConv) -> Window:
-    """Return the window of the live taps of `conv`, as far as its pads allow: a dropped row takes d of them."""
-    taps = np.array(conv.skeleton.live_taps or [(conv.kernel[0] // 2, conv.kernel[1] // 2)])
+class Frame(Protocol):
+    """What a window is cut from: a StripeConv, or what else has a kernel and pads."""
+
+    @property
+    def kernel(self) -> tuple[int, int]:
+        """`(K_h, K_w)`."""
+
+    @property
+    def pads(self) -> tuple[int, int, int, int]:
+        """`(top, left, bottom, right)`."""
+
+    @property
+    def dilations(self) -> tuple[int, int]:
+        """`(d_h, d_w)`."""
+
+
+def window_of(conv: Frame, live: Sequence[Tap]) -> Window:
+    """Return the window of the taps `live` of `conv`, as far as its pads allow: a dropped row takes d of them."""
+    taps = np.array(live or [(conv.kernel[0] // 2, conv.kernel[1] // 2)])
     first, kernel, begins, ends = [], [], [], []
     for axis in (0, 1):
         size, dilation, begin, end = conv.kernel[axis], conv.dilations[axis], conv.pads[axis], conv.pads[axis + 2]
@@ -63,6 +77,11 @@ def stripes_of(conv: StripeConv) -> list[list[Stripe]]:
     return stripes
 
 
+def taps_of(rows: Rows) -> list[Tap]:
+    """Return the taps of `rows`, each once."""
+    return sorted({row[1:] for row in rows if row is not None})
+
+
 def filled(rows: Rows, size: int) -> Rows:
     """Return `rows` with rows of zeros after them, `size` in all."""
     return [*rows, *[None] * (size - len(rows))]
@@ -73,21 +92,52 @@ def round_up(count: int, block: int) -> int:
     return max(1, -(-count // block)) * block
 
 
-def pointwise(builder: LayerBuilder, x: ir.Value, part: Part, rows: Rows) -> ir.Value:
+def shifted(builder: LayerBuilder, x: ir.Value, part: Part, rows: Rows, bias: Sequence[int] | None = None) -> ir.Value:
+    """Write the stripes `rows`, shifted: by two Convs, or by one where their window is a single tap.
+
+    Args:
+        builder: of the layer.
+        x: its input `[N, C, H, W]`.
+        part: what is written.
+        rows: `(filter, i, j)`, None for a row of zeros.
+        bias: the filter whose bias each row adds, -1 for none.
+
+    """
+    window = window_of(part.conv, taps_of(rows))
+    if window.kernel == (1, 1):
+        return pointwise(builder, x, part, rows, bias, {"strides": part.conv.strides, "pads": window.pads})
+    return depthwise(builder, pointwise(builder, x, part, rows), part, rows, bias)
+
+
+def pointwise(
+    builder: LayerBuilder,
+    x: ir.Value,
+    part: Part,
+    rows: Rows,
+    bias: Sequence[int] | None = None,
+    attributes: Attributes | None = None,
+) -> ir.Value:
     """Write the 1x1 Conv to the stripes `rows`."""
     conv = part.conv
     weight = np.zeros((len(rows), conv.channels, 1, 1), conv.weight.dtype)
     for index, row in enumerate(rows):
         if row is not None:
             weight[index, :, 0, 0] = conv.weight[row[0], :, row[1], row[2]]
-    return builder.conv(x, weight, "stripes", geometry=part.geometry(stripes=rows))
+    return builder.conv(
+        x,
+        weight,
+        "stripes",
+        bias=_biases(conv, bias),
+        attributes=attributes,
+        geometry=part.geometry(stripes=rows, bias=bias),
+    )
 
 
 def depthwise(
     builder: LayerBuilder, y: ir.Value, part: Part, rows: Rows, bias: Sequence[int] | None = None
 ) -> ir.Value:
     """Write the one-hot depthwise Conv that shifts `rows`; `bias`: the filter whose bias each row adds, -1 for none."""
-    conv, window = part.conv, window_of(part.conv)
+    conv, window = part.conv, window_of(part.conv, taps_of(rows))
     weight = np.zeros((len(rows), 1, *window.kernel), conv.weight.dtype)
     for index, row in enumerate(rows):
         if row is not None:
@@ -96,7 +146,7 @@ def depthwise(
         y,
         weight,
         "shift",
-        bias=None if bias is None else np.where(np.array(bias) >= 0, conv.bias[list(bias)], 0),
+        bias=_biases(conv, bias),
         attributes={
             "strides": conv.strides,
             "pads": window.pads,
@@ -126,3 +176,7 @@ def total(
         attributes={"group": groups} if groups > 1 else None,
         geometry=part.geometry(bias=range(conv.filters)) if biased else None,
     )
+
+
+def _biases(conv: StripeConv, filters: Sequence[int] | None) -> np.ndarray | None:
+    return None if filters is None else np.where(np.array(filters) >= 0, conv.bias[list(filters)], 0)

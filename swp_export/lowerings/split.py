@@ -9,8 +9,7 @@ layers that kept some filters whole.
 
 Both parts are computed in blocks of filters, and what is missing to a block is zeros that every reader multiplies.
 Where the few that are left over from their last block find room in that of the others, they go there, since `form` can
-write them as well: a layer whose filters fill blocks gets no channel that it did not have. For `shift-groups` the
-others are dealt out to its groups evenly.
+write them as well: a layer whose filters fill blocks gets no channel that it did not have.
 """
 
 from __future__ import annotations
@@ -20,8 +19,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from swp_export.lowerings import shift, shift_groups, shift_sum, window
-from swp_export.lowerings.groups import emit_groups, fill_up, order_groups
+from swp_export.lowerings import shift, shift_sum, window
+from swp_export.lowerings.groups import emit_groups, order_groups
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -32,7 +31,6 @@ if TYPE_CHECKING:
 
 FORMS: dict[str, EmitPart] = {
     "shift-sum": shift_sum.emit_part,
-    "shift-groups": shift_groups.emit_part,
     "dense": window.emit_part,
 }
 
@@ -60,12 +58,7 @@ class Split:
 
     def order(self, conv: StripeConv, block: int) -> Labels:
         """Return the filters in the order this form asks for; -1 is a filter of zeros."""
-        labels = self._labels(conv, block)
-        if self.form != "shift-groups":
-            return order_groups(labels, block)
-        few, many = (np.flatnonzero(labels == label) for label in (0, 1))
-        places = shift_groups.balanced(conv.channels, conv.skeleton.stripes_per_filter[many], block)
-        return np.concatenate([fill_up(few, block), np.where(places >= 0, many[places], -1)])
+        return order_groups(self._labels(conv, block), block)
 
     def _labels(self, conv: StripeConv, block: int) -> Labels:
         """Return 1 for the filters that `form` writes: those with few stripes among them are behind all the others.

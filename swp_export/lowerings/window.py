@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 def emit_part(builder: LayerBuilder, x: ir.Value, part: Part) -> ir.Value:
     """Write `part` of `x` `[N, C, H, W]` and return its output."""
-    conv, window = part.conv, window_of(part.conv)
+    conv = part.conv
+    window = window_of(conv, conv.skeleton.live_taps)
     (i, j), (height, width) = window.first, window.kernel
     return builder.conv(
         x,

@@ -95,8 +95,10 @@ def _measure(case: LayerCase, track: Track, lowerings: Sequence[str]) -> tuple[d
     discarded = []
     for name in lowerings:
         try:
-            models[name] = layer_model(case, name, track.block)
-            glances[name] = track.glance(models[name], case.input_shape)
+            content = layer_model(case, name, track.block)
+            if content not in models.values():  # else another name for the same form
+                models[name] = content
+                glances[name] = track.glance(content, case.input_shape)
         except FAILURES as error:
             models.pop(name, None)
             discarded.append(Discarded(layer=case.conv.name, lowering=name, reason=str(error)))

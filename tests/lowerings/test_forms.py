@@ -180,31 +180,31 @@ class TestForm:
         conv = random_conv(np.ones((2, 1, 3), bool))
         assert LOWERINGS["shift"].refuse(conv) == "a filter has 3 live stripes, more than one"
 
-    def test_shift_extra_sums_in_groups(self) -> None:
-        """In the order that it asks for, each group has about as many other stripes, here a block of them."""
-        mask = one_stripe_each(random_conv(np.ones((48, 3, 3), bool)), 0).skeleton.mask.copy()
-        mask[:12] = False
-        mask[:12, 0, :2] = True
-        conv = random_conv(mask, channels=64, pads=(1, 1, 1, 1))
-        order = LOWERINGS["shift-extra"].order
+    def test_levels_of_two_stripes_are_four_convolutions(self) -> None:
+        """The second stripes are added to the first ones, without a sum."""
+        mask = np.zeros((16, 9), bool)
+        mask[:, [0, 2]] = True
+        model = lowered(random_conv(mask.reshape(16, 3, 3), channels=64, pads=(1, 1, 1, 1)), "levels(10)")
+        assert ops(model) == ["Conv", "Conv", "Conv", "Conv", "Add"]
+
+    def test_levels_sum_in_groups(self) -> None:
+        """In the order that it asks for, each group has about as many stripes, here two blocks of them."""
+        counts = np.array([5] * 8 + [3] * 8 + [1] * 32)
+        mask = np.arange(9) < counts[:, None]
+        conv = random_conv(mask.reshape(48, 3, 3), channels=64, pads=(1, 1, 1, 1))
+        order = LOWERINGS["levels(640)"].order
         assert order is not None
         places = order(conv, 8)
-        model = lowered(dataclasses.replace(conv, weight=conv.weight[places], bias=conv.bias[places]), "shift-extra")
+        model = lowered(dataclasses.replace(conv, weight=conv.weight[places], bias=conv.bias[places]), "levels(640)")
         groups = [node.attributes["group"].as_int() for node in model.graph if "group" in node.attributes]
-        assert groups == [48, 16, 2]
+        assert groups == [96, 6]
 
-    def test_split_deals_out_to_the_groups_of_shift_groups(self) -> None:
-        """Eight filters with 3 stripes, then eight with 2: as many rows for each eight of them."""
-        mask = np.zeros((32, 9), bool)
-        for filter_, stripes in enumerate([3] * 8 + [2] * 8 + [1] * 16):
-            mask[filter_, :stripes] = True
-        conv = random_conv(mask.reshape(32, 3, 3), channels=64, pads=(1, 1, 1, 1))
-        order = LOWERINGS["split(2, shift-groups)"].order
-        assert order is not None
-        places = order(conv, 4)
-        counts = mask.sum(axis=1)[places]
-        assert counts[:16].tolist() == [1] * 16
-        assert set(counts[16:].reshape(-1, 8).sum(axis=1)) == {20}
+    def test_levels_shift_nothing_at_the_centre(self) -> None:
+        """Second stripes at the centre are added by the 1x1 Conv itself."""
+        mask = np.zeros((16, 9), bool)
+        mask[:, [0, 4]] = True
+        model = lowered(random_conv(mask.reshape(16, 3, 3), channels=64, pads=(1, 1, 1, 1)), "levels(10)")
+        assert ops(model) == ["Conv", "Conv", "Conv", "Add"]
 
     @pytest.mark.parametrize("name", [name for name in FORMS if name.startswith("split")])
     def test_split_refuses_what_is_on_one_side(self, name: str) -> None:
@@ -236,14 +236,15 @@ class TestForm:
         """Only the lower right 2x2 taps live: the kernel loses a row and a column with the pads that they read."""
         mask = np.zeros((4, 3, 3), bool)
         mask[:, 1:, 1:] = True
-        found = window_of(random_conv(mask, pads=(1, 1, 1, 1)))
+        conv = random_conv(mask, pads=(1, 1, 1, 1))
+        found = window_of(conv, conv.skeleton.live_taps)
         assert (found.first, found.kernel, found.pads) == ((1, 1), (2, 2), (0, 0, 1, 1))
 
     def test_window_keeps_what_the_pads_do_not_allow(self) -> None:
         """Without pads a dropped row would need a crop, so it stays."""
         mask = np.zeros((4, 3, 3), bool)
         mask[:, 1, 1] = True
-        assert window_of(random_conv(mask)).kernel == (3, 3)
+        assert window_of(random_conv(mask), [(1, 1)]).kernel == (3, 3)
 
     @every_form
     def test_centre_only_is_one_convolution(self, name: str) -> None:
@@ -254,7 +255,10 @@ class TestForm:
         if LOWERINGS[name].refuse(conv) is None and name != "shift-chunks":
             assert ops(lowered(conv, name)) == ["Conv"]
 
-    @pytest.mark.parametrize("name", ["shift-sum", "shift-extra", "shift-groups"])
-    def test_nothing_is_permuted(self, name: str) -> None:
+    @pytest.mark.parametrize("name", [name for name in LOWERINGS if not LOWERINGS[name].permutes])
+    @pytest.mark.parametrize("filters", [24, 27])
+    def test_nothing_is_permuted(self, name: str, filters: int) -> None:
         """These need no order of the filters: no Gather, whatever the layer."""
-        assert set(ops(lowered(wide_conv(24), name))) <= {"Conv", "Add"}
+        conv = wide_conv(filters)
+        if LOWERINGS[name].refuse(conv) is None and name != "pad-slice-add":
+            assert set(ops(lowered(conv, name))) <= {"Conv", "Add", "Concat"}

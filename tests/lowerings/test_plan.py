@@ -114,7 +114,7 @@ class TestFunction:
     def test_the_larger_of_two_layers_that_share_decides(self) -> None:
         """Its form asks for an order, the other one's does not care: nothing is permuted."""
         before = residual()
-        for name in ("shift-sum", "shift-groups", "dense"):
+        for name in ("shift-sum", "levels(640)", "dense"):
             after = copied(before)
             apply_plan(after, {"conv0": name, "conv2": "split(2, dense)"})
             assert furthest(before, after, X) < 1e-10
@@ -148,7 +148,7 @@ class TestFunction:
 class TestDiverging:
     """The first layer that differs is found in a planned model too."""
 
-    @pytest.mark.parametrize("name", ["split(2, shift-sum)", "shift-groups", "shift-chunks"])
+    @pytest.mark.parametrize("name", ["split(2, shift-sum)", "levels(640)", "shift-chunks"])
     def test_finds_it(self, name: str) -> None:
         """Filters are matched by what FILTERS says, whatever their order; an undamaged model diverges nowhere."""
         reference, x = to_float32(network()), X.astype(np.float32)
@@ -189,7 +189,7 @@ class TestOptimisedGraph:
             pytest.skip("this build of ONNX Runtime has no blocked layout on this processor")
 
     @pytest.mark.parametrize(
-        "name", ["dense", "shift-sum", "shift-extra", "shift-groups", "split(2, shift-sum)", "split(2, dense)"]
+        "name", ["dense", "shift-sum", "levels(40)", "levels(640)", "split(2, shift-sum)", "split(2, dense)"]
     )
     def test_no_reorders_between_stripe_convolutions(self, name: str, tmp_path: Path) -> None:
         """The input of 3 channels is read as it is; the only reorder is the one before the classifier."""
@@ -215,7 +215,7 @@ class TestOptimisedGraph:
         counts = Counter(node.op_type for node in optimized(network(), tmp_path))
         assert counts["FusedConv"] == 2
 
-    @pytest.mark.parametrize("name", ["shift-sum", "shift-groups"])
+    @pytest.mark.parametrize("name", ["shift-sum", "levels(640)"])
     def test_residual_add_fuses(self, name: str, tmp_path: Path) -> None:
         """A residual Add and its Relu go into the last convolution of the branch."""
         counts = Counter(node.op_type for node in optimized(planned(residual(), name, block=16), tmp_path))

@@ -32,7 +32,7 @@ OWN = {"conv0": "dense", "conv1": "pad-slice-add", "conv2": "dense"}
 ALIKE = [
     Candidate(layer=layer, lowering=name, median_ms=1.0)
     for layer in LAYERS
-    for name in ("dense", "shift-sum", "shift-groups")
+    for name in ("dense", "shift-sum", "levels(640)")
 ]
 
 
@@ -72,12 +72,12 @@ class TestBestStart:
 
     def test_takes_the_fastest_that_is_shown_to_be(self) -> None:
         """One lowering for all layers, here."""
-        plan = search(rigged(by_lowering(shift_groups=0.5, shift_sum=0.7))).best_start(LAYERS, [], OWN)
-        assert plan == dict.fromkeys(LAYERS, "shift-groups")
+        plan = search(rigged(by_lowering(levels_640=0.5, shift_sum=0.7))).best_start(LAYERS, [], OWN)
+        assert plan == dict.fromkeys(LAYERS, "levels(640)")
 
     def test_takes_each_layers_fastest_alone(self) -> None:
         """If together they are the fastest model."""
-        alone = {"conv0": "shift-sum", "conv1": "shift", "conv2": "shift-groups"}
+        alone = {"conv0": "shift-sum", "conv1": "shift", "conv2": "levels(640)"}
         candidates = [Candidate(layer=layer, lowering=name, median_ms=1.0) for layer, name in alone.items()]
         track = rigged(lambda content: 0.5 if lowerings_of(content) == alone else 1.0)
         assert search(track).best_start(LAYERS, candidates, OWN) == alone
@@ -91,8 +91,8 @@ class TestBestStart:
     def test_plans_that_do_not_build_do_not_stop_it(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """They are discarded with their reason."""
         monkeypatch.setitem(LOWERINGS, "hopeless", Lowering(refuse=dense.refuse, emit=raising))
-        found = search(rigged(by_lowering(shift_groups=0.5)))
-        assert set(found.best_start(LAYERS, [], OWN).values()) == {"shift-groups"}
+        found = search(rigged(by_lowering(levels_640=0.5)))
+        assert set(found.best_start(LAYERS, [], OWN).values()) == {"levels(640)"}
         (hopeless,) = [d for d in found.discarded if d.lowering == "hopeless"]
         assert (hopeless.layer, hopeless.reason) == ("(all)", "out of ideas")
 
@@ -104,7 +104,7 @@ class TestRefine:
         """Every alternative of every layer was measured once, the last two of each also for long."""
         found = search(rigged(lambda _: 1.0))
         assert found.refine(OWN, ALIKE, math.inf) == OWN
-        others = [len({"dense", "shift-sum", "shift-groups"} - {OWN[layer]}) for layer in LAYERS]
+        others = [len({"dense", "shift-sum", "levels(640)"} - {OWN[layer]}) for layer in LAYERS]
         assert found.variants == sum(1 + count + 1 + min(count, FINALISTS) for count in others)
 
     def test_what_is_shown_to_be_slower_is_not_measured_for_long(self) -> None:
@@ -115,9 +115,9 @@ class TestRefine:
 
     def test_what_is_far_behind_at_a_glance_is_not_measured_at_all(self) -> None:
         """It would take the most time of all."""
-        track = rigged(by_lowering(shift_sum=5.0, shift_groups=0.9))
+        track = rigged(by_lowering(shift_sum=5.0, levels_640=0.9))
         found = search(track).refine(dict.fromkeys(LAYERS, "dense"), ALIKE, math.inf)
-        assert found == dict.fromkeys(LAYERS, "shift-groups")
+        assert found == dict.fromkeys(LAYERS, "levels(640)")
         assert not any("shift-sum" in lowerings_of(model).values() for models in track.raced for model in models)
 
     def test_keeps_the_incumbent_when_a_gain_is_noise(self) -> None:
@@ -139,8 +139,8 @@ class TestRefine:
 
     def test_takes_what_is_faster_in_each_layer(self) -> None:
         """Until nothing helps."""
-        found = search(rigged(by_lowering(shift_groups=0.5, shift_sum=0.7)))
-        assert found.refine(OWN, ALIKE, math.inf) == dict.fromkeys(LAYERS, "shift-groups")
+        found = search(rigged(by_lowering(levels_640=0.5, shift_sum=0.7)))
+        assert found.refine(OWN, ALIKE, math.inf) == dict.fromkeys(LAYERS, "levels(640)")
 
     def test_goes_round_again_when_neighbours_decide(self) -> None:
         """A change that pays only after another one is found in the next round."""
@@ -156,15 +156,15 @@ class TestRefine:
 
     def test_stops_at_the_deadline(self) -> None:
         """With what it has."""
-        track = rigged(by_lowering(shift_groups=0.5))
+        track = rigged(by_lowering(levels_640=0.5))
         assert search(track).refine(OWN, ALIKE, -math.inf) == OWN
         assert track.raced == []
 
     def test_a_candidate_that_does_not_build_is_discarded(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """With the layer it was tried in; the others are compared."""
         monkeypatch.setitem(LOWERINGS, "shift-sum", Lowering(refuse=dense.refuse, emit=raising))
-        found = search(rigged(by_lowering(shift_groups=0.5)))
-        assert found.refine(OWN, ALIKE, math.inf) == dict.fromkeys(LAYERS, "shift-groups")
+        found = search(rigged(by_lowering(levels_640=0.5)))
+        assert found.refine(OWN, ALIKE, math.inf) == dict.fromkeys(LAYERS, "levels(640)")
         assert {(d.layer, d.lowering, d.reason) for d in found.discarded} == {
             (layer, "shift-sum", "out of ideas") for layer in LAYERS
         }
@@ -189,9 +189,9 @@ class TestFindFastest:
 
     def test_what_the_search_found(self, tmp_path: Path) -> None:
         """The content is what the plan gives, and the gains are those of the last comparison."""
-        seconds = by_lowering(shift_groups=0.5)
+        seconds = by_lowering(levels_640=0.5)
         fastest = self.found(portable(), tmp_path, lambda content, _: seconds(content))
-        assert set(fastest.plan.layers.values()) == {"shift-groups"}
+        assert set(fastest.plan.layers.values()) == {"levels(640)"}
         assert fastest.content == apply_plan_file(portable(), fastest.plan)
         assert fastest.over_input.speedup == pytest.approx(2)
         assert fastest.over_dense.speedup == pytest.approx(2)
@@ -200,7 +200,7 @@ class TestFindFastest:
     def test_falls_back_to_the_inputs_plan(self, tmp_path: Path) -> None:
         """If in the end that is shown to be faster; the model it stands for is the input, and reproducible."""
         own = portable("pad-slice-add")
-        during, after = by_lowering(shift_groups=0.5), by_lowering(pad_slice_add=0.2, shift_groups=0.5)
+        during, after = by_lowering(levels_640=0.5), by_lowering(pad_slice_add=0.2, levels_640=0.5)
         fastest = self.found(own, tmp_path, lambda content, final: (after if final else during)(content))
         assert fastest.plan.layers == lowerings_of(own) == dict.fromkeys(LAYERS, "pad-slice-add")
         assert fastest.content == apply_plan_file(own, fastest.plan)
@@ -210,7 +210,7 @@ class TestFindFastest:
     def test_falls_back_to_compact_dense(self, tmp_path: Path) -> None:
         """If in the end that is shown to be faster."""
         own = portable("pad-slice-add")
-        during, after = by_lowering(shift_groups=0.5), by_lowering(dense=0.2, shift_groups=0.5)
+        during, after = by_lowering(levels_640=0.5), by_lowering(dense=0.2, levels_640=0.5)
         fastest = self.found(own, tmp_path, lambda content, final: (after if final else during)(content))
         assert fastest.plan.layers == dict.fromkeys(LAYERS, "dense")
         assert fastest.content == apply_plan_file(own, fastest.plan)

@@ -81,10 +81,10 @@ def run(model: Path, **options: object) -> TuneReport:
 
 
 def permuting(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make every search end in `shift-groups` everywhere, which permutes."""
+    """Make every search end in `levels(640)` everywhere, which permutes."""
 
     def found(*arguments: object, **options: object) -> dict[str, str]:
-        return dict.fromkeys(LAYERS, "shift-groups")
+        return dict.fromkeys(LAYERS, "levels(640)")
 
     monkeypatch.setattr(fastest_module.Search, "refine", found)
     monkeypatch.setattr(
@@ -128,7 +128,7 @@ def test_a_permuting_plan_is_verified_and_reproducible(
     permuting(monkeypatch)
     model.write_bytes(portable(lowering))
     report = run(model, plan_out="plan.json")
-    assert set(report.fastest.plan.layers.values()) == {"shift-groups"}
+    assert set(report.fastest.plan.layers.values()) == {"levels(640)"}
     assert report.verification.equivalent
     for other in (None, "dense", "pad-slice-add"):
         assert apply_plan_file(portable(other), read_plan("plan.json")) == report.fastest.content
@@ -137,7 +137,7 @@ def test_a_permuting_plan_is_verified_and_reproducible(
 def test_a_wrong_lowering_writes_nothing(model: Path, monkeypatch: pytest.MonkeyPatch, written: set[str]) -> None:
     """However fast: the verification finds it, and says how far off it is."""
     permuting(monkeypatch)
-    right = LOWERINGS["shift-groups"]
+    right = LOWERINGS["levels(640)"]
 
     def wrong(builder: LayerBuilder, x: ir.Value, conv: StripeConv) -> ir.Value:
         weight = conv.weight.copy()
@@ -145,7 +145,7 @@ def test_a_wrong_lowering_writes_nothing(model: Path, monkeypatch: pytest.Monkey
         weight[row, :, i, j] *= 1.01
         return right.emit(builder, x, dataclasses.replace(conv, weight=weight))
 
-    monkeypatch.setitem(LOWERINGS, "shift-groups", dataclasses.replace(right, emit=wrong))
+    monkeypatch.setitem(LOWERINGS, "levels(640)", dataclasses.replace(right, emit=wrong))
     with pytest.raises(NotEquivalentError, match="not equivalent") as caught:
         run(model, plan_out="plan.json")
     assert caught.value.report.first_diverging_layer == "conv0"

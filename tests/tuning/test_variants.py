@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from real_networks import Pruned
 
 PLANS = {
-    **{name: dict.fromkeys(LAYERS, name) for name in ("dense", "shift-groups", "shift-chunks", "cropped")},
-    "mixed": {"conv0": "split(2, shift-sum)", "conv1": "shift", "conv2": "split(2, shift-groups)"},
-    "partly dense": {"conv0": "dense", "conv1": "shift-groups", "conv2": "split(2, dense)"},
+    **{name: dict.fromkeys(LAYERS, name) for name in ("dense", "levels(640)", "shift-chunks", "cropped")},
+    "mixed": {"conv0": "split(2, shift-sum)", "conv1": "shift", "conv2": "levels(10)"},
+    "partly dense": {"conv0": "dense", "conv1": "levels(640)", "conv2": "split(2, dense)"},
     "partly stated": {"conv2": "shift-sum"},
 }
 WRITTEN_BY = [None, "dense", *(name for name in LOWERINGS if name != "dense")]

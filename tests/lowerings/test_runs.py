@@ -1,0 +1,114 @@
+"""The counted cost of a layer's runs: what is chosen is the cheapest, and what is counted is what is written."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from small_models import conv_model, ops, random_conv
+
+from swp_export.lowerings.levels import PRICES
+from swp_export.lowerings.lower import lower
+from swp_export.lowerings.runs import CONCAT, Layout, cheapest_order, cheapest_runs
+
+if TYPE_CHECKING:
+    from swp_export.stripes import StripeConv
+
+BLOCK = 4
+EVERY_PRICE = pytest.mark.parametrize("price", PRICES)
+SEEDS = pytest.mark.parametrize("seed", range(4))
+
+
+def layer(seed: int, filters: int = 24) -> StripeConv:
+    """Return a layer whose filters keep no stripe, one, several or all."""
+    rng = np.random.default_rng(seed)
+    mask = rng.random((filters, 3, 3)) < rng.choice([0.05, 0.11, 0.11, 0.3, 1.0], size=(filters, 1, 1))
+    return random_conv(mask, channels=16, seed=seed, pads=(1, 1, 1, 1))
+
+
+@SEEDS
+@EVERY_PRICE
+def test_no_other_runs_are_cheaper(seed: int, price: int) -> None:
+    """Every way to cut the filters into runs of blocks is tried by hand."""
+    layout = Layout.of(layer(seed))
+    blocks = len(layout.taps) // BLOCK
+    costs = []
+    for cuts in itertools.chain.from_iterable(itertools.combinations(range(1, blocks), n) for n in range(blocks)):
+        edges = [0, *cuts, blocks]
+        parts = [layout.taps[a * BLOCK : b * BLOCK] for a, b in itertools.pairwise(edges)]
+        # A part by itself may be cut again, which only finds again what another choice of cuts finds.
+        alone = [cheapest_runs(dataclasses.replace(layout, taps=taps), BLOCK, price) for taps in parts]
+        if all(len(runs.runs) == 1 for runs in alone):
+            joined = CONCAT * len(layout.taps) + price if cuts else 0
+            costs.append(sum(runs.cost for runs in alone) + joined)
+    assert cheapest_runs(layout, BLOCK, price).cost == pytest.approx(min(costs))
+
+
+@SEEDS
+@EVERY_PRICE
+def test_nodes_are_priced_as_they_are_written(seed: int, price: int) -> None:
+    """A slightly higher price raises the cost by the number of nodes; the Adds are the runtime's to fuse."""
+    conv = layer(seed)
+    layout = Layout.of(conv)
+    lower_cost, higher_cost = (cheapest_runs(layout, BLOCK, p).cost for p in (price, price + 1e-6))
+    model = conv_model(conv)
+    lower(model, lambda _: (f"levels({price})", "under test"), block=BLOCK)
+    nodes = [op for op in ops(model) if op != "Add"]
+    assert (higher_cost - lower_cost) / 1e-6 == pytest.approx(len(nodes), abs=0.1)
+
+
+@SEEDS
+def test_dear_nodes_are_few(seed: int) -> None:
+    """The higher the price, the fewer nodes."""
+    counts = []
+    for price in PRICES:
+        model = conv_model(layer(seed))
+        lower(model, lambda _, price=price: (f"levels({price})", "under test"), block=BLOCK)  # type: ignore[misc]
+        counts.append(len([op for op in ops(model) if op != "Add"]))
+    assert counts == sorted(counts, reverse=True)
+    assert counts[0] > counts[-1]
+
+
+@settings(max_examples=60)
+@given(seed=st.integers(0, 10**6), filters=st.integers(1, 40), price=st.sampled_from(PRICES))
+def test_an_order_names_each_filter_once_and_costs_no_more(seed: int, filters: int, price: int) -> None:
+    """Filled up to blocks with filters of zeros; as they come, so filled up, they are no cheaper."""
+    layout = Layout.of(layer(seed, filters))
+    order = cheapest_order(layout, BLOCK, price)
+    assert len(order) % BLOCK == 0
+    assert sorted(f for f in order if f >= 0) == list(range(filters))
+    runs = cheapest_runs(layout.ordered(order), BLOCK, price)
+    assert [(run.start, run.stop) for run in runs.runs] == [
+        *itertools.pairwise([0, *(run.stop for run in runs.runs)]),
+    ]
+    assert all(run.stop % BLOCK == 0 for run in runs.runs)
+
+
+def test_alike_filters_come_together() -> None:
+    """Filters with one whole column each, by turns: in the order asked for, three runs over small windows."""
+    mask = np.zeros((24, 3, 3), bool)
+    mask[np.arange(24), :, np.arange(24) % 3] = True
+    layout = Layout.of(random_conv(mask, channels=64, pads=(1, 1, 1, 1)))
+    runs = cheapest_runs(layout.ordered(cheapest_order(layout, 8, 10)), 8, 10)
+    assert [run.stop for run in runs.runs] == [8, 16, 24]
+    assert runs.cost < cheapest_runs(layout, 8, 10).cost
+
+
+def test_a_block_is_not_cut() -> None:
+    """Filters that fill no blocks are one run: a Concat of others would leave the blocked layout."""
+    assert len(cheapest_runs(Layout.of(layer(0, 27)), 8, 10).runs) == 1
+
+
+def test_a_stride_makes_shifts_dear() -> None:
+    """What is shifted is computed at the skipped positions too, so fewer dead stripes are worth it."""
+    mask = np.random.default_rng(0).random((64, 3, 3)) < 0.3
+    plain, strided = (
+        Layout.of(random_conv(mask, channels=64, pads=(1, 1, 1, 1), strides=strides)) for strides in ((1, 1), (2, 2))
+    )
+    assert any(not run.dense for run in cheapest_runs(plain, 16, 10).runs)
+    assert all(run.dense for run in cheapest_runs(strided, 16, 10).runs)
