@@ -8,7 +8,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from swp_export.errors import InputError
-from swp_export.verification.comparison import EPS, FACTOR, ULPS, CaseResult, Tolerance, budgets, compare, limits_of
+from swp_export.verification.comparison import (
+    EPS,
+    FACTOR,
+    LUCK,
+    ULPS,
+    CaseResult,
+    Tolerance,
+    budgets,
+    compare,
+    limits_of,
+)
 
 TRUTH = np.array([[1.0, -2.0, 100.0, 0.0]])
 OWN_ERROR = 1e-3
@@ -57,6 +67,23 @@ class TestBudget:
         assert second[0, 1] == pytest.approx(FACTOR * 0.001, rel=0.05)
         assert first[0, 1] == pytest.approx(FACTOR * 1e-6, rel=0.05)
         assert first[0, 0] == pytest.approx(ULPS * EPS)
+
+    @pytest.mark.parametrize("seed", range(20))
+    def test_luck_of_one_in_a_thousand_does_not_narrow_its_budget(self, seed: int) -> None:
+        """A model that is as wrong as the reference, by other numbers, passes; one six times as wrong does not."""
+        rng = np.random.default_rng(seed)
+        truth = rng.normal(size=(4, 1000))
+        own, other = (1e-5 * rng.normal(size=truth.shape) for _ in range(2))
+        limits = budgets([truth], [truth + own])[0]
+        assert (np.abs(other) <= limits).all()
+        assert (np.abs(6 * other) > limits).any()
+
+    def test_what_others_are_off_widens_a_budget_by_little(self) -> None:
+        """A channel with a thousandth of their error has nothing to do with luck."""
+        truth = np.ones((1, 5))
+        limits = budgets([truth], [truth + 0.01 * np.array([1e-3, 1, 1, 1, 1])])[0]
+        assert limits[0, 0] == pytest.approx(FACTOR * LUCK * 1e-5)
+        assert limits[0, 1] == pytest.approx(FACTOR * 1e-2)
 
     def test_floor(self) -> None:
         """Where the reference is exact in float32, a few units in the last place of the largest value remain."""
