@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from small_models import PADS, from_bytes, marked, model_from_text, to_float32
 
-from swp_export.graph.convolutions import LAYER
-from swp_export.graph.files import INPUT_SHAPE, serialized
+from swp_export.graph.convolutions import LAYER, iterate_stripe_convs
+from swp_export.graph.files import INPUT_SHAPE
 from swp_export.graph.pipeline import compact
 from swp_export.lowerings import LOWERINGS
-from swp_export.lowerings.lower import LOWERING, lower
-from swp_export.lowerings.static_rule import choose
+from swp_export.lowerings.lower import LOWERING
+from swp_export.lowerings.static_rule import choose_all
 from swp_export.tuning.race import Track
+from swp_export.tuning.variants import planned_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     import onnx_ir as ir
 
     from swp_export.benchmark.measure import Instances, Schedule
-    from swp_export.stripes import StripeConv
 
 SHAPE = (3, 8, 8)
 LAYERS = ("conv0", "conv1", "conv2")
@@ -64,13 +64,13 @@ def compact_network() -> ir.Model:
 def portable(lowering: str | None = None) -> bytes:
     """Return the network as `prune --lowering` writes it (dense where that refuses); None: by the static rule."""
     model = compact_network()
-
-    def forced(conv: StripeConv) -> tuple[str, str]:
-        assert lowering is not None
-        return ("dense" if LOWERINGS[lowering].refuse(conv) else lowering), "asked for"
-
-    lower(model, choose if lowering is None else forced)
-    return serialized(model, {INPUT_SHAPE: ",".join(map(str, SHAPE))})
+    model.metadata_props[INPUT_SHAPE] = ",".join(map(str, SHAPE))
+    if lowering is None:
+        plan = {layer: name for layer, (name, _) in choose_all(model, SHAPE).items()}
+    else:
+        convs = [conv for _, conv in iterate_stripe_convs(model.graph)]
+        plan = {conv.name: "dense" if LOWERINGS[lowering].refuse(conv) else lowering for conv in convs}
+    return planned_bytes(model, plan, 1)
 
 
 def lowerings_of(content: bytes) -> dict[str, str]:

@@ -43,13 +43,16 @@ def value_names(graph: ir.Graph) -> set[str]:
 
 
 def set_input(node: ir.Node, index: int, name: str, array: np.ndarray) -> None:
-    """Make input `index` of `node` the constant `array`; other users of the old input keep it."""
+    """Make input `index` of `node` the constant `array`.
+
+    A constant that nothing else reads is replaced under its own name; the new one is called `name` otherwise.
+    """
     graph = node.graph
     assert isinstance(graph, ir.Graph)
-    value = add_initializer(graph, name, array)
     if index >= len(node.inputs):
         node.resize_inputs(index + 1)
     old = node.inputs[index]
-    node.replace_input_with(index, value)
-    if old is not None and old.is_initializer() and not old.uses() and not old.is_graph_output():
-        del graph.initializers[old.name or ""]
+    if old is not None and old.is_initializer() and len(old.uses()) == 1 and not old.is_graph_output():
+        name = old.name or name
+        del graph.initializers[name]
+    node.replace_input_with(index, add_initializer(graph, name, array))

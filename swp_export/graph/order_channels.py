@@ -52,8 +52,9 @@ class OrderChannels(ir.passes.InPlacePass):
     """See the module's docstring.
 
     Args:
-        orders: by name of a convolution's node: int64 `[N']`, a filter of it or -1; each filter once. It holds for all
-            convolutions that share its channels.
+        orders: by name of a convolution's node: int64 `[N']`, a filter of it or -1; each filter once, unless it is one
+            of zeros that nothing reads, as this pass fills up with. It holds for all convolutions that share its
+            channels.
 
     Raises:
         ValueError: on the call: an order is none of the layer's filters, or its channels are not free.
@@ -69,16 +70,18 @@ class OrderChannels(ir.passes.InPlacePass):
         graph = model.graph
         channels, free = Channels(graph), {name for group in channel_groups(graph) for name in group}
         layers = {node.name: node for node, _ in iterate_stripe_convs(graph)}
-        new: dict[int, Order] = {}
+        new: dict[int, tuple[int, Order]] = {}
         for name, order in self._orders.items():
             if name not in layers or name not in free:
                 raise ValueError(f"{name}: the channels of this layer are not free to order")
             rows = channels.of(layers[name].outputs[0])
             assert rows is not None
-            if not np.array_equal(np.sort(order[order >= 0]), np.arange(rows.size)):
+            needed = np.setdiff1d(np.arange(rows.size), _zeros(graph, channels, rows))
+            named = np.sort(order[order >= 0])
+            if not np.isin(needed, named).all() or not np.array_equal(named, np.unique(named)):
                 raise ValueError(f"{name}: an order names each of the {rows.size} filters once, got {order.tolist()}")
             if not np.array_equal(order, np.arange(rows.size)):
-                new[int(rows[0])] = np.where(order >= 0, rows[order], -1)
+                new[int(rows[0])] = rows.size, np.where(order >= 0, rows[order], -1)
         places = {
             value: _places(identities, new)
             for node in graph
@@ -138,22 +141,39 @@ def _is_whole(identities: np.ndarray, rows: np.ndarray) -> bool:
     return bool(np.array_equal(identities[held[0] : held[-1] + 1], np.repeat(rows, repeats)))
 
 
-def _places(identities: np.ndarray, new: Mapping[int, Order]) -> Order:
+def _zeros(graph: ir.Graph, channels: Channels, rows: np.ndarray) -> np.ndarray:
+    """Return which of the channels `rows` are written as zeros by whoever writes them, and read times zero."""
+    zero = np.ones(rows.size, bool)
+    for node in graph:
+        weight, output = weight_matrix(node), channels.of(node.outputs[0]) if node.outputs else None
+        if weight is None or output is None:
+            continue
+        if np.array_equal(output, rows):
+            bias = array_of(node.inputs[2]) if len(node.inputs) > 2 else None
+            zero &= ~weight.reshape(rows.size, -1).any(axis=1) & (True if bias is None else bias.reshape(-1) == 0)
+        source = channels.of(node.inputs[0]) if node.inputs[0] is not None else None
+        if source is not None:
+            read = source[weight.swapaxes(0, 1).reshape(source.size, -1).any(axis=1)]
+            zero &= ~np.isin(rows, read)
+    return np.flatnonzero(zero)
+
+
+def _places(identities: np.ndarray, new: Mapping[int, tuple[int, Order]]) -> Order:
     """Return, for each channel of a tensor after the pass, its place before it, or -1 for a channel of zeros."""
     places: list[np.ndarray] = []
     at = 0
     while at < identities.size:
-        order = new.get(int(identities[at]))
-        if order is None:
+        if int(identities[at]) not in new:
             places.append(np.array([at]))
             at += 1
             continue
+        size, order = new[int(identities[at])]
         repeats = int(np.count_nonzero(identities == identities[at]))
-        # The identities of a convolution's rows are consecutive, and it has as many as its order names.
+        # The identities of a convolution's rows are consecutive.
         first = np.where(order >= 0, at + (order - identities[at]) * repeats, -1)
         spread = first[:, None] + np.where(order >= 0, 1, 0)[:, None] * np.arange(repeats)
         places.append(spread.reshape(-1))
-        at += int(np.count_nonzero(order >= 0)) * repeats
+        at += size * repeats
     return np.concatenate(places).astype(np.int64)
 
 

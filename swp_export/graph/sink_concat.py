@@ -4,18 +4,25 @@
     RaiseConcat:  Concat(MaxPool(Relu(a)), MaxPool(Relu(b)))  ->  MaxPool(Relu(Concat(a, b)))
 
 Exact: Relu acts on each element, MaxPool on each channel's map. ONNX Runtime fuses a Relu into a convolution, never
-into a Concat, and behind a pool there is a quarter left to copy. A layer is lifted, or its own output looked at, after
+into a Concat, and behind a pool there is a quarter left to copy. Where a branch ends in another operator, as those that
+Sum adds do, there would only be more nodes. A layer is lifted, or its own output looked at, after
 its Concat has been raised.
 """
 
 from __future__ import annotations
+
+import json
 
 import onnx_ir as ir
 
 from swp_export.graph.constants import unique_name, value_names
 from swp_export.graph.convolutions import LAYER
 
+SUNK = "swp_export.sunk"
+"""Node metadata on an operator in a branch: JSON, the names that it and its output had behind the Concat."""
 CHANNELWISE = frozenset(["MaxPool", "Relu"])
+FUSING = frozenset(["Conv", "Add"])
+"""What ONNX Runtime fuses a Relu into; an Add of two convolutions is one of them."""
 
 
 class SinkConcat(ir.passes.InPlacePass):
@@ -28,6 +35,8 @@ class SinkConcat(ir.passes.InPlacePass):
             source = reader.inputs[0] if reader.inputs else None
             concat = None if source is None else source.producer()
             if concat is None or not _is_of_layer(concat) or not _is_channelwise(reader):
+                continue
+            if not all(_fuses(value) for value in concat.inputs):
                 continue
             if _is_private(concat.outputs[0]) and not reader.outputs[0].is_graph_output():
                 _swap(model.graph, concat, reader)
@@ -51,9 +60,11 @@ class RaiseConcat(ir.passes.InPlacePass):
 def _swap(graph: ir.Graph, concat: ir.Node, reader: ir.Node) -> None:
     """Put a copy of `reader` into every branch of `concat`, and `concat` behind them."""
     taken = _names(graph)
+    names = json.dumps([reader.name, reader.outputs[0].name])
     for index, branch in enumerate(concat.inputs):
         assert branch is not None
         copy = _copy(reader, branch, f"{reader.name or reader.outputs[0].name}_{index}", taken)
+        copy.metadata_props[SUNK] = names
         graph.insert_before(concat, copy)
         concat.replace_input_with(index, copy.outputs[0])
     ir.convenience.replace_all_uses_with(reader.outputs[0], concat.outputs[0])
@@ -71,6 +82,8 @@ def _branches(concat: ir.Node) -> list[ir.Node] | None:
 def _join(graph: ir.Graph, concat: ir.Node, branches: list[ir.Node]) -> None:
     taken = _names(graph)
     joined = _copy(branches[0], concat.outputs[0], f"{concat.name}_{branches[0].op_type.lower()}", taken)
+    if SUNK in branches[0].metadata_props:
+        joined.name, joined.outputs[0].name = json.loads(branches[0].metadata_props[SUNK])
     for use in list(concat.outputs[0].uses()):
         if use.node is not joined:
             use.node.replace_input_with(use.idx, joined.outputs[0])
@@ -93,6 +106,12 @@ def _is_of_layer(node: ir.Node) -> bool:
 
 def _is_channelwise(node: ir.Node) -> bool:
     return node.op_type in CHANNELWISE and node.domain in {"", "ai.onnx"} and len(node.outputs) == 1
+
+
+def _fuses(branch: ir.Value | None) -> bool:
+    """Tell whether `branch` is what a Relu is fused into, or has been sunk into already."""
+    producer = None if branch is None else branch.producer()
+    return producer is not None and (producer.op_type in FUSING or _is_channelwise(producer))
 
 
 def _is_private(value: ir.Value) -> bool:

@@ -50,7 +50,9 @@ _LEVELS = {f"levels({price})": levels.Levels(price) for price in levels.PRICES}
 
 LOWERINGS: dict[str, Lowering] = {
     "dense": Lowering(refuse=dense.refuse, emit=dense.emit),
-    "pad-slice-add": Lowering(refuse=pad_slice_add.refuse, emit=pad_slice_add.emit),
+    "pad-slice-add": Lowering(
+        refuse=pad_slice_add.refuse, emit=pad_slice_add.emit, order=pad_slice_add.order, permutes=True
+    ),
     "shift": Lowering(refuse=shift.refuse, emit=shift.emit),
     "shift-sum": Lowering(refuse=shift_sum.refuse, emit=shift_sum.emit),
     **{name: Lowering(refuse=levels.refuse, emit=form.emit, order=form.order) for name, form in _LEVELS.items()},

@@ -6,7 +6,8 @@
     Concat       all taps                                                           [N, S, H_out, W_out]
     Gather       filters with 1 stripe, with 2, ...; in each group the first stripes, then the second, ...
     Split, Sum   per group with m > 1 stripes: m equal chunks, added
-    Concat, Gather   back to the filters' own order                                 [N, N_filters, H_out, W_out]
+    Concat       all groups                                                         [N, N_filters, H_out, W_out]
+    Gather       back to the filters' own order, unless that is theirs: `order`
 
 Exact in real arithmetic, for any batch and any spatial size: every Slice counts from the near end by a constant and
 from the far end by a negative one. With stride s, taps at offsets equal modulo s share a strided plane of the padded
@@ -22,6 +23,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from swp_export.lowerings.geometry import Part
+from swp_export.lowerings.shifts import round_up
 from swp_export.lowerings.stripe_rows import StripeRows, stripe_rows
 
 if TYPE_CHECKING:
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     import onnx_ir as ir
 
     from swp_export.lowerings.builder import LayerBuilder
+    from swp_export.lowerings.groups import Labels
     from swp_export.stripes import StripeConv
 
 OPEN_END = int(np.iinfo(np.int64).max)
@@ -47,6 +50,13 @@ def emit(builder: LayerBuilder, x: ir.Value, conv: StripeConv) -> ir.Value:
     shifted = [tap for plane in range(len(layout.planes)) for tap in _plane(builder, window, conv, layout, plane, pads)]
     stripes = shifted[0] if len(shifted) == 1 else builder.op("Concat", shifted, "stripes", {"axis": 1})
     return _summed(builder, stripes, [row[2] for row in layout.rows])
+
+
+def order(conv: StripeConv, block: int) -> Labels:
+    """Return the filters by number of stripes, then by first tap; -1 is a filter of zeros."""
+    first, counts = stripe_rows(conv).bias_rows(), np.maximum(conv.skeleton.stripes_per_filter, 1)
+    ascending = sorted(range(conv.filters), key=lambda filter_: (counts[filter_], first[filter_]))
+    return np.pad(np.array(ascending), (round_up(conv.filters, block) - conv.filters, 0), constant_values=-1)
 
 
 def _windowed(
@@ -127,7 +137,7 @@ def _summed(builder: LayerBuilder, stripes: ir.Value, filters: Sequence[int]) ->
     for row, filter_ in enumerate(filters):
         rows_of[filter_].append(row)
     groups: dict[int, list[int]] = defaultdict(list)
-    for filter_ in sorted(rows_of):
+    for filter_ in sorted(rows_of, key=lambda filter_: rows_of[filter_]):
         groups[len(rows_of[filter_])].append(filter_)
     counts = sorted(groups)
     chunks = [[rows_of[filter_][m] for filter_ in groups[count]] for count in counts for m in range(count)]

@@ -12,12 +12,13 @@ import onnx_ir as ir
 
 from swp_export.atomic import atomic_outputs
 from swp_export.errors import LoweringError, NotEquivalentError
+from swp_export.graph.convolutions import LAYER, iterate_stripe_convs
 from swp_export.graph.counts import Counts, count, executed_flops
 from swp_export.graph.files import ARCHITECTURE, INPUT_SHAPE, SOURCE, THRESHOLD, serialized
 from swp_export.graph.pipeline import compact
 from swp_export.lowerings import LOWERINGS
-from swp_export.lowerings.lower import LoweredLayer, lower
-from swp_export.lowerings.static_rule import choose
+from swp_export.lowerings.lower import LoweredLayer
+from swp_export.lowerings.static_rule import choose_all
 from swp_export.pruning.report import PrunedLayer, PruneReport, Totals
 from swp_export.pruning.source import Source, read_source
 from swp_export.tuning.cache import LayerCache
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from swp_export.runtime.session import Device
-    from swp_export.stripes import StripeConv
     from swp_export.verification.report import VerificationReport
 
 TUNE_SECONDS = 60.0
@@ -80,7 +80,7 @@ def prune(
     progress = progress or (lambda _: None)
     if sum(option is not None for option in (lowering, plan, tune)) > 1:
         raise LoweringError("--lowering, --plan and --tune each decide how layers are written: pass one of them")
-    choice = _choice(lowering)
+    _require_lowering(lowering)
     plan_file = None if plan is None else read_plan(plan)
     target = Path(output) if output is not None else default_output(source)
     with atomic_outputs(target, dense_out, inputs=(source, data, plan), force=force) as (file, dense_file):
@@ -90,13 +90,14 @@ def prune(
         progress("pruning and lowering")
         model = compact(origin.dense.clone())
         counts = count(model, origin.input_shape, live_only=True)
-        lowered = lower(model, choice)
-        content = serialized(model, _facts(origin, origin.threshold))
+        chosen = _chosen(model, origin.input_shape, lowering)
+        pruned = serialized(model, _facts(origin, origin.threshold))
+        by_choice = PlanFile(layers={layer.name: layer.lowering for layer in chosen}, block=1)
+        content = apply_plan_file(pruned, plan_file or by_choice)
         if tune is not None:
             track = Track(device=tune, threads=1, batch=1, tf32=False)
             plan_file = find_fastest(content, track, origin.input_shape, TUNE_SECONDS, LayerCache(), progress).plan
-        if plan_file is not None:
-            content = apply_plan_file(content, plan_file)
+            content = apply_plan_file(pruned, plan_file)
         verification = None
         if verify:
             verification = verify_model(
@@ -120,7 +121,7 @@ def prune(
         source=str(source),
         architecture=origin.architecture,
         threshold=origin.threshold,
-        layers=_layers(origin, lowered, counts, plan_file),
+        layers=_layers(origin, chosen, counts, plan_file),
         totals=Totals(
             params_before=origin.params,
             params_after=counts.params,
@@ -157,18 +158,23 @@ def default_output(source: str | Path) -> Path:
     return Path(Path(source).stem + ("-pruned.onnx" if name.endswith(".onnx") else ".onnx"))
 
 
-def _choice(lowering: str | None) -> Callable[[StripeConv], tuple[str, str]]:
-    """Return the rule that picks each layer's lowering."""
-    if lowering is None:
-        return choose
-    if lowering not in LOWERINGS:
+def _require_lowering(lowering: str | None) -> None:
+    if lowering is not None and lowering not in LOWERINGS:
         raise LoweringError(f"no lowering is called {lowering!r}; there are: {', '.join(LOWERINGS)}")
 
-    def forced(conv: StripeConv) -> tuple[str, str]:
-        refusal = LOWERINGS[lowering].refuse(conv)
-        return (lowering, "asked for") if refusal is None else ("dense", refusal)
 
-    return forced
+def _chosen(model: ir.Model, input_shape: tuple[int, int, int], lowering: str | None) -> list[LoweredLayer]:
+    """Return how each layer of the compact `model` is to be written, and why: as asked for, or by the static rule."""
+    convs = {conv.name: conv for node, conv in iterate_stripe_convs(model.graph) if LAYER in node.metadata_props}
+    if lowering is None:
+        choices = choose_all(model, input_shape)
+    else:
+        refusals = {name: LOWERINGS[lowering].refuse(conv) for name, conv in convs.items()}
+        choices = {name: ("dense", why) if why else (lowering, "asked for") for name, why in refusals.items()}
+    return [
+        LoweredLayer(name=name, lowering=choices[name][0], reason=choices[name][1], conv=conv)
+        for name, conv in convs.items()
+    ]
 
 
 def _facts(origin: Source, threshold: float | None) -> dict[str, str]:
@@ -183,10 +189,10 @@ def _facts(origin: Source, threshold: float | None) -> dict[str, str]:
 
 
 def _layers(
-    origin: Source, lowered: list[LoweredLayer], counts: Counts, plan: PlanFile | None
+    origin: Source, chosen: list[LoweredLayer], counts: Counts, plan: PlanFile | None
 ) -> tuple[PrunedLayer, ...]:
     """Return the table: every convolution of the unpruned network beside what is left of it."""
-    left = {layer.name: layer for layer in lowered}
+    left = {layer.name: layer for layer in chosen}
     if plan is not None:
         left = {
             name: dataclasses.replace(layer, lowering=plan.layers.get(name, "dense"), reason="planned")

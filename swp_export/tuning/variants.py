@@ -10,8 +10,9 @@ import onnx_ir as ir
 
 from swp_export.errors import SwpExportError
 from swp_export.graph.canonicalise_flatten import CanonicaliseFlatten
-from swp_export.graph.convolutions import LAYER, iterate_stripe_convs
+from swp_export.graph.convolutions import FILTERS, LAYER, decode_order, iterate_stripe_convs
 from swp_export.graph.files import serialized
+from swp_export.graph.order_channels import OrderChannels, channel_groups
 from swp_export.lowerings.lower import LOWERING, lift
 from swp_export.lowerings.plan import apply_plan
 
@@ -25,13 +26,26 @@ FAILURES = (SwpExportError, ValueError, onnx.checker.ValidationError, onnx.shape
 
 
 def compact_from_portable(portable: bytes) -> ir.Model:
-    """Return the compact model, every layer dense, that a model of ours was lowered from.
+    """Return the compact model, every layer dense and its filters in their first order, that ours was written from.
 
     Our files state no shapes between input and output; without them no channel could be followed, and none ordered.
     """
     model = lift(ir.from_proto(onnx.ModelProto.FromString(portable)))
     inferred = ir.from_proto(onnx.shape_inference.infer_shapes(ir.to_proto(model), data_prop=True))
-    return CanonicaliseFlatten()(inferred).model
+    compact = CanonicaliseFlatten()(inferred).model
+    _order_as_at_first(compact)
+    return compact
+
+
+def _order_as_at_first(model: ir.Model) -> None:
+    """Undo the order of channels that a plan asked for, and drop the filters of zeros that it filled up with."""
+    orders = {}
+    filters = {node.name: node.metadata_props[FILTERS] for node in model.graph if FILTERS in node.metadata_props}
+    for layer, *_ in channel_groups(model.graph):
+        if layer in filters:
+            _, order = decode_order(filters[layer])
+            orders[layer] = np.argsort(order)[np.count_nonzero(order < 0) :]
+    OrderChannels(orders)(model)
 
 
 def plan_of(portable: bytes) -> dict[str, str]:

@@ -6,6 +6,7 @@ import pytest
 from small_models import PADS, copied, furthest, marked, model_from_text, weight_shapes, weights
 
 from swp_export.errors import ModelError
+from swp_export.graph.constants import array_of
 from swp_export.graph.convolutions import (
     FILTERS,
     decode_filters,
@@ -71,6 +72,15 @@ class TestFunction:
         after = ordered(before, conv0=ORDER)
         assert weight_shapes(after)[0][0] == 8
         assert furthest(before, after, X) < 1e-10
+
+    def test_and_back(self) -> None:
+        """An order that leaves out the filters of zeros undoes one that filled up with them."""
+        before = chain("m = Relu (h)")
+        back = np.argsort(ORDER)[np.count_nonzero(ORDER < 0) :]
+        after = ordered(ordered(before, conv0=ORDER), conv0=back)
+        assert weight_shapes(after) == weight_shapes(before)
+        for name, value in before.graph.initializers.items():
+            assert np.array_equal(array_of(after.graph.initializers[name]), array_of(value))
 
     @pytest.mark.parametrize("read", ["y = Gemm (f, g)", "y = Gemm <transB = 1> (f, gt)", "y = MatMul (f, g)"])
     def test_through_a_flatten(self, read: str) -> None:

@@ -102,6 +102,17 @@ class TestFunction:
         assert "Gather" not in ops(after) or name == "pad-slice-add"
         onnx.checker.check_model(ir.to_proto(after), full_check=True)
 
+    def test_pad_slice_add_needs_no_gather_at_its_end(self) -> None:
+        """In the order that it asks for, its sums are the filters; with one stripe each, its rows are too."""
+        after = planned(network(), "pad-slice-add", 1)
+        assert [node.name for node in after.graph if (node.name or "").endswith("in_order")] == []
+        before = residual()
+        weight = before.graph.initializers["w1"]
+        array = np.array(weight.const_value.numpy())  # type: ignore[union-attr]
+        array.reshape(21, 16, 9)[:] *= np.eye(9)[np.arange(21) % 9][:, None]
+        weight.const_value = ir.tensor(array + np.eye(9)[np.arange(21) % 9].reshape(21, 1, 3, 3), name="w1")
+        assert "Gather" not in ops(planned(before, "pad-slice-add", 1, ("conv1",)))
+
     @pytest.mark.parametrize("name", [name for name in LOWERINGS if name != "shift"])
     def test_residual(self, name: str) -> None:
         """Two layers share one order: a lowering that permutes ends in a Gather in the smaller one only."""
@@ -243,6 +254,12 @@ class TestSinkConcat:
         assert (counts["Relu"], counts["MaxPool"]) == (3, 1) != (before["Relu"], before["MaxPool"])
         assert furthest(network(), after, X) < 1e-10
         assert not RaiseConcat()(after).modified
+
+    def test_leaves_what_fuses_with_no_relu(self) -> None:
+        """Behind sums one Relu is better than several."""
+        after = planned(network(), "shift-chunks")
+        assert ops(after).count("Relu") == 3
+        assert {node.inputs[0].producer().op_type for node in after.graph if node.op_type == "Relu"} == {"Concat"}  # type: ignore[union-attr]
 
     def test_leaves_the_networks_own_concat(self) -> None:
         """Only a Concat that a lowering wrote moves."""

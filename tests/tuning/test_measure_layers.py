@@ -81,7 +81,7 @@ def test_the_input_is_filled_up_as_in_the_network() -> None:
 @pytest.mark.parametrize("free", [True, False])
 @pytest.mark.parametrize("name", LOWERINGS)
 def test_a_layers_model_computes_the_layer(name: str, free: bool) -> None:
-    """With a Relu, and the sum of its channels; no Gather where the layer's filters may be ordered."""
+    """With a Relu, and the sum of its channels; no Gather where the layer's filters may be ordered, but its own."""
     for found in layer_cases(compact_network(), INPUT):
         case = LayerCase(conv=found.conv, input_shape=found.input_shape, free=free)
         if LOWERINGS[name].refuse(case.conv) is not None:
@@ -93,7 +93,7 @@ def test_a_layers_model_computes_the_layer(name: str, free: bool) -> None:
         )
         assert np.allclose(y, truth, rtol=1e-4)
         order = LOWERINGS[name].order
-        if free and order is not None:
+        if free and order is not None and name != "pad-slice-add":
             assert "Gather" not in ops(from_bytes(layer_model(case, name, 8)))
 
 

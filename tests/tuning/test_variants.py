@@ -102,3 +102,12 @@ def free_by_layer(model: ir.Model) -> dict[str, bool]:
     """Return whether the channels of each layer are its own."""
     free = free_layers(model.graph)
     return {conv.name: node.name in free for node, conv in iterate_stripe_convs(model.graph)}
+
+
+@pytest.mark.parametrize("block", [8, 16])
+def test_a_tuned_model_gives_the_same_bytes_too(block: int) -> None:
+    """Zeros that filled up its blocks are dropped, its channels come back to their first order."""
+    tuned = planned_bytes(compact_from_portable(portable()), PLANS["mixed"], block)
+    for plan in PLANS.values():
+        again, once = (planned_bytes(compact_from_portable(model), plan, 8) for model in (tuned, portable()))
+        assert again == once
