@@ -25,6 +25,7 @@ lint: $(VENV)/.installed ## formatting, lints, types
 bench: $(VENV)/.installed ## the figures that README states
 	$(RUN)python examples/figures.py
 	$(RUN)python examples/tuned_figures.py
+	$(RUN)python examples/openvino_figures.py
 	$(RUN)python examples/lowerings_benchmark.py
 	$(RUN)python examples/training_overhead.py
 

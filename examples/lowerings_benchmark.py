@@ -1,4 +1,4 @@
-"""How fast each lowering is on this machine: whole networks, and single layers with random skeletons.
+"""How fast each lowering is on this machine: whole networks, and rows of layers with random skeletons.
 
 python examples/lowerings_benchmark.py [FOLDER]
 
@@ -17,35 +17,42 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 
-from swp_export.benchmark.measure import Schedule, measure
+from swp_export.benchmark.measure import Schedule
 from swp_export.benchmark.statistics import latency, speedup
 from swp_export.graph.convolutions import FILTERS, LAYER, encode_filters, iterate_stripe_convs
 from swp_export.graph.pipeline import compact
 from swp_export.lowerings import LOWERINGS
+from swp_export.lowerings.levels import PRICES
 from swp_export.lowerings.lower import lower
 from swp_export.lowerings.plan import apply_plan
 from swp_export.lowerings.static_rule import choose
 from swp_export.pruning.source import read_source
-from swp_export.runtime.session import open_session
+from swp_export.tuning.race import Track
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Sequence
 
-    Call = Callable[[], object]
+    import numpy.typing as npt
+
+    Mask = npt.NDArray[np.bool_]
 
 MODELS = Path(__file__).resolve().parent.parent / "models"
 NETWORKS = {
     "VGG16": (MODELS / "vgg16-fashion-mnist" / "pruned.pth.tar", None, (1, 8), "features.0"),
     "ResNet56": (MODELS / "resnet56-fashion-mnist" / "best.pth.tar", 0.01, (1,), "conv1"),
 }
-FORMS = ("shift-sum", "levels(10)", "levels(40)", "levels(160)", "levels(640)", "shift-chunks", "split(2, shift-sum)")
+FORMS = ("shift-sum", *(f"levels({price})" for price in PRICES), "shift-chunks", "split(2, shift-sum)")
+LAYER_FORMS = (*FORMS, "split(2, dense)", "cropped")
+ROW = 8
 LAYERS = [(64, 56, 0.2), (128, 28, 0.2), (256, 14, 0.2), (512, 7, 0.2), (512, 4, 0.2), (64, 32, 0.31), (16, 32, 0.16)]
 PARTLY_FULL = [(64, 56), (128, 28), (256, 14), (512, 7)]
-SECONDS = 0.5
+SECONDS = 0.25
+INSTANCES = 3
+TRACK = Track(device="cpu", threads=1, batch=1, tf32=False)
 
 
 def main(folder: Path) -> None:
-    """Print a table for each network, and a line for each layer."""
+    """Print a table for each network, and a line for each row of layers."""
     for name, (checkpoint, threshold, batches, first) in NETWORKS.items():
         full, pruned = exported(folder, name, checkpoint, threshold)
         models = {
@@ -60,12 +67,9 @@ def main(folder: Path) -> None:
                 print(f"  {form:36} {milliseconds:9.3f} ms  {ratio:6.2f}")
     rng = np.random.default_rng(0)
     for channels, size, share in LAYERS:
-        one_layer(rng.random((channels, 3, 3)) < share, size, "iid")
+        layers_in_a_row([iid(channels, share, rng) for _ in range(ROW)], size, "iid")
     for channels, size in PARTLY_FULL:
-        mask = np.zeros((channels, 9), bool)
-        mask[np.arange(channels), rng.integers(0, 9, channels)] = True
-        mask[rng.permutation(channels)[: channels // 3]] = True
-        one_layer(mask.reshape(channels, 3, 3), size, "a third full, the others one stripe")
+        layers_in_a_row([partly_full(channels, rng) for _ in range(ROW)], size, "a third full, the others one stripe")
 
 
 def exported(folder: Path, name: str, checkpoint: Path, threshold: float | None) -> tuple[bytes, bytes]:
@@ -85,7 +89,7 @@ def planned(compact_model: bytes, form: str, dense: tuple[str, ...] = ()) -> byt
     for _, conv in iterate_stripe_convs(model.graph):
         choices = ("dense",) if conv.name in dense else (form, "shift", "shift-sum", "dense")
         plan[conv.name] = next(choice for choice in choices if LOWERINGS[choice].refuse(conv) is None)
-    apply_plan(model, plan)
+    apply_plan(model, plan, block=TRACK.block)
     return to_bytes(model)
 
 
@@ -96,48 +100,71 @@ def default(compact_model: bytes) -> bytes:
     return to_bytes(model)
 
 
-def one_layer(mask: np.ndarray, size: int, kind: str) -> None:
-    """Print how much faster than dense each form of one layer is, between an input and a small classifier."""
-    channels = mask.shape[0]
-    weight = np.random.default_rng(1).normal(size=(channels, channels, 3, 3)).astype(np.float32) * 0.05
-    sparse = layer_model(weight * mask[:, None])
-    models = {"dense": layer_model(weight)}
-    conv = next(conv for _, conv in iterate_stripe_convs(from_bytes(sparse).graph))
-    admitted = [form for form in (*FORMS, "split(2, dense)", "cropped") if LOWERINGS[form].refuse(conv) is None]
-    models |= {"pad-slice-add": default(sparse)} | {form: planned(sparse, form) for form in admitted}
+def layers_in_a_row(masks: Sequence[Mask], size: int, kind: str) -> None:
+    """Print how much faster than dense each form is, of layers with skeletons `masks` that follow one another."""
+    weights = [he_weight(mask, seed) for seed, mask in enumerate(masks)]
+    sparse = row_model([weight * mask[:, None] for weight, mask in zip(weights, masks, strict=True)])
+    convs = [conv for _, conv in iterate_stripe_convs(from_bytes(sparse).graph)]
+    admitted = [form for form in LAYER_FORMS if any(LOWERINGS[form].refuse(conv) is None for conv in convs)]
+    models = {"dense": row_model(weights), "pad-slice-add": default(sparse)}
+    models |= {form: planned(sparse, form) for form in admitted}
+    channels, live = len(masks[0]), float(np.mean(masks))
     ratios = {form: ratio for form, (_, ratio) in timed(models, (1, channels, size, size)).items() if form != "dense"}
-    print(f"{channels} channels, {size}x{size}, {kind}, {mask.mean():.2f} live, bound {1 / mask.mean():.1f}: ", end="")
-    print(", ".join(f"{form} {ratio:.2f}" for form, ratio in sorted(ratios.items(), key=lambda item: -item[1])))
+    what = f"{channels} channels, {size}x{size}, {len(masks)} in a row, {kind}, {live:.2f} live, bound {1 / live:.1f}: "
+    by_ratio = sorted(ratios.items(), key=lambda item: -item[1])
+    print(what + ", ".join(f"{form} {ratio:.2f}" for form, ratio in by_ratio), flush=True)
 
 
-def layer_model(weight: np.ndarray) -> bytes:
-    """Return Conv, Relu, global pool and a classifier: the layer's channels are its own."""
-    filters, channels = weight.shape[:2]
+def iid(channels: int, share: float, rng: np.random.Generator) -> Mask:
+    """Return a skeleton with exactly the `share` of its stripes live, at random."""
+    mask = np.zeros(channels * 9, bool)
+    mask[rng.permutation(mask.size)[: round(share * mask.size)]] = True
+    return mask.reshape(channels, 3, 3)
+
+
+def partly_full(channels: int, rng: np.random.Generator) -> Mask:
+    """Return a skeleton with a third of its filters full, and one random stripe in each other."""
+    mask = np.zeros((channels, 9), bool)
+    mask[np.arange(channels), rng.integers(0, 9, channels)] = True
+    mask[rng.permutation(channels)[: channels // 3]] = True
+    return mask.reshape(channels, 3, 3)
+
+
+def he_weight(mask: Mask, seed: int) -> npt.NDArray[np.float32]:
+    """Return a weight without dead stripes that keeps the scale of the values once those of `mask` are dead."""
+    channels = len(mask)
+    weight = np.random.default_rng(seed).standard_normal((channels, channels, 3, 3), dtype=np.float32)
+    return weight * np.float32(np.sqrt(2 / (channels * 9 * mask.mean())))
+
+
+def row_model(weights: Sequence[npt.NDArray[np.float32]]) -> bytes:
+    """Return Relu, a Conv and a Relu for each weight, global pool and a classifier, as layers stand in a network.
+
+    Between the input and the pool alone a layer pays for the input's reordering, and ONNX Runtime does not see that two
+    convolutions of an input of open size have outputs of one shape, so that it fuses no Add of them.
+    """
+    channels = len(weights[0])
+    row = "".join(
+        f"c{k} = Conv <pads = [1, 1, 1, 1]> (r{k}, w{k}, b) r{k + 1} = Relu (c{k})" for k in range(len(weights))
+    )
     proto = onnx.parser.parse_model(
         f'<ir_version: 8, opset_import: ["": 18]> g (float[N, {channels}, H, W] x) => (float[N, 10] y) {{'
-        "h = Conv <pads = [1, 1, 1, 1]> (x, w, b) r = Relu (h) p = GlobalAveragePool (r) f = Flatten (p)"
-        "y = Gemm (f, g)}"
+        f"r0 = Relu (x) {row} p = GlobalAveragePool (r{len(weights)}) f = Flatten (p) y = Gemm (f, g)}}"
     )
-    tensors = {"w": weight, "b": np.zeros(filters, np.float32), "g": np.ones((filters, 10), np.float32)}
+    tensors = {f"w{k}": weight for k, weight in enumerate(weights)}
+    tensors |= {"b": np.zeros(channels, np.float32), "g": np.ones((channels, 10), np.float32)}
     proto.graph.initializer.extend(onnx.numpy_helper.from_array(array, name) for name, array in tensors.items())
     model = ir.from_proto(onnx.shape_inference.infer_shapes(proto))
-    model.graph[0].metadata_props.update({LAYER: "layer", FILTERS: encode_filters(np.ones(filters, bool))})
-    model.graph[0].name = "layer"
+    convs = [node for node in model.graph if node.op_type == "Conv"]
+    for k, conv in enumerate(convs):
+        conv.name = f"layer{k}"
+        conv.metadata_props.update({LAYER: f"layer{k}", FILTERS: encode_filters(np.ones(channels, bool))})
     return to_bytes(model)
 
 
 def timed(models: dict[str, bytes], shape: tuple[int, ...]) -> dict[str, tuple[float, float]]:
     """Return the median milliseconds of each model, and how many times faster than the first one it is."""
-    x = np.random.default_rng(0).normal(size=shape).astype(np.float32)
-
-    def loader(content: bytes) -> Callable[[], Call]:
-        def load() -> Call:
-            session = open_session(content)
-            return session.caller({session.inputs[0].name: x})
-
-        return load
-
-    measured = measure([loader(content) for content in models.values()], Schedule(min_seconds=SECONDS))
+    measured = TRACK.race(list(models.values()), shape, Schedule(min_seconds=SECONDS, instances=INSTANCES))
     return {
         name: (latency(times).median_ms, speedup(measured[0], times).speedup)
         for name, times in zip(models, measured, strict=True)
