@@ -23,9 +23,8 @@ from swp_export.graph.convolutions import FILTERS, LAYER, encode_filters, iterat
 from swp_export.graph.pipeline import compact
 from swp_export.lowerings import LOWERINGS
 from swp_export.lowerings.levels import PRICES
-from swp_export.lowerings.lower import lower
 from swp_export.lowerings.plan import apply_plan
-from swp_export.lowerings.static_rule import choose
+from swp_export.lowerings.static_rule import choose_all
 from swp_export.pruning.source import read_source
 from swp_export.tuning.race import Track
 
@@ -58,7 +57,7 @@ def main(folder: Path) -> None:
         models = {
             "dense, stock width": full,
             "compact dense": pruned,
-            "pad-slice-add, by the static rule": default(pruned),
+            "pad-slice-add, by the static rule": default(pruned, (3, 32, 32)),
         }
         models |= {form: planned(pruned, form, dense=(first,)) for form in FORMS}
         for batch in batches:
@@ -93,22 +92,22 @@ def planned(compact_model: bytes, form: str, dense: tuple[str, ...] = ()) -> byt
     return to_bytes(model)
 
 
-def default(compact_model: bytes) -> bytes:
-    """Return the portable model."""
+def default(compact_model: bytes, shape: tuple[int, int, int]) -> bytes:
+    """Return the model as `prune` writes it for images of `shape` `(C, H, W)`."""
     model = from_bytes(compact_model)
-    lower(model, choose)
+    apply_plan(model, {layer: name for layer, (name, _) in choose_all(model, shape).items()}, block=1)
     return to_bytes(model)
 
 
 def layers_in_a_row(masks: Sequence[Mask], size: int, kind: str) -> None:
     """Print how much faster than dense each form is, of layers with skeletons `masks` that follow one another."""
+    channels, live = len(masks[0]), float(np.mean(masks))
     weights = [he_weight(mask, seed) for seed, mask in enumerate(masks)]
     sparse = row_model([weight * mask[:, None] for weight, mask in zip(weights, masks, strict=True)])
     convs = [conv for _, conv in iterate_stripe_convs(from_bytes(sparse).graph)]
     admitted = [form for form in LAYER_FORMS if any(LOWERINGS[form].refuse(conv) is None for conv in convs)]
-    models = {"dense": row_model(weights), "pad-slice-add": default(sparse)}
+    models = {"dense": row_model(weights), "pad-slice-add": default(sparse, (channels, size, size))}
     models |= {form: planned(sparse, form) for form in admitted}
-    channels, live = len(masks[0]), float(np.mean(masks))
     ratios = {form: ratio for form, (_, ratio) in timed(models, (1, channels, size, size)).items() if form != "dense"}
     what = f"{channels} channels, {size}x{size}, {len(masks)} in a row, {kind}, {live:.2f} live, bound {1 / live:.1f}: "
     by_ratio = sorted(ratios.items(), key=lambda item: -item[1])
