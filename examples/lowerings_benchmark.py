@@ -139,8 +139,8 @@ def he_weight(mask: Mask, seed: int) -> npt.NDArray[np.float32]:
 def row_model(weights: Sequence[npt.NDArray[np.float32]]) -> bytes:
     """Return Relu, a Conv and a Relu for each weight, global pool and a classifier, as layers stand in a network.
 
-    Between the input and the pool alone a layer pays for the input's reordering, and ONNX Runtime does not see that two
-    convolutions of an input of open size have outputs of one shape, so that it fuses no Add of them.
+    A layer alone pays for the input's reordering, and ONNX Runtime does not see that two convolutions of an input of
+    open size have outputs of one shape, so that it fuses no Add of them. Of a row only the first layer is measured so.
     """
     channels = len(weights[0])
     row = "".join(

@@ -35,18 +35,20 @@ if TYPE_CHECKING:
 
     Order = Sequence[int]
 
-WRITE = 3.0
+WRITE = 1.5
 """Of a row of a 1x1 Conv, beside its products."""
-ACCUMULATE = 5.5
+ACCUMULATE = 2.5
 """Of a row that is added to what is there already."""
-CONCAT = 8.0
+CONCAT = 6.5
 """Of a filter that a Concat moves."""
+SPLITS = 6
+"""At about so many places the filters with one stripe are cut into those of groups and those that come after."""
 
 
 def shift_cost(kernel: tuple[int, int]) -> float:
     """Return what a depthwise Conv costs a row; a wide window costs more than a high one, for its padded columns."""
     height, width = kernel
-    return 0.0 if kernel == (1, 1) else 6 + height * (1.6 * width - 0.6)
+    return 0.0 if kernel == (1, 1) else 4.5 + height * (1.6 * width - 0.6)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -166,18 +168,20 @@ class _Blocks:
         beyond = [*accumulate(reversed(levels), or_)][::-1]  # taps of a level and of all after it
         found = [(self._dense(width, beyond[0] if beyond else 0), 0, 0)]
         spent = 0.0
+        of_row = self._layout.channels + WRITE
         for level in range(len(levels) + 1):
             left = [self._left[block][level] for block in range(start, stop)]
             if not any(left):
                 found += [(spent, level, 0)] if level else []
                 break
-            found += [
-                (spent + self._rest(width, left, groups, beyond[level], first=level == 0), level, groups)
-                for groups in range(1, stop - start + 1)
-                if (stop - start) % groups == 0
-            ]
+            if spent + sum(left) * of_row < min(found)[0]:  # else no groups are cheap enough
+                found += [
+                    (spent + self._rest(width, left, groups, beyond[level], first=level == 0), level, groups)
+                    for groups in range(1, stop - start + 1)
+                    if (stop - start) % groups == 0
+                ]
             spent += self._shifted(width, levels[level]) + (ACCUMULATE * width if level else 0)
-            if spent > min(found)[0]:
+            if spent >= min(found)[0]:
                 break
         cost, level, groups = min(found)
         return Run(start * self._size, stop * self._size, level, groups, cost)
@@ -224,9 +228,10 @@ def _orders(layout: Layout, block: int) -> tuple[tuple[int, ...], ...]:
     alike = sorted(range(len(layout.taps)), key=likeness)
     filled = (*alike, *[-1] * (round_up(len(alike), block) - len(alike)))
     single = [filter_ for filter_ in alike if len(layout.taps[filter_]) == 1]
+    step = block * max(1, round(len(single) / block / SPLITS))
     dealt = (
         (*_dealt_out(layout, others, summed_from, block), *single[:apart])
-        for apart in range(0, len(single) + 1, block)
+        for apart in range(0, len(single) + 1, step)
         if (others := sorted(set(alike) - set(single[:apart])))
         for summed_from in (0, 1)
     )
