@@ -127,7 +127,7 @@ def cli(*, verbose: bool) -> None:
 @click.option(
     "--lowering",
     metavar="NAME",
-    help="Write every layer that admits it as NAME: dense or pad-slice-add; default: per layer, by a static rule.",
+    help="Write every layer that admits it as NAME: dense, pad-slice-add, shift-sum ...; default: by a static rule.",
 )
 @click.option("--plan", metavar="FILE", help="Write each layer as this plan of `tune` says.")
 @click.option(

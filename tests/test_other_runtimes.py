@@ -8,7 +8,8 @@ import numpy as np
 import onnx
 import pytest
 from onnx.reference import ReferenceEvaluator
-from tunable_models import LAYERS, SHAPE, compact_network, portable
+from small_models import PADS, marked, model_from_text, to_float32
+from tunable_models import LAYERS, SHAPE, compact_network, portable, sparse
 
 from swp_export.graph.convolutions import iterate_stripe_convs
 from swp_export.lowerings import LOWERINGS
@@ -72,6 +73,37 @@ def test_small_network(name: str, run: Run) -> None:
     plan = everywhere(compact, name)
     assert name in plan.values()
     assert_alike(run(planned_bytes(compact, plan, 8), X), onnxruntime(portable("dense"), X))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "shift-sum",
+        pytest.param(
+            "pad-slice-add",
+            marks=pytest.mark.xfail(
+                reason="OpenVINO 2026.4.1 merges a Gather of channels through PRelu into a Conv by its inverse"
+            ),
+        ),
+    ],
+)
+def test_openvino_where_the_order_is_not_free(name: str) -> None:
+    """A PRelu with a slope for each channel holds the order of the channels before it."""
+    rng = np.random.default_rng(4)
+    body = (
+        f"a = Conv <{PADS}> (x, w0) p = PRelu (a, s) b = Conv <{PADS}> (p, w1) r = Relu (b) q = GlobalAveragePool (r)"
+    )
+    weights = {
+        "w0": sparse(rng, 12, 3, [1, 2, 4]),
+        "w1": sparse(rng, 19, 12, [1, 1, 3]),
+        "g": rng.normal(size=(19, 10)),
+    }
+    network = model_from_text(
+        f"{body} f = Flatten (q) y = Gemm (f, g)", y="double[N, 10] y", s=rng.normal(size=(12, 1, 1)), **weights
+    )
+    compact = marked(to_float32(network))
+    y = openvino(planned_bytes(compact, everywhere(compact, name), 1), X)
+    assert_alike(y, onnxruntime(planned_bytes(compact, everywhere(compact, "dense"), 1), X))
 
 
 def test_a_difference_is_seen() -> None:

@@ -27,6 +27,8 @@ ARCHITECTURE = "swp_export.architecture"
 """Model metadata: the name of the architecture the checkpoint was read as."""
 SOURCE = "swp_export.source_sha256"
 """Model metadata: SHA-256 of the file that the model was made from."""
+BLOCK = "swp_export.block"
+"""Model metadata: what channels and rows were filled up to."""
 VERSION = "swp_export.version"
 """Model metadata: the version of swp-export that wrote the model."""
 

@@ -78,7 +78,8 @@ class OrderChannels(ir.passes.InPlacePass):
             assert rows is not None
             needed = np.setdiff1d(np.arange(rows.size), _zeros(graph, channels, rows))
             named = np.sort(order[order >= 0])
-            if not np.isin(needed, named).all() or not np.array_equal(named, np.unique(named)):
+            known = named.size == 0 or named[-1] < rows.size
+            if not known or not np.isin(needed, named).all() or not np.array_equal(named, np.unique(named)):
                 raise ValueError(f"{name}: an order names each of the {rows.size} filters once, got {order.tolist()}")
             if not np.array_equal(order, np.arange(rows.size)):
                 new[int(rows[0])] = rows.size, np.where(order >= 0, rows[order], -1)

@@ -15,6 +15,7 @@ import json
 
 import onnx_ir as ir
 
+from swp_export.errors import ModelError
 from swp_export.graph.constants import unique_name, value_names
 from swp_export.graph.convolutions import LAYER
 
@@ -83,7 +84,8 @@ def _join(graph: ir.Graph, concat: ir.Node, branches: list[ir.Node]) -> None:
     taken = _names(graph)
     joined = _copy(branches[0], concat.outputs[0], f"{concat.name}_{branches[0].op_type.lower()}", taken)
     if SUNK in branches[0].metadata_props:
-        joined.name, joined.outputs[0].name = json.loads(branches[0].metadata_props[SUNK])
+        node_name, output_name = _names_before(branches[0].metadata_props[SUNK])
+        joined.name, joined.outputs[0].name = node_name, unique_name(output_name, taken)
     for use in list(concat.outputs[0].uses()):
         if use.node is not joined:
             use.node.replace_input_with(use.idx, joined.outputs[0])
@@ -91,6 +93,14 @@ def _join(graph: ir.Graph, concat: ir.Node, branches: list[ir.Node]) -> None:
     for index, branch in enumerate(branches):
         concat.replace_input_with(index, branch.inputs[0])
         graph.remove(branch, safe=True)
+
+
+def _names_before(text: str) -> tuple[str, str]:
+    try:
+        node_name, output_name = json.loads(text)
+    except (ValueError, TypeError) as error:
+        raise ModelError(f"the model's metadata is damaged: {SUNK} is {text!r}; write it again") from error
+    return str(node_name or ""), str(output_name)
 
 
 def _copy(node: ir.Node, source: ir.Value, name: str, taken: set[str]) -> ir.Node:

@@ -45,7 +45,7 @@ class Lowering:
     permutes: bool = False
 
 
-_SPLITS = {f"split(2, {form})": Split(2, form) for form in FORMS}
+_SPLITS = {f"split(2, {form})": Split(form) for form in FORMS}
 _LEVELS = {f"levels({price})": levels.Levels(price) for price in levels.PRICES}
 
 LOWERINGS: dict[str, Lowering] = {

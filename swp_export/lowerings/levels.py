@@ -50,14 +50,15 @@ class Levels:
     def emit(self, builder: LayerBuilder, x: ir.Value, conv: StripeConv) -> ir.Value:
         """Write `conv` of `x` `[N, C, H, W]` and return its output."""
         runs = cheapest_runs(Layout.of(conv), builder.block, self.price)
-        return joined(builder, [_emit_run(builder, x, conv, run) for run in runs.runs])
+        return joined(builder, [emit_run(builder, x, conv, run) for run in runs.runs])
 
     def order(self, conv: StripeConv, block: int) -> Labels:
         """Return the filters in the order in which they cost least; -1 is a filter of zeros."""
         return np.array(cheapest_order(Layout.of(conv), block, self.price), np.int64)
 
 
-def _emit_run(builder: LayerBuilder, x: ir.Value, conv: StripeConv, run: Run) -> ir.Value:
+def emit_run(builder: LayerBuilder, x: ir.Value, conv: StripeConv, run: Run) -> ir.Value:
+    """Write the filters of `conv` that are in `run`, and return their output `[N, n, H', W']`."""
     part = Part(conv, tuple(range(run.start, run.stop)))
     if run.dense:
         return window.emit_part(builder, x, part)

@@ -41,6 +41,8 @@ ACCUMULATE = 2.5
 """Of a row that is added to what is there already."""
 CONCAT = 6.5
 """Of a filter that a Concat moves."""
+LEAST = 8
+"""Filters of a run: fewer fill no block of any runtime, and there would be too many ways to cut a layer."""
 SPLITS = 6
 """At about so many places the filters with one stripe are cut into those of groups and those that come after."""
 
@@ -120,12 +122,12 @@ def cheapest_runs(layout: Layout, block: int, price: float) -> Runs:
 
     Args:
         layout: of the layer, its filters in the order in which they are written.
-        block: runs are multiples of it; a layer whose filters fill no blocks is one run.
+        block: runs are multiples of it, and of at least 8; a layer whose filters are none is one run.
         price: of a node.
 
     """
-    filters = len(layout.taps)
-    blocks = _Blocks(layout, block if filters % block == 0 else filters, block, price)
+    filters, unit = len(layout.taps), _unit(block)
+    blocks = _Blocks(layout, unit if filters % unit == 0 else filters, block, price)
     best = [Runs(0.0, ())]
     for stop in range(1, blocks.count + 1):
         before = ((best[start], blocks.cheapest(start, stop)) for start in range(stop))
@@ -139,6 +141,11 @@ def cheapest_runs(layout: Layout, block: int, price: float) -> Runs:
 def cheapest_order(layout: Layout, block: int, price: float) -> tuple[int, ...]:
     """Return the filters in the order in which they cost least, filled up to blocks; -1 is a filter of zeros."""
     return min(_orders(layout, block), key=lambda order: cheapest_runs(layout.ordered(order), block, price).cost)
+
+
+def _unit(block: int) -> int:
+    """Return the smallest multiple of `block` that is no less than LEAST: what runs and groups are multiples of."""
+    return round_up(LEAST, block)
 
 
 class _Blocks:
@@ -226,16 +233,17 @@ def _orders(layout: Layout, block: int) -> tuple[tuple[int, ...], ...]:
         return -len(taps), [j for _, j in taps], [i for i, _ in taps]
 
     alike = sorted(range(len(layout.taps)), key=likeness)
-    filled = (*alike, *[-1] * (round_up(len(alike), block) - len(alike)))
+    unit = _unit(block)
+    filling = [-1] * (round_up(len(alike), block) - len(alike))
     single = [filter_ for filter_ in alike if len(layout.taps[filter_]) == 1]
-    step = block * max(1, round(len(single) / block / SPLITS))
+    step = unit * max(1, round(len(single) / unit / SPLITS))
     dealt = (
-        (*_dealt_out(layout, others, summed_from, block), *single[:apart])
+        (*_dealt_out(layout, others, summed_from, unit), *single[:apart])
         for apart in range(0, len(single) + 1, step)
         if (others := sorted(set(alike) - set(single[:apart])))
         for summed_from in (0, 1)
     )
-    return (filled, *dealt)
+    return ((*range(len(alike)), *filling), (*alike, *filling), *dealt)
 
 
 def _dealt_out(layout: Layout, filters: Sequence[int], summed_from: int, block: int) -> list[int]:

@@ -1,8 +1,8 @@
-"""`split(t, form)`: filters with fewer than t live stripes as `shift` (t = 2) or `shift-sum`, the others by `form`.
+"""`split(2, form)`: filters with a single live stripe as `shift`, the others by `form`.
 
-    filters with fewer than t stripes:  Conv 1x1, Conv depthwise (, Conv 1x1)   [N, N_few, H', W']
-    the others:                         `form`                                  [N, N_many, H', W']
-    Concat                                                                      [N, N_few + N_many, H', W']
+    filters with fewer than 2 stripes:  Conv 1x1, Conv depthwise   [N, N_few, H', W']
+    the others:                         `form`                     [N, N_many, H', W']
+    Concat                                                         [N, N_few + N_many, H', W']
 
 After training most filters keep a single stripe: `split(2, shift-sum)` spares them the sum, `split(2, dense)` suits
 layers that kept some filters whole.
@@ -37,38 +37,37 @@ FORMS: dict[str, EmitPart] = {
 
 @dataclasses.dataclass(frozen=True)
 class Split:
-    """Filters with fewer than `threshold` stripes apart from the others, which are written by `form`."""
+    """Filters with fewer than 2 stripes apart from the others, which are written by `form`."""
 
-    threshold: int
     form: str
 
     def refuse(self, conv: StripeConv) -> str | None:
         """Return why `conv` cannot be split: a 1x1 kernel, or all its filters on one side of the threshold."""
         counts = conv.skeleton.stripes_per_filter
-        many = int(np.count_nonzero(counts >= self.threshold))
+        many = int(np.count_nonzero(counts >= 2))
         if many in {0, np.count_nonzero(counts)}:
             side = "no filter has" if many == 0 else "every live filter has"
-            return shift_sum.refuse(conv) or f"{side} {self.threshold} live stripes or more: there is nothing to split"
+            return shift_sum.refuse(conv) or f"{side} 2 live stripes or more: there is nothing to split"
         return shift_sum.refuse(conv)
 
     def emit(self, builder: LayerBuilder, x: ir.Value, conv: StripeConv) -> ir.Value:
         """Write `conv` of `x` `[N, C, H, W]` and return its output."""
-        few = shift.emit_part if self.threshold == 2 else shift_sum.emit_part
-        return emit_groups(builder, x, conv, self._labels(conv, builder.block), (few, FORMS[self.form]))
+        return emit_groups(builder, x, conv, _labels(conv, builder.block), (shift.emit_part, FORMS[self.form]))
 
     def order(self, conv: StripeConv, block: int) -> Labels:
         """Return the filters in the order this form asks for; -1 is a filter of zeros."""
-        return order_groups(self._labels(conv, block), block)
+        return order_groups(_labels(conv, block), block)
 
-    def _labels(self, conv: StripeConv, block: int) -> Labels:
-        """Return 1 for the filters that `form` writes: those with few stripes among them are behind all the others.
 
-        So a layer in that order, filled up with filters without stripes, falls into the same groups.
-        """
-        counts = conv.skeleton.stripes_per_filter
-        labels = (counts >= self.threshold).astype(np.int64)
-        few = np.flatnonzero((labels == 0) & (counts > 0))
-        left_over = few.size % block
-        if left_over <= -int(labels.sum()) % block and left_over < few.size:
-            labels[few[few.size - left_over :]] = 1
-        return labels
+def _labels(conv: StripeConv, block: int) -> Labels:
+    """Return 1 for the filters that `form` writes: those with few stripes among them are behind all the others.
+
+    So a layer in that order, filled up with filters without stripes, falls into the same groups.
+    """
+    counts = conv.skeleton.stripes_per_filter
+    labels = (counts >= 2).astype(np.int64)
+    few = np.flatnonzero(counts == 1)
+    left_over = few.size % block
+    if left_over <= -int(labels.sum()) % block and left_over < few.size:
+        labels[few[few.size - left_over :]] = 1
+    return labels

@@ -2,8 +2,8 @@
 
     dense           N * K_h * K_w * C multiply-adds, one node
     pad-slice-add   rows * C multiply-adds; C + 5*rows + 3*N elements moved (Pad C; Slice, Concat, Gather, Split and Sum
-                    read `rows` each; Sum, Concat and Gather write N each); a Slice for each tap, a Sum for each number
-                    of stripes that filters have, and six nodes beside them
+                    read `rows` each; Sum, Concat and, where the order is not free, Gather write N each); at stride 1 a
+                    Slice for each tap, a Sum for each number of stripes above one that filters have, and five nodes
 
 A moved element costs about as much as MOVE multiply-adds of a blocked convolution (`make bench` measures it), a node as
 much as NODE of them, which a large map spreads over its positions. Breaking a layer pays iff the second sum is smaller.
@@ -47,7 +47,7 @@ def choose(conv: StripeConv, positions: int) -> tuple[str, str]:
         return "dense", refusal
     live = conv.skeleton
     counts = np.maximum(live.stripes_per_filter, 1)
-    rows, nodes = int(counts.sum()), len(live.live_taps) + np.unique(counts).size + 6
+    rows, nodes = int(counts.sum()), len(live.live_taps) + np.unique(counts[counts > 1]).size + 5
     dense = live.stripes * conv.channels + NODE / positions
     moved = conv.channels + 5 * rows + 3 * conv.filters
     broken = rows * conv.channels + MOVE * moved + NODE * nodes / positions

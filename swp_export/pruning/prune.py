@@ -17,6 +17,7 @@ from swp_export.graph.counts import Counts, count, executed_flops
 from swp_export.graph.files import ARCHITECTURE, INPUT_SHAPE, SOURCE, THRESHOLD, serialized
 from swp_export.graph.pipeline import compact
 from swp_export.lowerings import LOWERINGS
+from swp_export.lowerings.builder import BLOCK
 from swp_export.lowerings.lower import LoweredLayer
 from swp_export.lowerings.static_rule import choose_all
 from swp_export.pruning.report import PrunedLayer, PruneReport, Totals
@@ -92,7 +93,9 @@ def prune(
         counts = count(model, origin.input_shape, live_only=True)
         chosen = _chosen(model, origin.input_shape, lowering)
         pruned = serialized(model, _facts(origin, origin.threshold))
-        by_choice = PlanFile(layers={layer.name: layer.lowering for layer in chosen}, block=1)
+        # The static rule's forms need no filled blocks, which would only make the portable model larger.
+        block = 1 if lowering is None else BLOCK
+        by_choice = PlanFile(layers={layer.name: layer.lowering for layer in chosen}, block=block)
         content = apply_plan_file(pruned, plan_file or by_choice)
         if tune is not None:
             track = Track(device=tune, threads=1, batch=1, tf32=False)

@@ -14,6 +14,7 @@ import numpy as np
 
 from swp_export.atomic import atomic_write
 from swp_export.errors import OutputError
+from swp_export.lowerings import LOWERINGS
 from swp_export.runtime.cpu import read_cpu
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ class LayerCache:
         self._times = document if isinstance(document, dict) else {}
 
     def key(self, case: LayerCase, track: Track) -> str:
-        """Return the key of a layer's times: shape, skeleton, input, device, runtime, processor, our own version."""
+        """Return the key of a layer's times: shape, skeleton, input, device, runtime, processor, version and forms."""
         import onnxruntime
 
         conv = case.conv
@@ -45,7 +46,7 @@ class LayerCache:
             [conv.strides, conv.pads, conv.dilations],
             [case.input_shape, case.free, track.block],
             [track.device, track.threads, track.batch, track.tf32],
-            [onnxruntime.__version__, read_cpu().model, version("swp-export")],
+            [onnxruntime.__version__, read_cpu().model, version("swp-export"), *LOWERINGS],
         ]
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 

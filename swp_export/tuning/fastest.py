@@ -13,7 +13,7 @@ from swp_export.errors import ModelError
 from swp_export.tuning.layer_times import layer_cases, measure_layers
 from swp_export.tuning.plan_file import PlanFile
 from swp_export.tuning.search import Search
-from swp_export.tuning.variants import compact_from_portable, plan_of, planned_bytes
+from swp_export.tuning.variants import block_of, compact_from_portable, plan_of, planned_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -92,8 +92,12 @@ def find_fastest(
     plan = search.best_start([case.conv.name for case in cases], candidates, own)
     plan = search.refine(plan, candidates, deadline)
     progress("comparing with the input and with compact dense")
-    # As `prune` writes them, "own" and "input" are one model; what is written is always one that was measured itself.
-    rivals = {"found": (plan, track.block), "own": (own, 1), "dense": (dict.fromkeys(own, "dense"), track.block)}
+    # "own" and "input" are one model unless another version wrote it; what is written was always measured itself.
+    rivals = {
+        "found": (plan, track.block),
+        "own": (own, block_of(portable)),
+        "dense": (dict.fromkeys(own, "dense"), track.block),
+    }
     contents = {name: planned_bytes(compact, *rival) for name, rival in rivals.items()}
     models = [*contents.values(), portable]
     times = dict(zip([*rivals, "input"], track.race(models, input_shape, FINAL), strict=True))

@@ -95,21 +95,21 @@ def _measure(case: LayerCase, track: Track, lowerings: Sequence[str]) -> tuple[d
     discarded = []
     for name in lowerings:
         try:
-            content = layer_model(case, name, track.block)
-            if content not in models.values():  # else another name for the same form
-                models[name] = content
-                glances[name] = track.glance(content, case.input_shape)
+            models[name] = layer_model(case, name, track.block)
+            twin = next((other for other in glances if models[other] == models[name]), None)
+            glances[name] = track.glance(models[name], case.input_shape) if twin is None else glances[twin]
         except FAILURES as error:
             models.pop(name, None)
             discarded.append(Discarded(layer=case.conv.name, lowering=name, reason=str(error)))
     if not models:
         return {}, discarded
-    raced = [name for name in models if glances[name] <= HOPELESS * min(glances.values())]
-    instances = track.race([models[name] for name in raced], case.input_shape, SCHEDULE)
+    near = {name: models[name] for name in models if glances[name] <= HOPELESS * min(glances.values())}
+    contents = list(dict.fromkeys(near.values()))  # two names may stand for the same form
+    instances = track.race(contents, case.input_shape, SCHEDULE)
     medians = [1e3 * float(np.median(np.concatenate([t for rounds in i for t in rounds]))) for i in instances]
-    return {name: 1e3 * seconds for name, seconds in glances.items()} | dict(
-        zip(raced, medians, strict=True)
-    ), discarded
+    measured = dict(zip(contents, medians, strict=True))
+    times = {name: 1e3 * seconds for name, seconds in glances.items()}
+    return times | {name: measured[content] for name, content in near.items()}, discarded
 
 
 def layer_model(case: LayerCase, lowering: str, block: int) -> bytes:

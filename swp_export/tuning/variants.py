@@ -8,11 +8,12 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 
-from swp_export.errors import SwpExportError
+from swp_export.errors import ModelError, SwpExportError
 from swp_export.graph.canonicalise_flatten import CanonicaliseFlatten
 from swp_export.graph.convolutions import FILTERS, LAYER, decode_order, iterate_stripe_convs
-from swp_export.graph.files import serialized
+from swp_export.graph.files import BLOCK, serialized
 from swp_export.graph.order_channels import OrderChannels, channel_groups
+from swp_export.lowerings import LOWERINGS
 from swp_export.lowerings.lower import LOWERING, lift
 from swp_export.lowerings.plan import apply_plan
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from swp_export.tuning.plan_file import PlanFile
 
+LARGEST_BLOCK = 64
 FAILURES = (SwpExportError, ValueError, onnx.checker.ValidationError, onnx.shape_inference.InferenceError)
 """What building or running a variant may raise: whichever it is, the variant is discarded and the search goes on."""
 
@@ -45,17 +47,30 @@ def _order_as_at_first(model: ir.Model) -> None:
         if layer in filters:
             _, order = decode_order(filters[layer])
             orders[layer] = np.argsort(order)[np.count_nonzero(order < 0) :]
-    OrderChannels(orders)(model)
+    try:
+        OrderChannels(orders)(model)
+    except ValueError as error:
+        raise ModelError(
+            f"the model's metadata is damaged: {FILTERS} does not fit its weights; write it again"
+        ) from error
 
 
 def plan_of(portable: bytes) -> dict[str, str]:
-    """Return the plan that a model of ours was written by."""
+    """Return the plan that a model of ours was written by; a form that is no more became `dense`."""
     model = ir.from_proto(onnx.ModelProto.FromString(portable))
     return {
         node.metadata_props[LAYER]: node.metadata_props[LOWERING]
+        if node.metadata_props[LOWERING] in LOWERINGS
+        else "dense"
         for node in model.graph
         if LAYER in node.metadata_props and LOWERING in node.metadata_props
     }
+
+
+def block_of(portable: bytes) -> int:
+    """Return the block that a model of ours was written with."""
+    text = next((p.value for p in onnx.ModelProto.FromString(portable).metadata_props if p.key == BLOCK), "1")
+    return int(text) if text.isdecimal() and 0 < int(text) <= LARGEST_BLOCK else 1
 
 
 def planned_bytes(compact: ir.Model, plan: Mapping[str, str], block: int) -> bytes:
@@ -69,6 +84,7 @@ def planned_bytes(compact: ir.Model, plan: Mapping[str, str], block: int) -> byt
     _drop_negative_zeros(model)
     apply_plan(model, plan, block=block)
     # Where a constant was created says how the model came to be; by name they are the same whatever the way.
+    model.metadata_props[BLOCK] = str(block)
     initializers = sorted(model.graph.initializers.items())
     model.graph.initializers.clear()
     model.graph.initializers.update(initializers)

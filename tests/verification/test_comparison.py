@@ -70,19 +70,21 @@ class TestBudget:
 
     @pytest.mark.parametrize("seed", range(20))
     def test_luck_of_one_in_a_thousand_does_not_narrow_its_budget(self, seed: int) -> None:
-        """A model that is as wrong as the reference, by other numbers, passes; one six times as wrong does not."""
+        """A model that is as wrong as the reference, by other numbers, passes; one 20 times as wrong is seen."""
         rng = np.random.default_rng(seed)
         truth = rng.normal(size=(4, 1000))
         own, other = (1e-5 * rng.normal(size=truth.shape) for _ in range(2))
         limits = budgets([truth], [truth + own])[0]
         assert (np.abs(other) <= limits).all()
-        assert (np.abs(6 * other) > limits).any()
+        assert np.count_nonzero((np.abs(20 * other) > limits).any(axis=0)) > 950
 
-    def test_what_others_are_off_widens_a_budget_by_little(self) -> None:
-        """A channel with a thousandth of their error has nothing to do with luck."""
-        truth = np.ones((1, 5))
-        limits = budgets([truth], [truth + 0.01 * np.array([1e-3, 1, 1, 1, 1])])[0]
-        assert limits[0, 0] == pytest.approx(FACTOR * LUCK * 1e-5)
+    @pytest.mark.parametrize("channels", [5, 1000])
+    def test_what_others_are_off_widens_a_budget_by_luck_alone(self, channels: int) -> None:
+        """A channel with a thousandth of their error gets LUCK times its own; beside a few others, nothing."""
+        truth, off = np.ones((1, channels)), np.full(channels, 1e-2)
+        off[0] = 1e-5
+        limits = budgets([truth], [truth + off])[0]
+        assert limits[0, 0] == pytest.approx(FACTOR * 1e-5 * (LUCK if channels == 1000 else 1))
         assert limits[0, 1] == pytest.approx(FACTOR * 1e-2)
 
     def test_floor(self) -> None:
