@@ -24,7 +24,7 @@ from swp_export.graph.pipeline import compact
 from swp_export.lowerings import LOWERINGS
 from swp_export.lowerings.levels import PRICES
 from swp_export.lowerings.plan import apply_plan
-from swp_export.lowerings.static_rule import choose_all
+from swp_export.lowerings.static_rule import choose
 from swp_export.pruning.source import read_source
 from swp_export.tuning.race import Track
 
@@ -57,7 +57,7 @@ def main(folder: Path) -> None:
         models = {
             "dense, stock width": full,
             "compact dense": pruned,
-            "pad-slice-add, by the static rule": default(pruned, (3, 32, 32)),
+            "pad-slice-add, by the static rule": default(pruned),
         }
         models |= {form: planned(pruned, form, dense=(first,)) for form in FORMS}
         for batch in batches:
@@ -92,10 +92,10 @@ def planned(compact_model: bytes, form: str, dense: tuple[str, ...] = ()) -> byt
     return to_bytes(model)
 
 
-def default(compact_model: bytes, shape: tuple[int, int, int]) -> bytes:
-    """Return the model as `prune` writes it for images of `shape` `(C, H, W)`."""
+def default(compact_model: bytes) -> bytes:
+    """Return the model as `prune` writes it."""
     model = from_bytes(compact_model)
-    apply_plan(model, {layer: name for layer, (name, _) in choose_all(model, shape).items()}, block=1)
+    apply_plan(model, {conv.name: choose(conv)[0] for _, conv in iterate_stripe_convs(model.graph)}, block=1)
     return to_bytes(model)
 
 
@@ -106,7 +106,7 @@ def layers_in_a_row(masks: Sequence[Mask], size: int, kind: str) -> None:
     sparse = row_model([weight * mask[:, None] for weight, mask in zip(weights, masks, strict=True)])
     convs = [conv for _, conv in iterate_stripe_convs(from_bytes(sparse).graph)]
     admitted = [form for form in LAYER_FORMS if any(LOWERINGS[form].refuse(conv) is None for conv in convs)]
-    models = {"dense": row_model(weights), "pad-slice-add": default(sparse, (channels, size, size))}
+    models = {"dense": row_model(weights), "pad-slice-add": default(sparse)}
     models |= {form: planned(sparse, form) for form in admitted}
     ratios = {form: ratio for form, (_, ratio) in timed(models, (1, channels, size, size)).items() if form != "dense"}
     what = f"{channels} channels, {size}x{size}, {len(masks)} in a row, {kind}, {live:.2f} live, bound {1 / live:.1f}: "

@@ -15,9 +15,9 @@ import torch
 
 import swp_export
 from swp_export.architectures import resolve_architecture
-from swp_export.graph.convolutions import FILTERS, LAYER, encode_filters
+from swp_export.graph.convolutions import FILTERS, LAYER, encode_filters, iterate_stripe_convs
 from swp_export.graph.files import serialized
-from swp_export.lowerings.static_rule import choose_all
+from swp_export.lowerings.static_rule import choose
 from swp_export.nn import FilterStripe
 from swp_export.tuning.cache import LayerCache
 from swp_export.tuning.fastest import find_fastest
@@ -67,7 +67,7 @@ def random_layers(folder: Path) -> None:
         weight = rng.standard_normal((filters, channels, 3, 3), dtype=np.float32) * mask[:, None]
         track = Track(device="cpu", threads=1, batch=1, tf32=False)
         cache = LayerCache(folder / "layers.json")
-        found = find_fastest(layer_model(weight, size), track, (channels, size, size), 3.0, cache, lambda _: None)
+        found = find_fastest(layer_model(weight), track, (channels, size, size), 3.0, cache, lambda _: None)
         gain = min(found.over_input.speedup, found.over_dense.speedup)
         gains.append(gain)
         worst = min(worst, gain)
@@ -100,7 +100,7 @@ def random_checkpoint(folder: Path, name: str, classes: int, skeleton: object, *
     return path
 
 
-def layer_model(weight: np.ndarray, size: int) -> bytes:
+def layer_model(weight: np.ndarray) -> bytes:
     """Return the portable model of one 3x3 convolution with a Relu."""
     filters, channels = weight.shape[:2]
     x = ir.Value(name="input", shape=ir.Shape(["n", channels, "h", "w"]), type=ir.TensorType(ir.DataType.FLOAT))
@@ -112,8 +112,7 @@ def layer_model(weight: np.ndarray, size: int) -> bytes:
     relu.outputs[0].shape, relu.outputs[0].type = ir.Shape(["n", filters, "h", "w"]), x.type
     graph = ir.Graph([x], relu.outputs, nodes=[conv, relu], initializers=[value], opset_imports={"": 18}, name="layer")
     compact = compact_from_portable(serialized(ir.Model(graph, ir_version=10), {}))
-    ((name, (lowering, _)),) = choose_all(compact, (channels, size, size)).items()
-    return planned_bytes(compact, {name: lowering}, 1)
+    return planned_bytes(compact, {conv.name: choose(conv)[0] for _, conv in iterate_stripe_convs(compact.graph)}, 1)
 
 
 FIGURES = {

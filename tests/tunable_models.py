@@ -15,7 +15,7 @@ from swp_export.graph.files import INPUT_SHAPE
 from swp_export.graph.pipeline import compact
 from swp_export.lowerings import LOWERINGS
 from swp_export.lowerings.lower import LOWERING
-from swp_export.lowerings.static_rule import choose_all
+from swp_export.lowerings.static_rule import choose
 from swp_export.tuning.race import Track
 from swp_export.tuning.variants import planned_bytes
 
@@ -66,7 +66,7 @@ def portable(lowering: str | None = None) -> bytes:
     model = compact_network()
     model.metadata_props[INPUT_SHAPE] = ",".join(map(str, SHAPE))
     if lowering is None:
-        plan = {layer: name for layer, (name, _) in choose_all(model, SHAPE).items()}
+        plan = {conv.name: choose(conv)[0] for _, conv in iterate_stripe_convs(model.graph)}
     else:
         convs = [conv for _, conv in iterate_stripe_convs(model.graph)]
         plan = {conv.name: "dense" if LOWERINGS[lowering].refuse(conv) else lowering for conv in convs}

@@ -19,7 +19,7 @@ from swp_export.graph.pipeline import compact
 from swp_export.lowerings import LOWERINGS
 from swp_export.lowerings.builder import BLOCK
 from swp_export.lowerings.lower import LoweredLayer
-from swp_export.lowerings.static_rule import choose_all
+from swp_export.lowerings.static_rule import choose
 from swp_export.pruning.report import PrunedLayer, PruneReport, Totals
 from swp_export.pruning.source import Source, read_source
 from swp_export.tuning.cache import LayerCache
@@ -91,7 +91,7 @@ def prune(
         progress("pruning and lowering")
         model = compact(origin.dense.clone())
         counts = count(model, origin.input_shape, live_only=True)
-        chosen = _chosen(model, origin.input_shape, lowering)
+        chosen = _chosen(model, lowering)
         pruned = serialized(model, _facts(origin, origin.threshold))
         # The static rule's forms need no filled blocks, which would only make the portable model larger.
         block = 1 if lowering is None else BLOCK
@@ -166,11 +166,11 @@ def _require_lowering(lowering: str | None) -> None:
         raise LoweringError(f"no lowering is called {lowering!r}; there are: {', '.join(LOWERINGS)}")
 
 
-def _chosen(model: ir.Model, input_shape: tuple[int, int, int], lowering: str | None) -> list[LoweredLayer]:
+def _chosen(model: ir.Model, lowering: str | None) -> list[LoweredLayer]:
     """Return how each layer of the compact `model` is to be written, and why: as asked for, or by the static rule."""
     convs = {conv.name: conv for node, conv in iterate_stripe_convs(model.graph) if LAYER in node.metadata_props}
     if lowering is None:
-        choices = choose_all(model, input_shape)
+        choices = {name: choose(conv) for name, conv in convs.items()}
     else:
         refusals = {name: LOWERINGS[lowering].refuse(conv) for name, conv in convs.items()}
         choices = {name: ("dense", why) if why else (lowering, "asked for") for name, why in refusals.items()}

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from swp_export.tuning.plan_file import PlanFile
 
 LARGEST_BLOCK = 64
+"""No runtime has a larger one: a file that states it was not written by us."""
 FAILURES = (SwpExportError, ValueError, onnx.checker.ValidationError, onnx.shape_inference.InferenceError)
 """What building or running a variant may raise: whichever it is, the variant is discarded and the search goes on."""
 
