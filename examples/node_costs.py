@@ -40,8 +40,8 @@ USED = {
     "accumulate a level": ACCUMULATE,
     "concat": CONCAT,
     **{name: shift_cost(kernel) for name, kernel in SHIFTS.items()},
-    "a node": 40_000,  # levels.PRICES
-    "a microsecond": 40_000,
+    "a node": 27_000,  # levels.PRICES
+    "a microsecond": 54_000,
 }
 
 

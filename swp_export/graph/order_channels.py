@@ -76,10 +76,9 @@ class OrderChannels(ir.passes.InPlacePass):
                 raise ValueError(f"{name}: the channels of this layer are not free to order")
             rows = channels.of(layers[name].outputs[0])
             assert rows is not None
-            needed = np.setdiff1d(np.arange(rows.size), _zeros(graph, channels, rows))
-            named = np.sort(order[order >= 0])
-            known = named.size == 0 or named[-1] < rows.size
-            if not known or not np.isin(needed, named).all() or not np.array_equal(named, np.unique(named)):
+            named = order[order >= 0]
+            unnamed = np.setdiff1d(np.arange(rows.size), named)
+            if named.size + unnamed.size != rows.size or not _are_zeros(graph, channels, rows[unnamed]):
                 raise ValueError(f"{name}: an order names each of the {rows.size} filters once, got {order.tolist()}")
             if not np.array_equal(order, np.arange(rows.size)):
                 new[int(rows[0])] = rows.size, np.where(order >= 0, rows[order], -1)
@@ -142,21 +141,24 @@ def _is_whole(identities: np.ndarray, rows: np.ndarray) -> bool:
     return bool(np.array_equal(identities[held[0] : held[-1] + 1], np.repeat(rows, repeats)))
 
 
-def _zeros(graph: ir.Graph, channels: Channels, rows: np.ndarray) -> np.ndarray:
-    """Return which of the channels `rows` are written as zeros by whoever writes them, and read times zero."""
-    zero = np.ones(rows.size, bool)
-    for node in graph:
-        weight, output = weight_matrix(node), channels.of(node.outputs[0]) if node.outputs else None
-        if weight is None or output is None:
+def _are_zeros(graph: ir.Graph, channels: Channels, dropped: np.ndarray) -> bool:
+    """Tell whether the channels `dropped` are zero wherever they are written, and read times zero."""
+    for node in graph if dropped.size else ():
+        weight = weight_matrix(node)
+        if weight is None:
             continue
-        if np.array_equal(output, rows):
+        written, read = (
+            channels.of(node.outputs[0]),
+            channels.of(node.inputs[0]) if node.inputs[0] is not None else None,
+        )
+        if written is not None and np.isin(dropped, written).any():
             bias = array_of(node.inputs[2]) if len(node.inputs) > 2 else None
-            zero &= ~weight.reshape(rows.size, -1).any(axis=1) & (True if bias is None else bias.reshape(-1) == 0)
-        source = channels.of(node.inputs[0]) if node.inputs[0] is not None else None
-        if source is not None:
-            read = source[weight.swapaxes(0, 1).reshape(source.size, -1).any(axis=1)]
-            zero &= ~np.isin(rows, read)
-    return np.flatnonzero(zero)
+            live = weight.reshape(written.size, -1).any(axis=1) | (False if bias is None else bias.reshape(-1) != 0)
+            if np.isin(dropped, written[live]).any():
+                return False
+        if read is not None and np.isin(dropped, read[weight.swapaxes(0, 1).reshape(read.size, -1).any(axis=1)]).any():
+            return False
+    return True
 
 
 def _places(identities: np.ndarray, new: Mapping[int, tuple[int, Order]]) -> Order:

@@ -23,9 +23,7 @@ from itertools import accumulate
 from operator import or_
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from swp_export.lowerings.shifts import round_up, window_of
+from swp_export.lowerings.shifts import round_up, stripes_of, window_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -53,6 +51,10 @@ def shift_cost(kernel: tuple[int, int]) -> float:
     return 0.0 if kernel == (1, 1) else 4.5 + height * (1.6 * width - 0.6)
 
 
+def _by_column(tap: Tap) -> Tap:
+    return tap[::-1]
+
+
 @dataclasses.dataclass(frozen=True)
 class Layout:
     """What a layer's cost depends on: everything but its weights.
@@ -74,10 +76,8 @@ class Layout:
     @classmethod
     def of(cls, conv: StripeConv) -> Layout:
         """Return the layout of `conv`."""
-        taps: list[list[Tap]] = [[] for _ in range(conv.filters)]
-        for filter_, j, i in np.argwhere(conv.skeleton.mask.swapaxes(1, 2)).tolist():
-            taps[filter_].append((i, j))
-        return cls(conv.channels, conv.kernel, conv.strides, conv.pads, conv.dilations, tuple(map(tuple, taps)))
+        taps = tuple(tuple(sorted((s[1:] for s in of_filter), key=_by_column)) for of_filter in stripes_of(conv))
+        return cls(conv.channels, conv.kernel, conv.strides, conv.pads, conv.dilations, taps)
 
     def ordered(self, order: Order) -> Layout:
         """Return the layout with its filters in `order`; -1 is a filter without stripes."""

@@ -44,24 +44,18 @@ class _Kind:
     std: list[float]
 
 
-_CIFAR_MEAN, _CIFAR_STD = [0.4914, 0.4822, 0.4465], [0.2023, 0.1994, 0.2010]
-"""What the method's public code normalises both CIFARs by."""
+_CIFAR10 = _Kind(
+    torchvision="CIFAR10",
+    where="cifar-10-batches-py/",
+    input_shape=(3, 32, 32),
+    mean=[0.4914, 0.4822, 0.4465],
+    std=[0.2023, 0.1994, 0.2010],
+)
+"""Both CIFARs are normalised as the method's public code does it."""
 
 DATASETS: Mapping[str, _Kind] = {
-    "cifar10": _Kind(
-        torchvision="CIFAR10",
-        where="cifar-10-batches-py/",
-        input_shape=(3, 32, 32),
-        mean=_CIFAR_MEAN,
-        std=_CIFAR_STD,
-    ),
-    "cifar100": _Kind(
-        torchvision="CIFAR100",
-        where="cifar-100-python/",
-        input_shape=(3, 32, 32),
-        mean=_CIFAR_MEAN,
-        std=_CIFAR_STD,
-    ),
+    "cifar10": _CIFAR10,
+    "cifar100": dataclasses.replace(_CIFAR10, torchvision="CIFAR100", where="cifar-100-python/"),
     "fashion-mnist": _Kind(
         torchvision="FashionMNIST",
         where="FashionMNIST/raw/, the four idx files, unpacked",

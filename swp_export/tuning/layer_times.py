@@ -89,27 +89,26 @@ def _work(case: LayerCase) -> float:
 
 
 def _measure(case: LayerCase, track: Track, lowerings: Sequence[str]) -> tuple[dict[str, float], list[Discarded]]:
-    """Return the median milliseconds by lowering, of a hopeless one its fastest at a glance, and what failed."""
+    """Return the median milliseconds by lowering, of a hopeless one its fastest at a glance, and what failed.
+
+    Lowerings that write this layer alike are measured once.
+    """
     models: dict[str, bytes] = {}
-    glances: dict[str, float] = {}
+    times: dict[bytes, float] = {}
     discarded = []
     for name in lowerings:
         try:
-            models[name] = layer_model(case, name, track.block)
-            twin = next((other for other in glances if models[other] == models[name]), None)
-            glances[name] = track.glance(models[name], case.input_shape) if twin is None else glances[twin]
+            content = layer_model(case, name, track.block)
+            if content not in times:
+                times[content] = 1e3 * track.glance(content, case.input_shape)
+            models[name] = content
         except FAILURES as error:
-            models.pop(name, None)
             discarded.append(Discarded(layer=case.conv.name, lowering=name, reason=str(error)))
-    if not models:
-        return {}, discarded
-    near = {name: models[name] for name in models if glances[name] <= HOPELESS * min(glances.values())}
-    contents = list(dict.fromkeys(near.values()))  # two names may stand for the same form
-    instances = track.race(contents, case.input_shape, SCHEDULE)
-    medians = [1e3 * float(np.median(np.concatenate([t for rounds in i for t in rounds]))) for i in instances]
-    measured = dict(zip(contents, medians, strict=True))
-    times = {name: 1e3 * seconds for name, seconds in glances.items()}
-    return times | {name: measured[content] for name, content in near.items()}, discarded
+    near = [content for content, ms in times.items() if ms <= HOPELESS * min(times.values())]
+    if near:
+        for content, instances in zip(near, track.race(near, case.input_shape, SCHEDULE), strict=True):
+            times[content] = 1e3 * float(np.median(np.concatenate([t for rounds in instances for t in rounds])))
+    return {name: times[content] for name, content in models.items()}, discarded
 
 
 def layer_model(case: LayerCase, lowering: str, block: int) -> bytes:

@@ -143,10 +143,13 @@ def fastest_alone(layers: Sequence[str], candidates: Sequence[Candidate]) -> Pla
 
 
 def alternatives(times: Mapping[str, float], current: str) -> list[str]:
-    """Return the lowerings of a layer that are worth a try in the whole model, fastest alone first."""
+    """Return the lowerings of a layer that are worth a try in the whole model, fastest alone first.
+
+    Those that write the layer alike were measured once, and have the very same time: one of them is enough.
+    """
     limit = SLACK * min(times.values())
-    ranked = sorted((ms, name) for name, ms in times.items() if name != current and ms <= limit)
-    return [name for _, name in ranked[:ALTERNATIVES]]
+    first = {ms: name for name, ms in reversed(list(times.items())) if ms <= limit and ms != times.get(current)}
+    return [first[ms] for ms in sorted(first)[:ALTERNATIVES]]
 
 
 def _beside(layer: str, layers: Sequence[str]) -> list[str]:

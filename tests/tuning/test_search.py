@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 
 OWN = {"conv0": "dense", "conv1": "pad-slice-add", "conv2": "dense"}
 ALIKE = [
-    Candidate(layer=layer, lowering=name, median_ms=1.0)
+    Candidate(layer=layer, lowering=name, median_ms=ms)
     for layer in LAYERS
-    for name in ("dense", "shift-sum", "levels(640)")
+    for name, ms in [("dense", 1.0), ("shift-sum", 1.01), ("levels(640)", 1.02)]
 ]
 
 
@@ -61,6 +61,13 @@ def test_alternatives_are_few_and_not_far_behind() -> None:
     assert alternatives(times, "form 1") == ["form 0", "form 2", "form 3", "form 4"][:ALTERNATIVES]
     assert alternatives({"dense": 1.0, "shift": 1.3}, "dense") == []
     assert alternatives({"dense": 9.0, "shift": 1.0}, "dense") == ["shift"]
+
+
+def test_alternatives_are_different_forms() -> None:
+    """Names of one form have the very same time; it is not tried against itself, nor twice."""
+    times = {"levels(10)": 1.0, "levels(40)": 1.0, "levels(160)": 1.1, "levels(640)": 1.1}
+    assert alternatives(times, "levels(40)") == ["levels(160)"]
+    assert alternatives(times, "levels(160)") == ["levels(10)"]
 
 
 class TestBestStart:
