@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 from collections import defaultdict
 from typing import TYPE_CHECKING
@@ -30,19 +29,7 @@ LOWERING = "swp_export.lowering"
 """Node metadata on the last node of a layer: the name of its lowering."""
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class LoweredLayer:
-    """How one convolution was written: its name, the lowering and the reason for it."""
-
-    name: str
-    lowering: str
-    reason: str
-    conv: StripeConv
-
-
-def lower(
-    model: ir.Model, choose: Callable[[StripeConv], tuple[str, str]], *, block: int = BLOCK
-) -> list[LoweredLayer]:
+def lower(model: ir.Model, choose: Callable[[StripeConv], str], *, block: int = BLOCK) -> None:
     """Write every layer of `model`, in place, by the lowering that `choose` names.
 
     A layer is a group-1 convolution that `simplify` marked with its name. Others stay: a depthwise convolution of which
@@ -50,23 +37,20 @@ def lower(
 
     Args:
         model: dense or masked.
-        choose: returns a key of LOWERINGS, and the reason for it.
+        choose: returns a key of LOWERINGS.
         block: what rows that are added fill up to.
 
     Raises:
         LoweringError: the chosen lowering does not exist or refuses the layer.
 
     """
-    layers = []
     for node, conv in list(iterate_stripe_convs(model.graph)):
         if LAYER not in node.metadata_props:
             continue
-        name, reason = choose(conv)
-        logger.debug("%s: %s (%s)", conv.name, name, reason)
+        name = choose(conv)
+        logger.debug("%s: %s", conv.name, name)
         _write(model.graph, node, conv, name, block)
-        layers.append(LoweredLayer(name=conv.name, lowering=name, reason=reason, conv=conv))
     ChainGemm()(model)
-    return layers
 
 
 def lift(model: ir.Model) -> ir.Model:

@@ -53,7 +53,7 @@ def apply_plan(model: ir.Model, plan: Plan, *, block: int = BLOCK) -> None:
     sharing = [(group, [by_node[name] for name in group if name in by_node]) for group in groups]
     orders = {group[0]: order_of(convs, plan, block) for group, convs in sharing if convs}
     OrderChannels(orders)(model)
-    lower(model, lambda conv: (plan.get(conv.name, "dense"), "planned"), block=block)
+    lower(model, lambda conv: plan.get(conv.name, "dense"), block=block)
     SinkConcat()(model)
 
 

@@ -18,7 +18,6 @@ from swp_export.graph.files import ARCHITECTURE, INPUT_SHAPE, SOURCE, THRESHOLD,
 from swp_export.graph.pipeline import compact
 from swp_export.lowerings import LOWERINGS
 from swp_export.lowerings.builder import BLOCK
-from swp_export.lowerings.lower import LoweredLayer
 from swp_export.lowerings.static_rule import choose
 from swp_export.pruning.report import PrunedLayer, PruneReport, Totals
 from swp_export.pruning.source import Source, read_source
@@ -34,10 +33,21 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from swp_export.runtime.session import Device
+    from swp_export.stripes import StripeConv
     from swp_export.verification.report import VerificationReport
 
 TUNE_SECONDS = 60.0
 """Time to search with `tune`; the command of that name has an option for it."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Choice:
+    """How a convolution is written, and why."""
+
+    name: str
+    lowering: str
+    reason: str
+    conv: StripeConv
 
 
 def prune(
@@ -99,8 +109,8 @@ def prune(
         content = apply_plan_file(pruned, plan_file or by_choice)
         if tune is not None:
             track = Track(device=tune, threads=1, batch=1, tf32=False)
-            plan_file = find_fastest(content, track, origin.input_shape, TUNE_SECONDS, LayerCache(), progress).plan
-            content = apply_plan_file(pruned, plan_file)
+            fastest = find_fastest(content, track, origin.input_shape, TUNE_SECONDS, LayerCache(), progress)
+            plan_file, content = fastest.plan, fastest.content
         verification = None
         if verify:
             verification = verify_model(
@@ -166,7 +176,7 @@ def _require_lowering(lowering: str | None) -> None:
         raise LoweringError(f"no lowering is called {lowering!r}; there are: {', '.join(LOWERINGS)}")
 
 
-def _chosen(model: ir.Model, lowering: str | None) -> list[LoweredLayer]:
+def _chosen(model: ir.Model, lowering: str | None) -> list[_Choice]:
     """Return how each layer of the compact `model` is to be written, and why: as asked for, or by the static rule."""
     convs = {conv.name: conv for node, conv in iterate_stripe_convs(model.graph) if LAYER in node.metadata_props}
     if lowering is None:
@@ -175,7 +185,7 @@ def _chosen(model: ir.Model, lowering: str | None) -> list[LoweredLayer]:
         refusals = {name: LOWERINGS[lowering].refuse(conv) for name, conv in convs.items()}
         choices = {name: ("dense", why) if why else (lowering, "asked for") for name, why in refusals.items()}
     return [
-        LoweredLayer(name=name, lowering=choices[name][0], reason=choices[name][1], conv=conv)
+        _Choice(name=name, lowering=choices[name][0], reason=choices[name][1], conv=conv)
         for name, conv in convs.items()
     ]
 
@@ -191,9 +201,7 @@ def _facts(origin: Source, threshold: float | None) -> dict[str, str]:
     return origin.metadata | {key: value for key, value in facts.items() if value is not None}
 
 
-def _layers(
-    origin: Source, chosen: list[LoweredLayer], counts: Counts, plan: PlanFile | None
-) -> tuple[PrunedLayer, ...]:
+def _layers(origin: Source, chosen: list[_Choice], counts: Counts, plan: PlanFile | None) -> tuple[PrunedLayer, ...]:
     """Return the table: every convolution of the unpruned network beside what is left of it."""
     left = {layer.name: layer for layer in chosen}
     if plan is not None:

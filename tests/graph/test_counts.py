@@ -70,8 +70,9 @@ class TestByHand:
         0, 2, ..: tap (0, 0), 2 rows; with columns 1, 3, ..: tap (2, 1), 1 row; rows and columns 1, 3, ..: (1, 1).
         """
         model = network()
-        (layer,) = lower(model, lambda _: ("pad-slice-add", ""))
-        assert layer.conv.skeleton.live_stripes == 4
+        ((_, conv),) = iterate_stripe_convs(model.graph)
+        assert conv.skeleton.live_stripes == 4
+        lower(model, lambda _: "pad-slice-add")
         products = 2 * 3 * 12 * (2 + 1 + 2)
         additions = 1 * 12  # filter 0 has two stripes: one addition of its map
         assert executed_flops(model, (3, 8, 6)) == products + additions + 40

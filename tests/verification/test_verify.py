@@ -54,7 +54,7 @@ def verified(
 def broken(reference: ir.Model) -> ir.Model:
     """Return `reference` pruned, and every layer broken."""
     model = compact(copied(reference))
-    lower(model, lambda _: ("pad-slice-add", ""))
+    lower(model, lambda _: "pad-slice-add")
     return model
 
 
