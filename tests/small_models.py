@@ -14,8 +14,8 @@ import torch
 from hypothesis import strategies as st
 
 from swp_export.graph.convolutions import FILTERS, LAYER, encode_filters, iterate_stripe_convs
+from swp_export.graph.float64.model import Float64Model
 from swp_export.stripes import StripeConv
-from swp_export.verification.float64 import Float64Model
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -12,10 +12,10 @@ import numpy as np
 import onnx_ir as ir
 
 from swp_export.graph.convolutions import FILTERS, LAYER, decode_order
+from swp_export.graph.float64.model import Float64Model
 from swp_export.graph.sink_concat import RaiseConcat
 from swp_export.runtime.session import open_session
 from swp_export.verification.comparison import budgets, compare
-from swp_export.verification.float64 import Float64Model
 
 
 def first_diverging_layer(model: ir.Model, reference: ir.Model, x: np.ndarray) -> str | None:

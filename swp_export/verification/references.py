@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from swp_export.errors import InputError
+from swp_export.graph.float64.model import Float64Model
 from swp_export.runtime.session import open_session
-from swp_export.verification.float64 import Float64Model
 
 if TYPE_CHECKING:
     import onnx_ir as ir

@@ -10,7 +10,7 @@ from small_models import PADS, model_from_text, weights
 
 from swp_export.graph.channels import UNARY
 from swp_export.graph.constant_channels import constant_channels, taps_that_see_padding
-from swp_export.verification.float64 import Float64Model
+from swp_export.graph.float64.model import Float64Model
 
 if TYPE_CHECKING:
     import onnx_ir as ir

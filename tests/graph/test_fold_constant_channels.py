@@ -57,7 +57,7 @@ def test_folding_into_the_bias_is_wrong_behind_padding() -> None:
     naive.graph.initializers["v"].const_value = ir.tensor(weight, name="v")
     naive.graph.initializers["c"].const_value = ir.tensor(bias, name="c")
     assert furthest(before, naive, X) > 0.1
-    from swp_export.verification.float64 import Float64Model
+    from swp_export.graph.float64.model import Float64Model
 
     error = np.abs(Float64Model(before).run(X)["y"] - Float64Model(naive).run(X)["y"])
     assert error[:, :, 1:-1, 1:-1].max() < 1e-9

@@ -160,7 +160,7 @@ networks = st.builds(
 
 def scale(model: ir.Model, x: np.ndarray) -> float:
     """Return the size of the outputs, at least 1."""
-    from swp_export.verification.float64 import Float64Model
+    from swp_export.graph.float64.model import Float64Model
 
     return max(1.0, float(np.abs(Float64Model(model).run(x)["y"]).max()))
 

@@ -14,10 +14,10 @@ from small_models import copied, from_bytes, furthest, model_from_text, ops, to_
 
 from swp_export.benchmark.ownership import layers_of_nodes
 from swp_export.graph.channels import weight_matrix
+from swp_export.graph.float64.model import Float64Model
 from swp_export.lowerings.chained_gemm import LEAST, PIECES, ChainGemm, UnchainGemm
 from swp_export.lowerings.lower import lift, lower
 from swp_export.runtime.session import open_session
-from swp_export.verification.float64 import Float64Model
 
 if TYPE_CHECKING:
     from real_networks import Pruned

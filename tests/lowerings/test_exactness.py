@@ -21,10 +21,10 @@ from small_models import (
 )
 
 from swp_export.graph.constants import array_of
+from swp_export.graph.float64.model import Float64Model
 from swp_export.lowerings.lower import lower
 from swp_export.runtime.session import open_session
 from swp_export.stripes import StripeConv
-from swp_export.verification.float64 import Float64Model
 
 EXACT = 1e-10
 GEOMETRIES = [

@@ -13,13 +13,13 @@ from small_models import conv_model, ops, random_conv, smallest_size, stripe_con
 from swp_export.errors import ModelError
 from swp_export.graph.constants import array_of
 from swp_export.graph.convolutions import iterate_stripe_convs
+from swp_export.graph.float64.model import Float64Model
 from swp_export.lowerings import LOWERINGS
 from swp_export.lowerings.geometry import GEOMETRY
 from swp_export.lowerings.lower import lift, lower
 from swp_export.lowerings.shifts import window_of
 from swp_export.runtime.session import open_session
 from swp_export.stripes import StripeConv
-from swp_export.verification.float64 import Float64Model
 
 EXACT = 1e-10
 FORMS = [name for name in LOWERINGS if name not in {"dense", "pad-slice-add"}]

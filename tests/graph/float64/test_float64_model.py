@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_models import PADS, model_from_text, to_float32, weights
 
-from swp_export.errors import ModelError
-from swp_export.verification.float64 import Float64Model
+from swp_export.errors import InputError, ModelError
+from swp_export.graph.float64.model import Float64Model
 
 RNG = np.random.default_rng(0)
 
@@ -147,5 +147,5 @@ def test_operators_of_others() -> None:
 def test_too_small_an_input() -> None:
     """An input that is smaller than the kernel is refused, with both."""
     model = Float64Model(model_from_text("y = Conv (x, w)", w=weights(RNG, 4, 3, 3, 3)))
-    with pytest.raises(ValueError, match=r"\[2, 9\] is smaller than the kernel 3x3"):
+    with pytest.raises(InputError, match=r"\[2, 9\] is smaller than the kernel 3x3"):
         model.run(np.zeros((1, 3, 2, 9)))

@@ -1,0 +1,87 @@
+"""Conv and ConvTranspose of any rank, as one matrix product per tap; taps without a weight are left out."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from swp_export.graph.float64.windows import windows_of
+
+if TYPE_CHECKING:
+    from swp_export.graph.float64.call import Call
+
+
+def conv(call: Call) -> np.ndarray:
+    """`x [N, C, ...]`, weight `[M, C / group, *kernel]`, bias `[M]`."""
+    x, weight, bias = call.input(0), call.input(1), call.optional(2)
+    windows = windows_of(call, x.shape[2:], weight.shape[2:])
+    groups, filters, channels = call.integer("group", 1), *weight.shape[:2]
+    if x.shape[1] != groups * channels:
+        raise ValueError(f"an input of {x.shape[1]} channels, expected {groups * channels} for its weight")
+    padded = windows.padded(x, 0)
+    y = np.zeros((x.shape[0], groups, filters // groups, math.prod(windows.positions)))
+    by_group = weight.reshape(groups, filters // groups, channels, *windows.kernel)
+    for tap in windows.taps():
+        factor: np.ndarray = by_group[(..., *tap)]  # type: ignore[arg-type]  # NumPy takes it, its stubs do not
+        if factor.any():
+            seen = windows.seen_by(tap, padded).reshape(x.shape[0], groups, channels, -1)
+            y += factor * seen if channels == 1 else factor @ seen
+    y = y.reshape(x.shape[0], filters, *windows.positions)
+    return y if bias is None else y + _over_maps(bias, y)
+
+
+def conv_transpose(call: Call) -> np.ndarray:
+    """`x [N, C, ...]`, weight `[C, M / group, *kernel]`, bias `[M]`: each input is spread over its window."""
+    x, weight, bias = call.input(0), call.input(1), call.optional(2)
+    groups, channels, per_group = call.integer("group", 1), *weight.shape[:2]
+    size, kernel = x.shape[2:], weight.shape[2:]
+    rank = len(size)
+    strides = call.integers("strides") or [1] * rank
+    dilations = call.integers("dilations") or [1] * rank
+    begins, out = _transposed_geometry(call, size, kernel, strides, dilations)
+    full = [(n - 1) * s + d * (k - 1) + 1 for n, s, d, k in zip(size, strides, dilations, kernel, strict=True)]
+    room = [max(f, b + o) for f, b, o in zip(full, begins, out, strict=True)]
+    y = np.zeros((x.shape[0], groups * per_group, *room))
+    by_group = weight.reshape(groups, channels // groups, per_group, *kernel)
+    maps = x.reshape(x.shape[0], groups, channels // groups, -1)
+    for tap in np.ndindex(*kernel):
+        factor = by_group[(..., *tap)]
+        if factor.any():
+            spread = np.swapaxes(factor, 1, 2) @ maps
+            steps = [
+                slice(t * d, t * d + (n - 1) * s + 1, s)
+                for t, d, n, s in zip(tap, dilations, size, strides, strict=True)
+            ]
+            y[(slice(None), slice(None), *steps)] += spread.reshape(x.shape[0], groups * per_group, *size)
+    y = y[(slice(None), slice(None), *(slice(b, b + o) for b, o in zip(begins, out, strict=True)))]
+    return y if bias is None else y + _over_maps(bias, y)
+
+
+def _over_maps(bias: np.ndarray, y: np.ndarray) -> np.ndarray:
+    return bias.reshape(-1, *[1] * (y.ndim - 2))
+
+
+def _transposed_geometry(
+    call: Call, size: tuple[int, ...], kernel: tuple[int, ...], strides: list[int], dilations: list[int]
+) -> tuple[list[int], list[int]]:
+    """Return what is cut off in front of each axis, and the output's size."""
+    rank = len(size)
+    pads = call.integers("pads") or [0] * 2 * rank
+    extra = call.integers("output_padding") or [0] * rank
+    stated = call.integers("output_shape")
+    auto_pad = call.text("auto_pad", "NOTSET")
+    begins, out = [], []
+    for axis in range(rank):
+        natural = (size[axis] - 1) * strides[axis] + extra[axis] + dilations[axis] * (kernel[axis] - 1) + 1
+        if stated is not None or auto_pad.startswith("SAME"):
+            wanted = size[axis] * strides[axis] if stated is None else stated[axis - rank]
+            total = max(0, natural - wanted)
+            begins.append(total // 2 if auto_pad == "SAME_UPPER" else total - total // 2)
+            out.append(wanted if stated is not None else natural - total)
+        else:
+            begin, end = (0, 0) if auto_pad == "VALID" else (pads[axis], pads[axis + rank])
+            begins.append(begin)
+            out.append(natural - begin - end)
+    return begins, out

@@ -1,0 +1,315 @@
+"""Graphs of nodes made ready to run: what a node means is looked up once, its arrays flow through a dictionary.
+
+Local functions are run as graphs of their own, under the opset that they state themselves. If, Loop and Scan run the
+graphs that they hold, which see the values around them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+
+from swp_export.errors import InputError, ModelError
+from swp_export.graph.constants import array_of
+from swp_export.graph.float64.call import Call, UnsupportedError, is_float, promoted
+from swp_export.graph.float64.operators import (
+    CHECKS,
+    CONTROL_FLOW,
+    NEWEST_OPSET,
+    OLDEST_OPSET,
+    OPERATORS,
+    RANDOM,
+)
+
+Values = dict[ir.Value, np.ndarray | None]
+OnValue = Callable[[str, np.ndarray], np.ndarray]
+MOST_NODES = 100_000
+"""Functions that call functions grow without bound when they are written out; no network has so many nodes."""
+
+
+@dataclasses.dataclass(kw_only=True)
+class Scope:
+    """Where a graph stands: the opsets it states, the model's functions, and the attributes of the call it is in."""
+
+    opsets: Mapping[str, int]
+    functions: Mapping[tuple[str, str, str], ir.Function]
+    arguments: Mapping[str, ir.Attr] = dataclasses.field(default_factory=dict)
+    callers: tuple[tuple[str, str, str], ...] = ()
+    nodes: list[int] = dataclasses.field(default_factory=lambda: [0])
+
+
+class Program:
+    """A graph, ready to run.
+
+    Raises:
+        ModelError: it holds an operator, an opset, a setting or a type that cannot be computed in float64.
+
+    """
+
+    def __init__(self, graph: ir.Graph | ir.Function, scope: Scope) -> None:
+        self.inputs, self.outputs = list(graph.inputs), list(graph.outputs)
+        self.constants = _initializers(graph) if isinstance(graph, ir.Graph) else {}
+        self._steps = [_Step(node, scope) for node in graph]
+        last: dict[ir.Value, int] = {}
+        for number, step in enumerate(self._steps):
+            last.update((value, number) for value in (*step.reads, *step.outputs))
+        kept = set(self.outputs)
+        own = {value for step in self._steps for value in step.outputs if value not in kept}
+        self._done: list[list[ir.Value]] = [[] for _ in self._steps]
+        for value in own:
+            self._done[last[value]].append(value)
+
+    @property
+    def reads(self) -> set[ir.Value]:
+        """What the graph's nodes and outputs read, values of the graphs around it among them."""
+        return {value for step in self._steps for value in step.reads} | set(self.outputs)
+
+    def run(self, values: Values, on_value: OnValue | None = None) -> list[np.ndarray | None]:
+        """Return the outputs. `values` holds the inputs and what the graph reads from around it; it is added to.
+
+        Raises:
+            InputError: a node refuses its inputs.
+            ModelError: a node has a setting that is not implemented.
+
+        """
+        for value, array in self.constants.items():
+            values[value] = _seen(value, array, on_value) if is_float(array) else array
+        for step, done in zip(self._steps, self._done, strict=True):
+            step.run(values, on_value)
+            for value in done:
+                values.pop(value, None)
+        return [values[value] for value in self.outputs]
+
+
+class _Step:
+    """One node, ready to run."""
+
+    def __init__(self, node: ir.Node, scope: Scope) -> None:
+        scope.nodes[0] += 1
+        if scope.nodes[0] > MOST_NODES:
+            raise ModelError(f"the model has more than {MOST_NODES} nodes once its functions are written out")
+        self.inputs, self.outputs = list(node.inputs), list(node.outputs)
+        self._op = node.op_type
+        domain = "" if node.domain == "ai.onnx" else node.domain
+        self._opset = _opset_of(domain, scope.opsets)
+        name = node.name or next((value.name for value in node.outputs if value.name), "")
+        self.label = f"node {name!r} ({node.op_type}, {_versioned(domain, self._opset)})"
+        self._function: Program | None = None
+        function = scope.functions.get((node.domain, node.op_type, node.overload))
+        if function is not None:
+            self._function = _called(function, node, scope)
+            self._attributes: dict[str, Any] = {}
+        else:
+            self._refuse_unknown(domain)
+            self._attributes = _attributes(node, scope)
+            self._refuse_setting()
+        graphs = [value for value in self._attributes.values() if isinstance(value, Program)]
+        self.reads = {value for value in self.inputs if value is not None}.union(*(graph.reads for graph in graphs))
+
+    def run(self, values: Values, on_value: OnValue | None) -> None:
+        """Put the node's outputs into `values`."""
+        arrays = [None if value is None else values[value] for value in self.inputs]
+        try:
+            results = self._results(arrays, values)
+        except UnsupportedError as error:
+            raise ModelError(f"{self.label} cannot be computed in float64: {error}") from error
+        except (ValueError, TypeError, IndexError, KeyError, ZeroDivisionError, OverflowError) as error:
+            shapes = [None if array is None else list(array.shape) for array in arrays]
+            reason = " ".join(str(error).split())
+            raise InputError(f"{self.label} refuses inputs of the shapes {shapes}: {reason}") from error
+        for value, result in zip(self.outputs, results, strict=False):
+            if value.name and result is not None:
+                array = np.asarray(result)
+                hidden = self._op == "Constant" and not is_float(array)
+                values[value] = array if hidden else _seen(value, array, on_value)
+            else:
+                values[value] = result
+
+    def _results(self, arrays: list[np.ndarray | None], values: Values) -> Sequence[np.ndarray | None]:
+        if self._function is not None:
+            missing = [None] * (len(self._function.inputs) - len(arrays))
+            return self._function.run(dict(zip(self._function.inputs, [*arrays, *missing], strict=True)))
+        if self._op in CONTROL_FLOW:
+            return _CONTROL_FLOW[self._op](self._attributes, arrays, values)
+        results = OPERATORS[self._op](self._call(arrays))
+        return results if isinstance(results, tuple) else (results,)
+
+    def _call(self, arrays: Sequence[np.ndarray | None]) -> Call:
+        outputs = sum(bool(value.name) for value in self.outputs)
+        return Call(attributes=self._attributes, opset=self._opset, inputs=tuple(arrays), outputs=outputs)
+
+    def _refuse_unknown(self, domain: str) -> None:
+        if domain:
+            raise ModelError(
+                f"{self.label} cannot be computed in float64, so nothing can be proved of the model: its domain is not "
+                "ONNX's; start from a model of ONNX's own operators, before it was optimised for one runtime"
+            )
+        if not OLDEST_OPSET <= self._opset <= NEWEST_OPSET:
+            raise ModelError(
+                f"{self.label} follows an opset that is not known here, expected {OLDEST_OPSET} to {NEWEST_OPSET}; "
+                "convert the model with onnx.version_converter"
+            )
+        if self._op in RANDOM:
+            raise ModelError(f"{self.label} draws random numbers: nothing can be proved; export the network without it")
+        if self._op not in OPERATORS and self._op not in CONTROL_FLOW:
+            raise ModelError(
+                f"{self.label} cannot be computed in float64, so nothing can be proved of the model: the operator is "
+                "not implemented; export the network without it, or cut the model before it"
+            )
+        if self._op == "Scan" and self._opset < 9:
+            raise ModelError(f"{self.label} cannot be computed in float64; convert the model to opset 9 or newer")
+
+    def _refuse_setting(self) -> None:
+        constants = [None if value is None or array_of(value) is None else array_of(value) for value in self.inputs]
+        try:
+            if self._op in CHECKS:
+                CHECKS[self._op](self._call(constants))
+            if self._op == "Constant":
+                _of_known_type(np.asarray(OPERATORS["Constant"](self._call(()))), "its value")
+        except UnsupportedError as error:
+            raise ModelError(f"{self.label} cannot be computed in float64: {error}") from error
+
+
+def compute(node: ir.Node, opset: int, arrays: Sequence[np.ndarray | None]) -> np.ndarray:
+    """Return the first output of `node`, an operator of ONNX's, for the inputs `arrays`.
+
+    Raises:
+        ModelError: the operator, the opset or a setting is not implemented.
+        InputError: the node refuses the arrays.
+
+    """
+    step = _Step(node, Scope(opsets={"": opset}, functions={}))
+    values: Values = {
+        value: None if array is None else promoted(array)
+        for value, array in zip(node.inputs, arrays, strict=True)
+        if value is not None
+    }
+    step.run(values, None)
+    result = values[node.outputs[0]]
+    assert result is not None
+    return result
+
+
+def _seen(value: ir.Value, array: np.ndarray, on_value: OnValue | None) -> np.ndarray:
+    return array if on_value is None else on_value(value.name or "", array)
+
+
+def _initializers(graph: ir.Graph) -> dict[ir.Value, np.ndarray]:
+    constants = {}
+    for value in graph.initializers.values():
+        if value.const_value is not None:
+            array = _of_known_type(value.const_value.numpy(), f"the initializer {value.name!r}")
+            constants[value] = promoted(array)
+    return constants
+
+
+def _of_known_type(array: np.ndarray, what: str) -> np.ndarray:
+    if not is_float(array) and array.dtype.kind not in "biu":
+        raise ModelError(f"{what} has the type {array.dtype}, expected floats of 16 bits or more, integers or booleans")
+    return array
+
+
+def _opset_of(domain: str, opsets: Mapping[str, int]) -> int:
+    return max(opsets.get(domain, 0), opsets.get("ai.onnx", 0) if not domain else 0)
+
+
+def _versioned(domain: str, opset: int) -> str:
+    return f"domain {domain!r}, version {opset}" if domain else f"opset {opset}"
+
+
+def _attributes(node: ir.Node, scope: Scope) -> dict[str, Any]:
+    """Return the node's attributes as Python's values, those that a function passes on among them."""
+    found: dict[str, Any] = {}
+    for name, given in node.attributes.items():
+        attribute = scope.arguments.get(given.ref_attr_name or "") if given.is_ref() else given
+        if attribute is None:
+            continue
+        if attribute.type == ir.AttributeType.GRAPH:
+            found[name] = Program(attribute.as_graph(), scope)
+        elif attribute.type == ir.AttributeType.TENSOR:
+            found[name] = promoted(attribute.as_tensor().numpy())
+        elif attribute.type == ir.AttributeType.FLOAT:
+            found[name] = float(np.float32(attribute.as_float()))
+        elif attribute.type == ir.AttributeType.FLOATS:
+            found[name] = np.asarray(attribute.as_floats(), np.float32).astype(np.float64)
+        else:
+            found[name] = attribute.value
+    return found
+
+
+def _called(function: ir.Function, node: ir.Node, scope: Scope) -> Program:
+    """Return the body of `function`, with the attributes that `node` calls it with."""
+    if function.identifier() in scope.callers:
+        raise ModelError(f"the function {function.name!r} calls itself, which ONNX does not allow")
+    arguments = {name: attribute for name, attribute in function.attributes.items() if attribute.value is not None}
+    for name, given in node.attributes.items():
+        attribute = scope.arguments.get(given.ref_attr_name or "") if given.is_ref() else given
+        if attribute is not None:
+            arguments[name] = attribute
+    inner = Scope(
+        opsets=function.opset_imports or scope.opsets,
+        functions=scope.functions,
+        arguments=arguments,
+        callers=(*scope.callers, function.identifier()),
+        nodes=scope.nodes,
+    )
+    return Program(function, inner)
+
+
+def _if(attributes: Mapping[str, Any], arrays: list[np.ndarray | None], values: Values) -> list[np.ndarray | None]:
+    (condition,) = arrays
+    assert condition is not None
+    branch: Program = attributes["then_branch" if condition.any() else "else_branch"]
+    return branch.run(dict(values))
+
+
+def _loop(attributes: Mapping[str, Any], arrays: list[np.ndarray | None], values: Values) -> list[np.ndarray | None]:
+    body: Program = attributes["body"]
+    trips, condition, *carried = arrays
+    going = True if condition is None else bool(condition.any())
+    most = None if trips is None else int(trips.reshape(-1)[0])
+    scanned: list[list[np.ndarray]] = [[] for _ in body.outputs[1 + len(carried) :]]
+    count = 0
+    while going and (most is None or count < most):
+        fed = [np.array(count, np.int64), np.array(going), *carried]
+        condition, *results = body.run({**values, **dict(zip(body.inputs, fed, strict=True))})
+        going = bool(condition is not None and condition.any())
+        carried = results[: len(carried)]
+        for rows, row in zip(scanned, results[len(carried) :], strict=True):
+            rows.append(np.asarray(row))
+        count += 1
+    return [*carried, *(np.stack(rows) if rows else np.zeros(0) for rows in scanned)]
+
+
+def _scan(attributes: Mapping[str, Any], arrays: list[np.ndarray | None], values: Values) -> list[np.ndarray | None]:
+    body: Program = attributes["body"]
+    split = len(arrays) - attributes["num_scan_inputs"]
+    carried, sequences = arrays[:split], [np.asarray(array) for array in arrays[split:]]
+    axes = attributes.get("scan_input_axes", [0] * len(sequences))
+    ahead = [np.moveaxis(array, axis, 0) for array, axis in zip(sequences, axes, strict=True)]
+    backwards = attributes.get("scan_input_directions", [0] * len(sequences))
+    ahead = [array[::-1] if back else array for array, back in zip(ahead, backwards, strict=True)]
+    scanned: list[list[np.ndarray]] = [[] for _ in body.outputs[split:]]
+    for rows_in in zip(*ahead, strict=True):
+        results = body.run({**values, **dict(zip(body.inputs, [*carried, *rows_in], strict=True))})
+        carried = results[:split]
+        for rows, row in zip(scanned, results[split:], strict=True):
+            rows.append(np.asarray(row))
+    out_axes = attributes.get("scan_output_axes", [0] * len(scanned))
+    out_back = attributes.get("scan_output_directions", [0] * len(scanned))
+    stacked: Iterator[np.ndarray] = (
+        np.stack(rows[::-1] if back else rows, axis=axis)
+        for rows, back, axis in zip(scanned, out_back, out_axes, strict=True)
+    )
+    return [*carried, *stacked]
+
+
+_CONTROL_FLOW: dict[str, Callable[[Mapping[str, Any], list[np.ndarray | None], Values], list[np.ndarray | None]]] = {
+    "If": _if,
+    "Loop": _loop,
+    "Scan": _scan,
+}

@@ -1,0 +1,77 @@
+"""Run an ONNX model in float64: what it computes when nothing is rounded, the truth that others are compared with.
+
+Every float tensor, of 16, 32 or 64 bits, becomes float64; integers and booleans keep their type and their meaning. A
+Cast to float16 or float32 rounds nothing: those types are how a network is stored and run, not what it means. The
+file's own shapes and types of inner values are never looked at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from swp_export.errors import InputError
+from swp_export.graph.float64.call import promoted
+from swp_export.graph.float64.execution import Program, Scope
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import onnx_ir as ir
+
+
+class Float64Model:
+    """`model` in float64. It is not changed, and must not be while this is in use.
+
+    Attributes:
+        inputs: the names of what must be fed; stored weights are not among them, where they are also graph inputs.
+        outputs: the names of the outputs.
+
+    Raises:
+        ModelError: it holds an operator that is not ONNX's own, that is not implemented at its opset, or that draws
+            random numbers, or a tensor of a type that is neither float of 16 bits or more, integer nor boolean.
+
+    """
+
+    def __init__(self, model: ir.Model) -> None:
+        scope = Scope(opsets=model.opset_imports, functions=model.functions)
+        self._program = Program(model.graph, scope)
+        self._fed = {value.name or "": value for value in model.graph.inputs if value not in self._program.constants}
+        self.inputs = tuple(self._fed)
+        self.outputs = tuple(value.name or "" for value in model.graph.outputs)
+
+    def run(
+        self,
+        feeds: np.ndarray | Mapping[str, np.ndarray],
+        *,
+        on_value: Callable[[str, np.ndarray], np.ndarray] | None = None,
+    ) -> dict[str, np.ndarray]:
+        """Return the outputs by name; those that are floats in float64.
+
+        Args:
+            feeds: the inputs by name, or the only input. Floats are taken as they are, in float64; for an integer or
+                boolean input the numbers are converted to its type.
+            on_value: called with the name and the array of every stored float tensor, once, and of every output of a
+                node of the graph itself, in the order of execution; what it returns takes the value's place.
+
+        Raises:
+            InputError: an input is missing or unknown, or a node refuses what it is given.
+            ModelError: a node turns out to have a setting that is not implemented.
+
+        """
+        if not isinstance(feeds, Mapping):
+            if len(self.inputs) != 1:
+                raise InputError(f"one array for the inputs {', '.join(self.inputs) or '(none)'}; give them by name")
+            feeds = {self.inputs[0]: feeds}
+        if set(feeds) != set(self.inputs):
+            raise InputError(f"inputs called {', '.join(sorted(feeds))}, expected {', '.join(self.inputs) or 'none'}")
+        values: dict[ir.Value, np.ndarray | None] = {}
+        for name, array in feeds.items():
+            value = self._fed[name]
+            integer = value.dtype is not None and not value.dtype.is_floating_point()
+            values[value] = array.astype(value.dtype.numpy()) if integer and value.dtype else promoted(array)
+        with np.errstate(all="ignore"):  # NumPy warns of an overflow inside a sigmoid that is no mistake
+            outputs = self._program.run(values, on_value)
+        return {name: np.asarray(array) for name, array in zip(self.outputs, outputs, strict=True)}

@@ -1,0 +1,85 @@
+"""MaxPool, AveragePool, LpPool and the pools over whole maps."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from swp_export.graph.float64.windows import Windows, windows_of
+
+if TYPE_CHECKING:
+    from swp_export.graph.float64.call import Call
+
+
+def max_pool(call: Call) -> tuple[np.ndarray, ...]:
+    """Return the largest value of each window, and where it lies in the whole tensor; padding is never the largest."""
+    x = call.input(0)
+    windows = _windows(call, x)
+    lowest = -np.inf if x.dtype.kind == "f" else np.iinfo(x.dtype).min
+    padded = windows.padded(x, lowest)
+    largest = np.full((*x.shape[:2], *windows.positions), lowest, x.dtype)
+    if call.outputs == 1:
+        for tap in windows.taps():
+            np.maximum(largest, windows.seen_by(tap, padded), out=largest)
+        return (largest,)
+    places = windows.padded(_places(x.shape, column_major=call.integer("storage_order", 0) == 1), -1)
+    index = np.full(largest.shape, -1, np.int64)
+    for tap in windows.taps():
+        seen, place = windows.seen_by(tap, padded), windows.seen_by(tap, places)
+        better = (place >= 0) & ((index < 0) | (seen > largest))
+        largest, index = np.where(better, seen, largest), np.where(better, place, index)
+    return largest, index
+
+
+def average_pool(call: Call) -> np.ndarray:
+    """Return the mean of each window: of what is inside the map, with count_include_pad of the padding too."""
+    x = call.input(0)
+    windows = _windows(call, x)
+    total = np.zeros((*x.shape[:2], *windows.positions))
+    padded = windows.padded(x, 0)
+    for tap in windows.taps():
+        total += windows.seen_by(tap, padded)
+    return total / windows.counts(include_pads=call.integer("count_include_pad", 0) == 1)
+
+
+def lp_pool(call: Call) -> np.ndarray:
+    """Return the p-norm of each window."""
+    x, p = call.input(0), call.integer("p", 2)
+    windows = _windows(call, x)
+    padded = windows.padded(np.abs(x) ** p, 0)
+    total = np.zeros((*x.shape[:2], *windows.positions))
+    for tap in windows.taps():
+        total += windows.seen_by(tap, padded)
+    return total ** (1 / p)
+
+
+def global_average_pool(call: Call) -> np.ndarray:
+    """Return the mean of each map."""
+    x = call.input(0)
+    return x.mean(axis=tuple(range(2, x.ndim)), keepdims=True)
+
+
+def global_max_pool(call: Call) -> np.ndarray:
+    """Return the largest value of each map."""
+    x = call.input(0)
+    return x.max(axis=tuple(range(2, x.ndim)), keepdims=True)
+
+
+def global_lp_pool(call: Call) -> np.ndarray:
+    """Return the p-norm of each map."""
+    x, p = call.input(0), call.integer("p", 2)
+    total: np.ndarray = (np.abs(x) ** p).sum(axis=tuple(range(2, x.ndim)), keepdims=True)
+    return total ** (1 / p)
+
+
+def _windows(call: Call, x: np.ndarray) -> Windows:
+    return windows_of(call, x.shape[2:], call.integers("kernel_shape") or [])
+
+
+def _places(shape: tuple[int, ...], *, column_major: bool) -> np.ndarray:
+    """Return for each element its index in the whole tensor; `column_major` counts the spatial axes from the first."""
+    size, maps = shape[2:], shape[0] * shape[1]
+    within = np.arange(int(np.prod(size))).reshape(size, order="F" if column_major else "C")
+    offsets = np.arange(maps).reshape(*shape[:2], *[1] * len(size)) * within.size
+    return offsets + within

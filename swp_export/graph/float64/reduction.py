@@ -1,0 +1,134 @@
+"""Sums, means, norms and extremes over axes; running sums; the largest elements."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from swp_export.graph.float64.arithmetic import cast_to
+from swp_export.graph.float64.call import positive_axis
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from swp_export.graph.float64.call import Call
+
+    Over = Callable[[np.ndarray, tuple[int, ...]], np.ndarray]
+
+
+def over_axes(function: Over, axes_are_input_since: int = 18) -> Callable[[Call], np.ndarray]:
+    """Return the operator that reduces its input by `function(x, axes)`, which keeps the axes at size 1.
+
+    The axes are an attribute, and from the opset `axes_are_input_since` on the second input.
+    """
+    return partial(_reduced, function, axes_are_input_since)
+
+
+def total(x: np.ndarray, axes: tuple[int, ...]) -> np.ndarray:
+    """Return the sum."""
+    return np.asarray(x.sum(axis=axes, keepdims=True, dtype=x.dtype))
+
+
+def product(x: np.ndarray, axes: tuple[int, ...]) -> np.ndarray:
+    """Return the product."""
+    return np.asarray(x.prod(axis=axes, keepdims=True, dtype=x.dtype))
+
+
+def mean(x: np.ndarray, axes: tuple[int, ...]) -> np.ndarray:
+    """Return the mean; of integers without its fraction."""
+    count = np.prod([x.shape[axis] for axis in axes])
+    return cast_to(np.asarray(x.sum(axis=axes, keepdims=True) / count), x.dtype)
+
+
+def largest(x: np.ndarray, axes: tuple[int, ...]) -> np.ndarray:
+    """Return the maximum."""
+    return np.asarray(x.max(axis=axes, keepdims=True))
+
+
+def smallest(x: np.ndarray, axes: tuple[int, ...]) -> np.ndarray:
+    """Return the minimum."""
+    return np.asarray(x.min(axis=axes, keepdims=True))
+
+
+def norm_1(x: np.ndarray, axes: tuple[int, ...]) -> np.ndarray:
+    """Return the sum of magnitudes."""
+    return total(np.abs(x), axes)
+
+
+def norm_2(x: np.ndarray, axes: tuple[int, ...]) -> np.ndarray:
+    """Return the root of the sum of squares."""
+    return cast_to(np.sqrt(sum_of_squares(x, axes)), x.dtype)
+
+
+def sum_of_squares(x: np.ndarray, axes: tuple[int, ...]) -> np.ndarray:
+    """Return the sum of squares."""
+    return total(x * x, axes)
+
+
+def log_sum(x: np.ndarray, axes: tuple[int, ...]) -> np.ndarray:
+    """Return the logarithm of the sum."""
+    return cast_to(np.log(total(x, axes)), x.dtype)
+
+
+def log_sum_exp(x: np.ndarray, axes: tuple[int, ...]) -> np.ndarray:
+    """Return the logarithm of the sum of exponentials, without overflow."""
+    top = np.asarray(x.max(axis=axes, keepdims=True))
+    top = np.where(np.isfinite(top), top, 0)
+    return cast_to(top + np.log(np.exp(x - top).sum(axis=axes, keepdims=True)), x.dtype)
+
+
+def arg_max(call: Call) -> np.ndarray:
+    """Where the largest element lies: the first, or the last where select_last_index = 1."""
+    return _arg(call, call.input(0))
+
+
+def arg_min(call: Call) -> np.ndarray:
+    """Where the smallest element lies: the first, or the last where select_last_index = 1."""
+    x = call.input(0)
+    return _arg(call, ~x if x.dtype.kind in "iu" else -x)  # ~ mirrors integers without an overflow
+
+
+def cumulative_sum(call: Call) -> np.ndarray:
+    """Return the running sum along an axis."""
+    x = call.input(0)
+    axis = positive_axis(int(call.input(1).reshape(-1)[0]), x.ndim)
+    x = np.flip(x, axis) if call.integer("reverse", 0) else x
+    y = np.cumsum(x, axis=axis, dtype=x.dtype)
+    if call.integer("exclusive", 0):
+        y = np.roll(y, 1, axis)
+        y[(slice(None),) * axis + (0,)] = 0
+    return np.flip(y, axis) if call.integer("reverse", 0) else y
+
+
+def top_k(call: Call) -> tuple[np.ndarray, np.ndarray]:
+    """Return the largest or smallest elements along an axis and where they lie; of equal ones the first."""
+    x = call.input(0)
+    axis = positive_axis(call.integer("axis", -1), x.ndim)
+    count = call.integer("k", 0) if call.opset < 10 else int(call.input(1).reshape(-1)[0])
+    if not 0 <= count <= x.shape[axis]:
+        raise ValueError(f"the {count} largest of {x.shape[axis]} elements")
+    keys = x if not call.integer("largest", 1) else ~x if x.dtype.kind in "iu" else -x
+    order = np.argsort(keys, axis=axis, kind="stable")
+    places = order.take(range(count), axis=axis)
+    return np.take_along_axis(x, places, axis), places
+
+
+def _reduced(function: Over, axes_are_input_since: int, call: Call) -> np.ndarray:
+    x = call.input(0)
+    axes = call.integers("axes") if call.opset < axes_are_input_since else call.numbers(1)
+    chosen = tuple(positive_axis(axis, x.ndim) for axis in axes or ())
+    if not axes and not call.integer("noop_with_empty_axes", 0):
+        chosen = tuple(range(x.ndim))
+    y = function(x, chosen)
+    return y if call.integer("keepdims", 1) else y.squeeze(axis=chosen)
+
+
+def _arg(call: Call, x: np.ndarray) -> np.ndarray:
+    axis = positive_axis(call.integer("axis", 0), x.ndim)
+    if call.integer("select_last_index", 0):
+        y = x.shape[axis] - 1 - np.argmax(np.flip(x, axis), axis=axis)
+    else:
+        y = np.argmax(x, axis=axis)
+    return np.asarray(np.expand_dims(y, axis) if call.integer("keepdims", 1) else y, np.int64)

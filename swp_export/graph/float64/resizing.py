@@ -1,0 +1,205 @@
+"""Resize and Upsample: each axis by itself, as a weighted sum of a few of its elements.
+
+How many elements come out, and which one `nearest` takes, are decisions: they are made in float32, as runtimes do, so
+that a scale of 0.7 and 10 elements give 7. Weights are in float64.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from swp_export.graph.float64.call import UnsupportedError, positive_axis
+
+if TYPE_CHECKING:
+    from swp_export.graph.float64.call import Call
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Axis:
+    """One axis to resize: from `size` to `out` elements by `scale`, float32; `start` and `end` of the region."""
+
+    number: int
+    size: int
+    out: int
+    scale: float
+    start: float
+    end: float
+
+
+def resize(call: Call) -> np.ndarray:
+    """To scales or sizes, of all axes or of those named."""
+    x = call.input(0)
+    if call.opset < 11:
+        return _resized(call, x, _scaled(x, range(x.ndim), call.input(1)))
+    chosen = call.integers("axes") if call.opset >= 18 else None
+    axes = list(range(x.ndim)) if chosen is None else [positive_axis(axis, x.ndim) for axis in chosen]
+    region, scales, sizes = call.optional(1), call.optional(2), call.numbers(3)
+    if scales is not None and scales.size:
+        return _resized(call, x, _scaled(x, axes, scales, region))
+    if sizes is None:
+        raise ValueError("neither scales nor sizes")
+    return _resized(call, x, _sized(call, x, axes, sizes, region))
+
+
+def upsample(call: Call) -> np.ndarray:
+    """To scales: an attribute before opset 9, an input from it on."""
+    x = call.input(0)
+    scales = np.asarray(call.attributes["scales"]) if call.opset < 9 else call.input(1)
+    return _resized(call, x, _scaled(x, range(x.ndim), scales))
+
+
+def _scaled(
+    x: np.ndarray, axes: range | list[int], scales: np.ndarray, region: np.ndarray | None = None
+) -> list[_Axis]:
+    if len(scales) != len(axes):
+        raise ValueError(f"{len(scales)} scales for {len(axes)} axes")
+    found = []
+    for index, (axis, scale) in enumerate(zip(axes, scales.astype(np.float32), strict=True)):
+        out = math.floor(np.float32(x.shape[axis]) * scale)
+        found.append(_axis(x, axis, out, float(scale), index, region))
+    return found
+
+
+def _sized(call: Call, x: np.ndarray, axes: list[int], sizes: list[int], region: np.ndarray | None) -> list[_Axis]:
+    policy = call.text("keep_aspect_ratio_policy", "stretch")
+    if len(sizes) != len(axes):
+        raise ValueError(f"{len(sizes)} sizes for {len(axes)} axes")
+    scales = [np.float32(size) / np.float32(x.shape[axis]) for size, axis in zip(sizes, axes, strict=True)]
+    if policy != "stretch":
+        common = min(scales) if policy == "not_larger" else max(scales)
+        scales = [common] * len(axes)
+        sizes = [math.floor(common * np.float32(x.shape[axis]) + np.float32(0.5)) for axis in axes]
+    each = zip(axes, sizes, scales, strict=True)
+    return [_axis(x, axis, out, float(scale), index, region) for index, (axis, out, scale) in enumerate(each)]
+
+
+def _axis(x: np.ndarray, axis: int, out: int, scale: float, index: int, region: np.ndarray | None) -> _Axis:
+    start, end = 0.0, 1.0
+    if region is not None and region.size:
+        start, end = float(region[index]), float(region[index + region.size // 2])
+    return _Axis(number=axis, size=x.shape[axis], out=out, scale=scale, start=start, end=end)
+
+
+def _resized(call: Call, x: np.ndarray, axes: list[_Axis]) -> np.ndarray:
+    mode = call.text("mode", "nearest")
+    if mode not in {"nearest", "linear", "cubic"}:
+        raise UnsupportedError(f"mode = {mode!r}")
+    crops = call.text("coordinate_transformation_mode", "half_pixel") == "tf_crop_and_resize"
+    y, outside = x, np.zeros((1,) * x.ndim, bool)
+    for axis in axes:
+        if axis.out == axis.size and axis.scale == 1 and not crops:
+            continue
+        shape = [axis.out if number == axis.number else 1 for number in range(x.ndim)]
+        if mode == "nearest":
+            places = _nearest(call, axis)
+            y = y.take(np.clip(places, 0, axis.size - 1), axis=axis.number)
+        else:
+            taps, weights = _antialiased(call, axis) if call.integer("antialias", 0) else _interpolated(call, axis)
+            y = sum(
+                y.take(tap, axis=axis.number) * weight.reshape(shape) for tap, weight in zip(taps, weights, strict=True)
+            )
+        if crops:
+            where = _coordinates(call, axis, np.dtype(np.float32))
+            outside = outside | ((where < 0) | (where > axis.size - 1)).reshape(shape)
+    if outside.any():
+        y = np.where(outside, call.real("extrapolation_value", 0.0), y).astype(x.dtype)
+    return y if x.dtype.kind == "f" else np.trunc(y).astype(x.dtype)
+
+
+def _coordinates(call: Call, axis: _Axis, dtype: np.dtype) -> np.ndarray:
+    """Return for each element of the output where it lies in the input, computed in `dtype`."""
+    out, scale = np.arange(axis.out, dtype=dtype), dtype.type(axis.scale)
+    mode = "asymmetric" if call.opset < 11 else call.text("coordinate_transformation_mode", "half_pixel")
+    half, last = dtype.type(0.5), dtype.type(axis.size - 1)
+    if mode == "asymmetric":
+        where = out / scale
+    elif mode == "half_pixel" or (mode == "pytorch_half_pixel" and axis.out > 1):
+        where = (out + half) / scale - half
+    elif mode == "tf_half_pixel_for_nn":
+        where = (out + half) / scale
+    elif mode == "pytorch_half_pixel" or (mode == "align_corners" and axis.out == 1):
+        where = np.zeros_like(out)
+    elif mode == "align_corners":
+        where = out * last / dtype.type(axis.out - 1)
+    elif mode == "half_pixel_symmetric":
+        adjustment = dtype.type(axis.out) / (scale * dtype.type(axis.size))
+        where = dtype.type(axis.size) / 2 * (1 - adjustment) + (out + half) / scale - half
+    elif mode == "tf_crop_and_resize":
+        start, end = dtype.type(axis.start), dtype.type(axis.end)
+        if axis.out > 1:
+            where = start * last + out * (end - start) * last / dtype.type(axis.out - 1)
+        else:
+            where = np.full_like(out, half * (start + end) * last)
+    else:
+        raise UnsupportedError(f"coordinate_transformation_mode = {mode!r}")
+    return where
+
+
+def _nearest(call: Call, axis: _Axis) -> np.ndarray:
+    where = _coordinates(call, axis, np.dtype(np.float32))
+    mode = call.text("nearest_mode", "round_prefer_floor")
+    if call.opset < 11:
+        mode = "ceil" if axis.scale < 1 else "floor"
+    half = np.float32(0.5)
+    if mode == "round_prefer_floor":
+        places = np.ceil(where - half)
+    elif mode == "round_prefer_ceil":
+        places = np.floor(where + half)
+    elif mode == "floor":
+        places = np.floor(where)
+    elif mode == "ceil":
+        places = np.ceil(where)
+    else:
+        raise UnsupportedError(f"nearest_mode = {mode!r}")
+    return places.astype(np.int64)
+
+
+def _interpolated(call: Call, axis: _Axis) -> tuple[np.ndarray, np.ndarray]:
+    """Return the elements that each output is summed of, and their weights: both `[taps, out]`."""
+    where = _coordinates(call, axis, np.dtype(np.float64))
+    if call.text("mode", "nearest") == "linear":
+        where = np.clip(where, 0, axis.size - 1)
+        offsets = np.arange(2)
+    else:
+        offsets = np.arange(-1, 3)
+    places = np.floor(where).astype(np.int64) + offsets[:, None]
+    weights = _kernel(call, np.abs(where - places))
+    return _at_edges(call, axis, places, weights)
+
+
+def _antialiased(call: Call, axis: _Axis) -> tuple[np.ndarray, np.ndarray]:
+    """Do the same where the kernel is widened by the factor that the axis shrinks by; weights are made to sum to 1."""
+    where = _coordinates(call, axis, np.dtype(np.float64))
+    widening = max(1.0, 1 / axis.scale)
+    reach = math.ceil((1 if call.text("mode", "nearest") == "linear" else 2) * widening) + 1
+    places = np.floor(where).astype(np.int64) + np.arange(-reach, reach + 1)[:, None]
+    weights = _kernel(call, np.abs(where - places) / widening)
+    inside = (places >= 0) & (places < axis.size)
+    weights = np.where(inside, weights, 0)
+    return np.clip(places, 0, axis.size - 1), weights / weights.sum(axis=0)
+
+
+def _at_edges(call: Call, axis: _Axis, places: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return places within the axis: what lies outside is the edge's element, or left out by exclude_outside."""
+    if call.integer("exclude_outside", 0):
+        weights = np.where((places >= 0) & (places < axis.size), weights, 0)
+        weights = weights / weights.sum(axis=0)
+    return np.clip(places, 0, axis.size - 1), weights
+
+
+def _kernel(call: Call, distance: np.ndarray) -> np.ndarray:
+    """Return the weight of an element at a `distance`: a triangle, or Keys' cubic convolution."""
+    if call.text("mode", "nearest") == "linear":
+        return np.maximum(1 - distance, 0)
+    return cubic_kernel(distance, call.real("cubic_coeff_a", -0.75))
+
+
+def cubic_kernel(distance: np.ndarray, a: float) -> np.ndarray:
+    """Return Keys' cubic convolution kernel of parameter `a`."""
+    near = ((a + 2) * distance - (a + 3)) * distance * distance + 1
+    far = ((a * distance - 5 * a) * distance + 8 * a) * distance - 4 * a
+    return np.where(distance <= 1, near, np.where(distance < 2, far, 0))
