@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import onnx_ir as ir
 
+from swp_export.errors import SwpExportError
 from swp_export.graph.channels import ELEMENTWISE, POOLS, UNARY, Channels, is_depthwise, maps_of_product, weight_matrix
 from swp_export.graph.constants import array_of
 from swp_export.graph.convolutions import bias_of, conv_attributes
+from swp_export.graph.float64.execution import compute
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -121,31 +123,25 @@ def _elementwise(node: ir.Node, constants: Constants, channels: Channels) -> np.
 
 
 def _evaluated(node: ir.Node, operands: list[np.ndarray]) -> np.ndarray:
-    """Run `node` in float64 on `[1, C, 1, 1]` operands; unknown where any operand is, or the result is not finite."""
-    from onnx.reference import ReferenceEvaluator
+    """Run `node` in float64 on `[1, C, 1, 1]` operands; unknown where any operand is, or the result is not finite.
 
+    All is unknown where the node cannot be run, or does not map each channel to one number.
+    """
     assert isinstance(node.graph, ir.Graph)
-    feeds = {}
+    arrays: list[np.ndarray | None] = []
     remaining = iter(operands)
-    for index, value in enumerate(node.inputs):
+    for value in node.inputs:
         array = array_of(value)
-        if value is not None and (array is None or node.op_type in ELEMENTWISE):
-            feeds[f"x{index}"] = next(remaining).reshape(1, -1, 1, 1)
-        elif array is not None:
-            feeds[f"x{index}"] = array.astype(np.float64)
-    inputs = {
-        name: ir.Value(name=name, type=ir.TensorType(ir.DataType.DOUBLE), shape=ir.Shape(feed.shape))
-        for name, feed in feeds.items()
-    }
-    output = ir.Value(name="y", type=ir.TensorType(ir.DataType.DOUBLE))
-    operands_of_copy = [inputs.get(f"x{index}") for index in range(len(node.inputs))]
-    copy = ir.Node("", node.op_type, operands_of_copy, node.attributes.values(), outputs=[output])
-    graph = ir.Graph(list(inputs.values()), [output], nodes=[copy], opset_imports=node.graph.opset_imports, name="node")
-    model = ir.serde.serialize_model(ir.Model(graph, ir_version=10))
-    with np.errstate(all="ignore"):
-        (result,) = ReferenceEvaluator(model).run(None, feeds)
+        is_operand = value is not None and (array is None or node.op_type in ELEMENTWISE)
+        arrays.append(next(remaining).reshape(1, -1, 1, 1) if is_operand else array)
     unknown = np.isnan(operands).any(axis=0)
-    result = np.asarray(result, np.float64).reshape(-1)
+    try:
+        result = compute(node, node.graph.opset_imports, arrays)
+    except SwpExportError:
+        return np.full(unknown.shape, np.nan)
+    if result.shape != (1, unknown.size, 1, 1):
+        return np.full(unknown.shape, np.nan)
+    result = result.astype(np.float64).reshape(-1)
     return np.where(unknown | ~np.isfinite(result), np.nan, result)
 
 

@@ -112,15 +112,7 @@ class _Step:
 
     def run(self, values: Values, on_value: OnValue | None) -> None:
         """Put the node's outputs into `values`."""
-        arrays = [None if value is None else values[value] for value in self.inputs]
-        try:
-            results = self._results(arrays, values)
-        except UnsupportedError as error:
-            raise ModelError(f"{self.label} cannot be computed in float64: {error}") from error
-        except (ValueError, TypeError, IndexError, KeyError, ZeroDivisionError, OverflowError) as error:
-            shapes = [None if array is None else list(array.shape) for array in arrays]
-            reason = " ".join(str(error).split())
-            raise InputError(f"{self.label} refuses inputs of the shapes {shapes}: {reason}") from error
+        results = self.results([None if value is None else values[value] for value in self.inputs], values)
         for value, result in zip(self.outputs, results, strict=False):
             if value.name and result is not None:
                 array = np.asarray(result)
@@ -128,6 +120,17 @@ class _Step:
                 values[value] = array if hidden else _seen(value, array, on_value)
             else:
                 values[value] = result
+
+    def results(self, arrays: list[np.ndarray | None], values: Values) -> Sequence[np.ndarray | None]:
+        """Return the outputs for the inputs `arrays`; a graph that the node holds sees `values` around it."""
+        try:
+            return self._results(arrays, values)
+        except UnsupportedError as error:
+            raise ModelError(f"{self.label} cannot be computed in float64: {error}") from error
+        except (ValueError, TypeError, IndexError, KeyError, ZeroDivisionError, OverflowError) as error:
+            shapes = [None if array is None else list(array.shape) for array in arrays]
+            reason = " ".join(str(error).split())
+            raise InputError(f"{self.label} refuses inputs of the shapes {shapes}: {reason}") from error
 
     def _results(self, arrays: list[np.ndarray | None], values: Values) -> Sequence[np.ndarray | None]:
         if self._function is not None:
@@ -174,24 +177,18 @@ class _Step:
             raise ModelError(f"{self.label} cannot be computed in float64: {error}") from error
 
 
-def compute(node: ir.Node, opset: int, arrays: Sequence[np.ndarray | None]) -> np.ndarray:
-    """Return the first output of `node`, an operator of ONNX's, for the inputs `arrays`.
+def compute(node: ir.Node, opsets: Mapping[str, int], arrays: Sequence[np.ndarray | None]) -> np.ndarray:
+    """Return the first output of `node`, an operator of ONNX's at the stated `opsets`, for the inputs `arrays`.
 
     Raises:
         ModelError: the operator, the opset or a setting is not implemented.
         InputError: the node refuses the arrays.
 
     """
-    step = _Step(node, Scope(opsets={"": opset}, functions={}))
-    values: Values = {
-        value: None if array is None else promoted(array)
-        for value, array in zip(node.inputs, arrays, strict=True)
-        if value is not None
-    }
-    step.run(values, None)
-    result = values[node.outputs[0]]
-    assert result is not None
-    return result
+    step = _Step(node, Scope(opsets=opsets, functions={}))
+    with np.errstate(all="ignore"):
+        results = step.results([None if array is None else promoted(array) for array in arrays], {})
+    return np.asarray(results[0])
 
 
 def _seen(value: ir.Value, array: np.ndarray, on_value: OnValue | None) -> np.ndarray:

@@ -32,6 +32,17 @@ def refuse_training(call: Call) -> None:
         raise UnsupportedError("it takes the statistics of each batch, as in training; export the network in eval mode")
 
 
+def refuse_scale_per_group(call: Call) -> None:
+    """Refuse the first definition of GroupNormalization, which ONNX took back.
+
+    Raises:
+        UnsupportedError: the opset is older than 21.
+
+    """
+    if call.opset < 21:
+        raise UnsupportedError("ONNX took its definition before opset 21 back; export with opset 21 or newer")
+
+
 def instance_normalization(call: Call) -> np.ndarray:
     """Each map with its own mean and variance."""
     x = call.input(0)
@@ -58,13 +69,12 @@ def rms_normalization(call: Call) -> np.ndarray:
 
 
 def group_normalization(call: Call) -> np.ndarray:
-    """Return groups of channels with their own mean and variance; until opset 20 scale and bias are per group."""
+    """Return groups of channels with their own mean and variance."""
+    refuse_scale_per_group(call)
     x, scale, bias = call.input(0), call.input(1), call.input(2)
     groups = call.integer("num_groups", 0)
     grouped = x.reshape(x.shape[0], groups, -1)
     y = _standardised(grouped, (2,), call.real("epsilon", 1e-5)).reshape(x.shape)
-    if call.opset < 21:
-        scale, bias = (np.repeat(array, x.shape[1] // groups) for array in (scale, bias))
     tail = (1,) * (x.ndim - 2)
     return y * scale.reshape(-1, *tail) + bias.reshape(-1, *tail)
 

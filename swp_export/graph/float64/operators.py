@@ -196,6 +196,7 @@ CHECKS: dict[str, Callable[[Call], None]] = {
     "BatchNormalization": normalisation.refuse_training,
     "Dropout": creation.refuse_training,
     "GRU": recurrent.refuse_settings,
+    "GroupNormalization": normalisation.refuse_scale_per_group,
     "LSTM": recurrent.refuse_settings,
     "RNN": recurrent.refuse_settings,
 }

@@ -178,9 +178,7 @@ def _antialiased(call: Call, axis: _Axis) -> tuple[np.ndarray, np.ndarray]:
     reach = math.ceil((1 if call.text("mode", "nearest") == "linear" else 2) * widening) + 1
     places = np.floor(where).astype(np.int64) + np.arange(-reach, reach + 1)[:, None]
     weights = _kernel(call, np.abs(where - places) / widening)
-    inside = (places >= 0) & (places < axis.size)
-    weights = np.where(inside, weights, 0)
-    return np.clip(places, 0, axis.size - 1), weights / weights.sum(axis=0)
+    return _at_edges(call, axis, places, weights / weights.sum(axis=0))
 
 
 def _at_edges(call: Call, axis: _Axis, places: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
