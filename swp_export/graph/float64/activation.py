@@ -147,8 +147,9 @@ def logistic(x: np.ndarray) -> np.ndarray:
 def error_function(x: np.ndarray) -> np.ndarray:
     """Return erf of `x`: Taylor series of nine terms around the nearest multiple of 1/64, exact to 1e-15."""
     terms = _taylor_of_erf()
-    nearest = np.clip(np.rint(np.nan_to_num(x) * 64), -_LAST, _LAST).astype(np.int64)
-    distance = np.where(np.abs(x) > _LAST / 64, 0.0, x - nearest / 64)
+    inside = np.clip(np.nan_to_num(x), -_LAST / 64, _LAST / 64)
+    nearest = np.rint(inside * 64).astype(np.int64)
+    distance = inside - nearest / 64
     y = terms[nearest + _LAST, -1]
     for order in range(terms.shape[1] - 2, -1, -1):
         y = y * distance + terms[nearest + _LAST, order]

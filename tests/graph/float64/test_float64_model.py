@@ -4,11 +4,14 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 import torch
+from float64_runtime import TOLERANCE, difference, unoptimised
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_models import PADS, model_from_text, to_float32, weights
 
 from swp_export.errors import InputError, ModelError
+from swp_export.graph.float64 import execution
+from swp_export.graph.float64.activation import error_function
 from swp_export.graph.float64.model import Float64Model
 
 RNG = np.random.default_rng(0)
@@ -149,3 +152,203 @@ def test_too_small_an_input() -> None:
     model = Float64Model(model_from_text("y = Conv (x, w)", w=weights(RNG, 4, 3, 3, 3)))
     with pytest.raises(InputError, match=r"\[2, 9\] is smaller than the kernel 3x3"):
         model.run(np.zeros((1, 3, 2, 9)))
+
+
+def refused(body: str, reason: str, *, opset: int = 18, **tensors: np.ndarray) -> None:
+    """Assert that the model of `body` is refused when it is read, for a reason."""
+    model = to_float32(model_from_text(body, opset=opset, **tensors))
+    with pytest.raises(ModelError, match=reason) as raised:
+        Float64Model(model)
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("body", "reason", "opset"),
+    [
+        ("y = Bernoulli (x)", r"node 'y' \(Bernoulli, opset 18\) draws random numbers", 18),
+        ("y = RandomNormalLike (x)", "RandomNormalLike.*draws random numbers", 18),
+        ("y = Dropout (x, ratio, on)", r"'y' \(Dropout, opset 18\).*in training mode draws random numbers", 18),
+        ("y = Dropout (x, , on)", "in training mode draws random numbers", 18),
+        ("y = BatchNormalization <training_mode = 1> (x, s, s, s, s)", "statistics of each batch", 18),
+        ("y, m, v, a, b = BatchNormalization (x, s, s, s, s)", "statistics of each batch", 9),
+        ("y = LSTM <hidden_size = 3, layout = 1> (x, x, x)", "layout = 1", 18),
+        ("y = RNN <hidden_size = 3, activation_alpha = [0.1]> (x, x, x)", "activation_alpha", 18),
+        ('y = GRU <hidden_size = 3, activations = ["Affine", "Tanh"]> (x, x, x)', "the activation 'Affine'", 18),
+        ("y = STFT (x, s, s)", r"\(STFT, opset 18\) cannot be computed in float64.*not implemented", 18),
+        ("y = Relu (x)", "an opset that is not known here, expected 7 to 26", 6),
+        ('y = Constant <value_string = "a"> ()', "cannot be computed in float64: a value given as value_string", 18),
+    ],
+)
+def test_what_cannot_be_computed_is_refused(body: str, reason: str, opset: int) -> None:
+    """Random operators, training, and what is not implemented are refused by name before anything runs."""
+    tensors = {"ratio": np.array(0.5), "on": np.array(True), "s": np.ones(3)}
+    refused(body, reason, opset=opset, **{name: array for name, array in tensors.items() if name in body})
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        ('y = Conv <auto_pad = "SAME_UPPER", dilations = [2, 2]> (x, w)', "dilations with auto_pad = 'SAME_UPPER'"),
+        (
+            (
+                "i = Constant <value_ints = [0]> () r = Constant <value = float[1, 4] {0, 0, 1, 1}> () "
+                'y = RoiAlign <mode = "max"> (x, r, i)'
+            ),
+            "a mode other than avg",
+        ),
+    ],
+)
+def test_settings_on_which_runtimes_differ(body: str, reason: str) -> None:
+    """A setting with no agreed meaning is refused by the node's name when it is met."""
+    tensors = {"w": np.ones((4, 3, 2, 2))} if "w)" in body else {}
+    with pytest.raises(ModelError, match=f"node 'y'.*{reason}"):
+        Float64Model(to_float32(model_from_text(body, **tensors))).run(np.ones((1, 3, 5, 5)))
+
+
+def test_both_spellings_of_the_domain() -> None:
+    """ONNX's operators are its own as `ai.onnx` too, in nodes and among the imports."""
+    proto = ir.to_proto(model_from_text("y = Softmax (x)", opset=11))
+    proto.opset_import[0].domain = proto.graph.node[0].domain = "ai.onnx"
+    x = RNG.normal(size=(1, 3, 2, 2))
+    assert np.allclose(Float64Model(ir.from_proto(proto)).run(x)["y"].sum(), 1)
+
+
+def test_local_functions() -> None:
+    """Functions of the file are run under their own opset, with the attributes they are called with."""
+    import onnx.parser
+
+    text = """<ir_version: 10, opset_import: ["": 18, "f": 1]>
+        g (float[N, 3, H, W] x) => (float[N, 3, H, W] y) {a = f.twice <slope = 0.5> (x) y = f.twice (a)}
+        <domain: "f", opset_import: ["": 11, "f": 1]>
+        once <slope: float = 0.25> (x) => (y) {r = LeakyRelu <alpha: float = @slope> (x) y = Softmax (r)}
+        <domain: "f", opset_import: ["": 18, "f": 1]>
+        twice <slope: float = 0.125> (x) => (y) {a = f.once <slope: float = @slope> (x)
+            k = Constant <value_float = 1.0> () b = Sub (a, k) y = f.once (b)}"""
+    x = RNG.normal(size=(2, 3, 2, 2))
+    seen: list[str] = []
+
+    def on_value(name: str, array: np.ndarray) -> np.ndarray:
+        seen.append(name)
+        return array
+
+    found = Float64Model(ir.from_proto(onnx.parser.parse_model(text))).run(x, on_value=on_value)["y"]
+
+    def once(x: np.ndarray, slope: float) -> np.ndarray:
+        e = np.exp(np.where(x < 0, slope * x, x)).reshape(2, -1)  # before opset 13 softmax is over all but the batch
+        return (e / e.sum(axis=1, keepdims=True)).reshape(x.shape)
+
+    a = once(once(x, 0.5) - 1, 0.25)
+    assert np.abs(found - once(once(a, 0.125) - 1, 0.25)).max() < 1e-15
+    assert seen == ["a", "y"]
+
+
+def test_functions_without_end_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A function that calls itself, or functions that double themselves, are refused before they fill the memory."""
+    import onnx.parser
+
+    def with_functions(functions: str) -> ir.Model:
+        head = '<ir_version: 10, opset_import: ["": 18, "f": 1]> g (float[N] x) => (float[N] y) {y = f.f0 (x)}'
+        return ir.from_proto(onnx.parser.parse_model(head + functions))
+
+    opsets = '<domain: "f", opset_import: ["": 18, "f": 1]>'
+    with pytest.raises(ModelError, match="'f0' calls itself"):
+        Float64Model(with_functions(f"{opsets} f0 (x) => (y) {{y = f.f0 (x)}}"))
+    doubling = [f"{opsets} f{n} (x) => (y) {{a = f.f{n + 1} (x) y = f.f{n + 1} (a)}}" for n in range(40)]
+    monkeypatch.setattr(execution, "MOST_NODES", 1000)
+    with pytest.raises(ModelError, match="more than 1000 nodes"):
+        Float64Model(with_functions("".join([*doubling, f"{opsets} f40 (x) => (y) {{y = Relu (x)}}"])))
+
+
+def test_values_are_seen_and_replaced() -> None:
+    """Stored floats, float Constants and every node's output are shown once, in order, and may be replaced."""
+    model = to_float32(
+        model_from_text(
+            "k = Constant <value_float = 2.0> () i = Constant <value_ints = [1]> () h = Mul (x, w) m = Mul (h, k) "
+            "y = Unsqueeze (m, i)",
+            y="float[N, 1, 3, H, W] y",
+            w=np.ones((3, 1, 1)),
+        )
+    )
+    seen: list[str] = []
+
+    def on_value(name: str, array: np.ndarray) -> np.ndarray:
+        seen.append(name)
+        return array * 3 if name in {"w", "h"} else array
+
+    x = RNG.normal(size=(1, 3, 2, 2))
+    truth = Float64Model(model)
+    assert np.allclose(truth.run(x, on_value=on_value)["y"], 18 * x[:, None])
+    assert seen == ["w", "k", "h", "m", "y"]
+    assert np.allclose(truth.run(x)["y"], 2 * x[:, None])
+
+
+def test_inputs_by_name() -> None:
+    """Several inputs are fed by name, an integer one in its own type; a wrong set of them is refused with both."""
+    model = model_from_text("g = Gather <axis = 1> (x, i) y = Identity (g)", x="float[N, 3, H, W] x, int64[K] i")
+    truth = Float64Model(model)
+    assert (truth.inputs, truth.outputs) == (("x", "i"), ("y",))
+    x = RNG.normal(size=(1, 3, 2, 2)).astype(np.float32)
+    assert np.array_equal(truth.run({"x": x, "i": np.array([2.0, 0.0])})["y"], x[:, [2, 0]].astype(np.float64))
+    with pytest.raises(InputError, match="one array for the inputs x, i"):
+        truth.run(x)
+    with pytest.raises(InputError, match="inputs called x, expected x, i"):
+        truth.run({"x": x})
+
+
+def test_loops_and_scans() -> None:
+    """Loop and Scan run their graphs, which see the values around them; both give what the runtime does."""
+    loop = (
+        "n = Constant <value_int = 3> () t = Constant <value = bool {1}> () a, y = Loop (n, t, x) <body = b "
+        "(int64 i, bool c, float[N, 3, H, W] p) => (bool d, float[N, 3, H, W] q, float[N, 3, H, W] s) "
+        "{d = Identity (c) f = Cast <to = 1> (i) e = Add (p, f) q = Mul (e, x) s = Neg (q)}>"
+    )
+    scan = (
+        "k = Constant <value_float = 1.5> () z = ReduceSum <keepdims = 0> (x, ax) o, y = Scan <num_scan_inputs = 1, "
+        "scan_input_axes = [2], scan_output_directions = [1], "
+        "body = b (float[N, 3, W] p, float[N, 3, W] r) => (float[N, 3, W] q, float[N, 3, W] s) "
+        "{m = Mul (p, k) q = Add (m, r) s = Relu (q)}> (z, x)"
+    )
+    for body, tensors in ((loop, {}), (scan, {"ax": np.array([2])})):
+        model = model_from_text(
+            body,
+            x="float[N, 3, H, W] x",
+            y="float[A, B, C, D, E] y" if not tensors else "float[A, B, C, D] y",
+            **tensors,
+        )
+        x = RNG.normal(size=(2, 3, 2, 4)).astype(np.float32)
+        expected = unoptimised(ir.to_proto(model), {"x": x})["y"]
+        assert difference(Float64Model(model).run(x)["y"], expected) < TOLERANCE
+
+
+def test_a_narrow_type_rounds_nothing() -> None:
+    """A Cast to float16 and back is no rounding in the truth, and weights stored in it are what they are."""
+    model = model_from_text(
+        "c = Cast <to = 10> (x) m = Mul (c, w) y = Cast <to = 1> (m)",
+        x="float[N, 3, H, W] x",
+        w=np.array(0.1, np.float16),
+    )
+    x = RNG.normal(size=(1, 3, 2, 2))
+    assert np.array_equal(Float64Model(model).run(x)["y"], x * float(np.float16(0.1)))
+
+
+def test_a_type_without_meaning_here() -> None:
+    """A stored tensor of strings or of floats of 8 bits is refused by its name."""
+    import ml_dtypes
+
+    model = model_from_text("y = Relu (x)")
+    model.graph.register_initializer(
+        ir.Value(name="odd", const_value=ir.tensor(np.ones(2).astype(ml_dtypes.float8_e4m3fn)))
+    )
+    with pytest.raises(ModelError, match="the initializer 'odd' has the type float8_e4m3fn"):
+        Float64Model(model)
+
+
+def test_the_error_function() -> None:
+    """It is that of the standard library to 1e-15, from zero to saturation, and keeps what is not a number."""
+    import math
+
+    x = np.concatenate([RNG.uniform(-7, 7, 2000), [0, 1e-300, 1e300, -np.inf, np.inf]])
+    assert np.abs(error_function(x) - [math.erf(v) for v in x]).max() < 1e-15
+    assert np.isnan(error_function(np.array([np.nan]))).all()
+    tiny = np.array([1e-10, -1e-5])
+    assert np.allclose(error_function(tiny), [math.erf(v) for v in tiny], rtol=1e-14, atol=0)

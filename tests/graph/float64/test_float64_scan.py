@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,9 +11,9 @@ import onnx.defs
 import onnx.helper
 import onnx.numpy_helper
 import onnx_ir as ir
-import onnxruntime
 import pytest
 from float64_cases import CASES, Case
+from float64_runtime import TOLERANCE, difference, unoptimised
 
 from swp_export.graph.float64.model import Float64Model
 from swp_export.graph.float64.operators import NEWEST_OPSET, OLDEST_OPSET, OPERATORS
@@ -20,14 +21,11 @@ from swp_export.graph.float64.operators import NEWEST_OPSET, OLDEST_OPSET, OPERA
 if TYPE_CHECKING:
     from swp_export.graph.float64.call import Call
 
-TOLERANCE = 1e-5
-"""Of the largest output: what float32 rounds."""
-
-
 NO_KERNEL = {("GlobalLpPool", 22): 21, ("RoiAlign", 22): 21}
 """Where the runtime has no kernel: it is run at this older opset. All that 22 added to these two is bfloat16."""
 
 
+@functools.cache
 def definitions(operator: str) -> list[int]:
     """Return the opsets, from the oldest that is known here on, at which the definition of `operator` changed."""
     history = onnx.defs.get_all_schemas_with_history()
@@ -109,29 +107,3 @@ def model_of(operator: str, opset: int, cases: list[Case]) -> tuple[onnx.ModelPr
     graph = onnx.helper.make_graph(nodes, "scan", inputs, outputs)
     opsets = [onnx.helper.make_operatorsetid("", opset)]
     return onnx.helper.make_model(graph, opset_imports=opsets, ir_version=10), feeds
-
-
-def unoptimised(model: onnx.ModelProto, feeds: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Return what ONNX Runtime computes with all graph optimisations off, on one thread."""
-    options = onnxruntime.SessionOptions()
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    options.intra_op_num_threads = 1
-    options.log_severity_level = 4
-    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    names = [output.name for output in session.get_outputs()]
-    return dict(zip(names, session.run(names, feeds), strict=True))
-
-
-def difference(found: np.ndarray, expected: np.ndarray) -> float:
-    """Return how far `found` is from the runtime's, relative to the largest; infinite where they are not alike."""
-    if found.shape != expected.shape:
-        return np.inf
-    if expected.dtype.kind != "f":
-        return 0.0 if found.dtype == expected.dtype and np.array_equal(found, expected) else np.inf
-    if found.dtype != np.float64:
-        return np.inf
-    finite = np.isfinite(expected)
-    if not np.array_equal(found[~finite], expected[~finite].astype(np.float64), equal_nan=True):
-        return np.inf
-    far = np.abs(found[finite] - expected[finite]).max(initial=0)
-    return float(far / (np.abs(expected[finite]).max(initial=0) or 1))
