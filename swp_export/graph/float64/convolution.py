@@ -23,11 +23,10 @@ def conv(call: Call) -> np.ndarray:
     padded = windows.padded(x, 0)
     y = np.zeros((x.shape[0], groups, filters // groups, math.prod(windows.positions)))
     by_group = weight.reshape(groups, filters // groups, channels, *windows.kernel)
-    for tap in windows.taps():
-        factor: np.ndarray = by_group[(..., *tap)]  # type: ignore[arg-type]  # NumPy takes it, its stubs do not
-        if factor.any():
-            seen = windows.seen_by(tap, padded).reshape(x.shape[0], groups, channels, -1)
-            y += factor * seen if channels == 1 else factor @ seen
+    for tap in map(tuple, np.argwhere(weight.any(axis=(0, 1)))):
+        factor: np.ndarray = by_group[(..., *tap)]
+        seen = windows.seen_by(tap, padded).reshape(x.shape[0], groups, channels, -1)
+        y += factor * seen if channels == 1 else factor @ seen
     y = y.reshape(x.shape[0], filters, *windows.positions)
     return y if bias is None else y + _over_maps(bias, y)
 
@@ -46,15 +45,12 @@ def conv_transpose(call: Call) -> np.ndarray:
     y = np.zeros((x.shape[0], groups * per_group, *room))
     by_group = weight.reshape(groups, channels // groups, per_group, *kernel)
     maps = x.reshape(x.shape[0], groups, channels // groups, -1)
-    for tap in np.ndindex(*kernel):
-        factor = by_group[(..., *tap)]
-        if factor.any():
-            spread = np.swapaxes(factor, 1, 2) @ maps
-            steps = [
-                slice(t * d, t * d + (n - 1) * s + 1, s)
-                for t, d, n, s in zip(tap, dilations, size, strides, strict=True)
-            ]
-            y[(slice(None), slice(None), *steps)] += spread.reshape(x.shape[0], groups * per_group, *size)
+    for tap in map(tuple, np.argwhere(weight.any(axis=(0, 1)))):
+        spread = np.swapaxes(by_group[(..., *tap)], 1, 2) @ maps
+        steps = [
+            slice(t * d, t * d + (n - 1) * s + 1, s) for t, d, n, s in zip(tap, dilations, size, strides, strict=True)
+        ]
+        y[(slice(None), slice(None), *steps)] += spread.reshape(x.shape[0], groups * per_group, *size)
     y = y[(slice(None), slice(None), *(slice(b, b + o) for b, o in zip(begins, out, strict=True)))]
     return y if bias is None else y + _over_maps(bias, y)
 
