@@ -109,10 +109,29 @@ def bit_shift(call: Call) -> np.ndarray:
     return np.left_shift(a, b) if direction == "LEFT" else np.right_shift(a, b)
 
 
+def floor(x: np.ndarray) -> np.ndarray:
+    """Return the largest integer that is not above `x`."""
+    return np.floor(_decided(x))
+
+
+def ceil(x: np.ndarray) -> np.ndarray:
+    """Return the smallest integer that is not below `x`."""
+    return np.ceil(_decided(x))
+
+
 def cast_to(x: np.ndarray, dtype: np.dtype) -> np.ndarray:
     """Return `x` in `dtype`; floats lose their fraction on the way to integers, and floats of any width are float64."""
     if dtype.kind == "f":
         return x.astype(np.float64)
     if x.dtype.kind == "f" and dtype.kind in "iu":
-        return np.trunc(x).astype(np.int64).astype(dtype)
+        return np.trunc(_decided(x)).astype(np.int64).astype(dtype)
     return x.astype(dtype)
+
+
+def _decided(x: np.ndarray) -> np.ndarray:
+    """Return `x` with the integers in place of what float32 cannot tell from them.
+
+    Networks compute sizes through floats: 10 * 0.7 makes 7 in float32, and 6.99999988 with 0.7 as float32 stores it.
+    """
+    nearest = np.rint(x)
+    return np.where(x.astype(np.float32) == nearest, nearest, x)

@@ -22,6 +22,7 @@ from swp_export.graph.float64.operators import (
     NEWEST_OPSET,
     OLDEST_OPSET,
     OPERATORS,
+    QUANTISED,
     RANDOM,
 )
 
@@ -158,6 +159,11 @@ class _Step:
             )
         if self._op in RANDOM:
             raise ModelError(f"{self.label} draws random numbers: nothing can be proved; export the network without it")
+        if self._op in QUANTISED:
+            raise ModelError(
+                f"{self.label} cannot be computed in float64: the model is quantised, so rounding is part of what it "
+                "means; start from the float model"
+            )
         if self._op not in OPERATORS and self._op not in CONTROL_FLOW:
             raise ModelError(
                 f"{self.label} cannot be computed in float64, so nothing can be proved of the model: the operator is "

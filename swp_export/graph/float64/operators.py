@@ -59,7 +59,7 @@ OPERATORS: dict[str, Callable[[Call], Result]] = {
     "BitwiseXor": of_two(np.bitwise_xor),
     "Cast": creation.cast,
     "CastLike": creation.cast_like,
-    "Ceil": of_one(np.ceil),
+    "Ceil": of_one(arithmetic.ceil),
     "Celu": activation.celu,
     "Clip": arithmetic.clip,
     "Compress": indexing.compress,
@@ -82,7 +82,7 @@ OPERATORS: dict[str, Callable[[Call], Result]] = {
     "Expand": shaping.expand,
     "EyeLike": creation.eye_like,
     "Flatten": shaping.flatten,
-    "Floor": of_one(np.floor),
+    "Floor": of_one(arithmetic.floor),
     "GRU": recurrent.gru,
     "Gather": indexing.gather,
     "GatherElements": indexing.gather_elements,
@@ -191,6 +191,17 @@ CONTROL_FLOW = ("If", "Loop", "Scan")
 
 RANDOM = ("Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike")
 """Operators whose output no input determines."""
+
+QUANTISED = (
+    "ConvInteger",
+    "DequantizeLinear",
+    "DynamicQuantizeLinear",
+    "MatMulInteger",
+    "QLinearConv",
+    "QLinearMatMul",
+    "QuantizeLinear",
+)
+"""Operators of networks that mean their own rounding: without it they are other networks."""
 
 CHECKS: dict[str, Callable[[Call], None]] = {
     "BatchNormalization": normalisation.refuse_training,

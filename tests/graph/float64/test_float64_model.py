@@ -174,6 +174,7 @@ def refused(body: str, reason: str, *, opset: int = 18, **tensors: np.ndarray) -
         ("y = LSTM <hidden_size = 3, layout = 1> (x, x, x)", "layout = 1", 18),
         ("y = RNN <hidden_size = 3, activation_alpha = [0.1]> (x, x, x)", "activation_alpha", 18),
         ('y = GRU <hidden_size = 3, activations = ["Affine", "Tanh"]> (x, x, x)', "the activation 'Affine'", 18),
+        ("y = DequantizeLinear (x, s)", "the model is quantised.*start from the float model", 18),
         ("y = STFT (x, s, s)", r"\(STFT, opset 18\) cannot be computed in float64.*not implemented", 18),
         ("y = Relu (x)", "an opset that is not known here, expected 7 to 26", 6),
         ('y = Constant <value_string = "a"> ()', "cannot be computed in float64: a value given as value_string", 18),
@@ -352,3 +353,20 @@ def test_the_error_function() -> None:
     assert np.isnan(error_function(np.array([np.nan]))).all()
     tiny = np.array([1e-10, -1e-5])
     assert np.allclose(error_function(tiny), [math.erf(v) for v in tiny], rtol=1e-14, atol=0)
+
+
+@pytest.mark.parametrize("scale", [0.7, 0.1, 1 / 3, 1.1, 2.3, 0.6])
+@pytest.mark.parametrize("rounding", ["Floor", "Ceil", ""])
+def test_sizes_computed_through_floats(scale: float, rounding: str) -> None:
+    """A size that a network computes in float32 is the same here: 10 * 0.7 is 7, and not 6.99999988."""
+    last = f"r = {rounding} (m) i = Cast <to = 7> (r)" if rounding else "i = Cast <to = 7> (m)"
+    model = model_from_text(
+        f"s = Shape (x) f = Cast <to = 1> (s) m = Mul (f, k) {last} y = Identity (i)",
+        x="float[N] x",
+        y="int64[1] y",
+        k=np.array(scale, np.float32),
+    )
+    proto, truth = ir.to_proto(model), Float64Model(model)
+    for size in (1, 3, 7, 10, 20, 30, 40, 70, 90, 110, 640):
+        x = np.zeros(size, np.float32)
+        assert truth.run(x)["y"] == unoptimised(proto, {"x": x})["y"]
