@@ -107,14 +107,10 @@ def prune(
         block = 1 if lowering is None else BLOCK
         by_choice = PlanFile(layers={layer.name: layer.lowering for layer in chosen}, block=block)
         content = apply_plan_file(pruned, plan_file or by_choice)
-        if tune is not None:
-            track = Track(device=tune, threads=1, batch=1, tf32=False)
-            fastest = find_fastest(content, track, origin.input_shape, TUNE_SECONDS, LayerCache(), progress)
-            plan_file, content = fastest.plan, fastest.content
-        verification = None
-        if verify:
-            verification = verify_model(
-                content,
+
+        def check(written: bytes) -> VerificationReport:
+            return verify_model(
+                written,
                 origin.reference,
                 name=str(target),
                 input_shape=origin.input_shape,
@@ -122,6 +118,16 @@ def prune(
                 dense=lambda: origin.dense,
                 progress=lambda case: progress(f"verifying: {case}"),
             )
+
+        if tune is not None:
+            track = Track(device=tune, threads=1, batch=1, tf32=False)
+            fastest = find_fastest(
+                content, track, origin.input_shape, TUNE_SECONDS, LayerCache(), progress, check if verify else None
+            )
+            plan_file, content, verification = fastest.plan, fastest.content, fastest.verification
+        else:
+            verification = check(content) if verify else None
+        if verification is not None:
             _require_equivalence(verification)
         file.write_bytes(content)
         if dense_file is not None:
