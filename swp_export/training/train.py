@@ -269,8 +269,8 @@ def _layout(device: torch.device) -> torch.memory_format:
     """Return how activations and weights lie in memory: channels last on CUDA, plainly on the CPU.
 
     On the CPU torch 2.14 dies in the channels_last backward of a 1x1 convolution of stride 2 with 3 to 15 input
-    channels (seen from 3 to 15), and its channels_last BatchNorm is a hundred times less exact in
-    training. A network of a user's own may come in either layout, so that the plain one has to be asked for too.
+    channels, and its channels_last BatchNorm is a hundred times less exact in training. A network of a user's own may
+    come in either layout, so that the plain one has to be asked for too.
     """
     return torch.channels_last if device.type == "cuda" else torch.contiguous_format
 
