@@ -145,6 +145,7 @@ def _from_onnx(path: Path, input_shape: tuple[int, int, int] | None) -> Source:
         if array is not None and array.dtype.kind == "f" and not np.isfinite(array).all():
             raise ModelError(f"{name} of {path} holds NaN or infinite values; export it from finite weights")
     dense = simplify(_upgraded(file))
+    dense.doc_string = file.model.doc_string
     skeletons = {conv.name: conv.skeleton for _, conv in iterate_stripe_convs(dense.graph)}
     if all(skeleton.live_stripes == skeleton.stripes for skeleton in skeletons.values()):
         raise ModelError(
