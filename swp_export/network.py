@@ -127,6 +127,7 @@ class StockCounts:
 
     Attributes:
         params: Weights, biases and BatchNorm's gamma and beta, not the skeletons.
+        folded_params: The same as a file holds them, with BatchNorm folded into one bias per filter.
         flops: 2 per multiply-add of convolutions and fully connected layers, at the positions of their output, for
             one input.
         skeletons: Group-1 convolution -> `(N, K_h, K_w)`, in the order of the modules.
@@ -134,6 +135,7 @@ class StockCounts:
     """
 
     params: int
+    folded_params: int
     flops: int
     skeletons: dict[str, tuple[int, int, int]]
 
@@ -164,7 +166,18 @@ def stock_counts(architecture: str, num_classes: int | None, input_shape: tuple[
             skeletons[name] = (filters, height, width)
     run_without_data(module.eval(), input_shape, known)
     params = sum(p.numel() for key, p in module.named_parameters() if not key.endswith("FilterSkeleton"))
-    return StockCounts(params=params, flops=flops, skeletons=skeletons)
+    return StockCounts(params=params, folded_params=params + _folding(module), flops=flops, skeletons=skeletons)
+
+
+def _folding(module: nn.Module) -> int:
+    """Return by how many parameters `module` grows when every BatchNorm becomes the bias of the layer before it."""
+    grows = 0
+    for layer in module.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            grows -= sum(parameter.numel() for parameter in layer.parameters())
+        elif isinstance(layer, nn.Conv2d) and layer.bias is None:
+            grows += layer.out_channels
+    return grows
 
 
 def _architecture(checkpoint: Checkpoint, requested: str | None) -> Architecture:

@@ -11,7 +11,7 @@ import onnx_ir as ir
 from swp_export.errors import InputError, ModelError, ThresholdError
 from swp_export.graph.constants import array_of
 from swp_export.graph.convolutions import iterate_stripe_convs
-from swp_export.graph.counts import count
+from swp_export.graph.counts import count, stored_floats
 from swp_export.graph.files import input_shape_of, is_onnx, read_model
 from swp_export.graph.simplify import simplify
 
@@ -38,8 +38,9 @@ class Source:
             it is the source as it came.
         input_shape: `(C, H, W)`.
         skeletons: `(N, K_h, K_w)` of every convolution of the unpruned network, by layer.
-        params: parameters of the unpruned network, as in `Totals`.
-        flops: FLOPs of the unpruned network, as in `Totals`.
+        floats: of the unpruned network's file, as `params_before` of `Totals`.
+        params: of the unpruned network, as `paper_params_before` of `Totals`.
+        flops: of the unpruned network, as `flops_before` of `Totals`.
         sha256: of the file.
         architecture: as which a checkpoint was read.
         threshold: that decided which stripes are live.
@@ -53,6 +54,7 @@ class Source:
     unpruned: Callable[[], tuple[ir.Model, Reference]]
     input_shape: tuple[int, int, int]
     skeletons: dict[str, tuple[int, int, int]]
+    floats: int
     params: int
     flops: int
     sha256: str
@@ -116,6 +118,7 @@ def _from_checkpoint(
         unpruned=as_before,
         input_shape=network.input_shape,
         skeletons=stock.skeletons,
+        floats=stored_floats(dense).total if checkpoint.layout == "unbroken" else stock.folded_params,
         params=stock.params,
         flops=stock.flops,
         sha256=checkpoint.sha256,
@@ -160,6 +163,7 @@ def _from_onnx(path: Path, input_shape: tuple[int, int, int] | None) -> Source:
         unpruned=lambda: (dense, reference),
         input_shape=shape,
         skeletons={name: (skeleton.filters, *skeleton.kernel) for name, skeleton in skeletons.items()},
+        floats=stored_floats(file.model).total,
         params=counts.params,
         flops=counts.flops,
         sha256=file.sha256,

@@ -60,7 +60,7 @@ def write_onnx(path: Path) -> None:
 
 @pytest.mark.parametrize("name", FILES)
 def test_dynamic_quantisation(name: str, folder: Path, tmp_path: Path) -> None:
-    """onnxruntime's quantize_dynamic accepts the file, and its result runs."""
+    """ONNX Runtime's quantize_dynamic accepts the file, and its result runs."""
     quantize_dynamic(folder / name, tmp_path / "int8.onnx")
     session = onnxruntime.InferenceSession(tmp_path / "int8.onnx", providers=["CPUExecutionProvider"])
     [output] = session.run(None, {session.get_inputs()[0].name: np.ones((1, 3, 10, 10), np.float32)})
@@ -81,7 +81,7 @@ class TwoImages(CalibrationDataReader):
 
 @pytest.mark.parametrize("name", ["portable.onnx", "dense.onnx"])
 def test_static_quantisation(name: str, folder: Path, tmp_path: Path) -> None:
-    """onnxruntime's quantize_static accepts the file."""
+    """ONNX Runtime's quantize_static accepts the file."""
     quantize_static(folder / name, tmp_path / "int8.onnx", TwoImages())
     assert (tmp_path / "int8.onnx").exists()
 
