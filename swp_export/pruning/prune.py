@@ -127,6 +127,7 @@ def prune(
         if dense_file is not None:
             progress("exporting the unpruned network")
             dense_file.write_bytes(_unpruned_bytes(origin, str(dense_out), verify=verify))
+    layers = _layers(origin, chosen, counts, plan_file)
     return PruneReport(
         model=str(target),
         bytes=len(content),
@@ -134,11 +135,12 @@ def prune(
         source=str(source),
         architecture=origin.architecture,
         threshold=origin.threshold,
-        layers=_layers(origin, chosen, counts, plan_file),
+        threshold_error=origin.threshold_error,
+        layers=layers,
         totals=_totals(origin, counts, content),
         verification=verification,
         dense=None if dense_out is None else str(dense_out),
-        warnings=origin.warnings,
+        warnings=(*origin.warnings, *_nothing_to_prune(origin, str(source), layers)),
     )
 
 
@@ -193,6 +195,14 @@ def _facts(origin: Source, threshold: float | None) -> dict[str, str]:
         SOURCE: origin.sha256,
     }
     return origin.metadata | {key: value for key, value in facts.items() if value is not None}
+
+
+def _nothing_to_prune(origin: Source, source: str, layers: tuple[PrunedLayer, ...]) -> tuple[str, ...]:
+    """Return one sentence where every stripe is live."""
+    if any(layer.live_stripes < layer.stripes for layer in layers):
+        return ()
+    at = "" if origin.threshold is None else f" at threshold {origin.threshold:g}"
+    return (f"no stripe is dead{at}: there was nothing to prune; `swp-export inspect {source}` shows the values",)
 
 
 def _totals(origin: Source, counts: Counts, content: bytes) -> Totals:

@@ -102,6 +102,8 @@ class PruneReport:
         source: the file that it was made from.
         architecture: as which it was read; None for an ONNX source.
         threshold: that was applied; None where the source had decided already.
+        threshold_error: how far setting the dead stripes to zero moves the outputs of the network as trained, by their
+            largest magnitude, on one image of noise; None where the source has forgotten it.
         layers: every convolution, in the source's order of execution.
         totals: before and after.
         verification: None where it was switched off.
@@ -116,11 +118,22 @@ class PruneReport:
     source: str
     architecture: str | None
     threshold: float | None
+    threshold_error: float | None
     layers: tuple[PrunedLayer, ...]
     totals: Totals
     verification: VerificationReport | None
     dense: str | None
     warnings: tuple[str, ...]
+
+    def claim(self) -> str:
+        """Return what the model is equivalent to, in words, and how far that is from the network as trained."""
+        if self.verification is None:
+            return "not verified: --no-verify"
+        text = f"equivalent to {self.verification.reference}"
+        if self.threshold_error is None:
+            return text
+        moved = f"the outputs by {self.threshold_error:.2g} of the largest" if self.threshold_error else "nothing"
+        return f"{text}; setting them to zero moves {moved} in the network as trained (one image of noise)"
 
     def to_json(self) -> dict[str, Any]:
         """Return the document that `swp-export prune --json` prints."""

@@ -44,6 +44,7 @@ class Source:
         sha256: of the file.
         architecture: as which a checkpoint was read.
         threshold: that decided which stripes are live.
+        threshold_error: as in `PruneReport`.
         warnings: what is legal but probably not meant.
         metadata: what an ONNX source says of itself, to be kept.
 
@@ -60,6 +61,7 @@ class Source:
     sha256: str
     architecture: str | None = None
     threshold: float | None = None
+    threshold_error: float | None = None
     warnings: tuple[str, ...] = ()
     metadata: dict[str, str] = dataclasses.field(default_factory=dict)
 
@@ -98,7 +100,7 @@ def _from_checkpoint(
 ) -> Source:
     from swp_export.checkpoint import read_checkpoint
     from swp_export.graph.export import model_from_module
-    from swp_export.network import instantiate, stock_counts, unpruned
+    from swp_export.network import instantiate, reference_name, stock_counts, threshold_error, unpruned
     from swp_export.verification.references import TorchReference
 
     checkpoint = read_checkpoint(path)
@@ -106,7 +108,6 @@ def _from_checkpoint(
     progress(f"exporting {network.architecture} to ONNX")
     dense = model_from_module(network.module, network.input_shape)
     stock = stock_counts(network.architecture, network.num_classes, network.input_shape)
-    at = "" if network.threshold is None else f" at threshold {network.threshold:g}"
 
     def as_before() -> tuple[ir.Model, Reference]:
         module = unpruned(network)
@@ -114,7 +115,7 @@ def _from_checkpoint(
 
     return Source(
         dense=dense,
-        reference=TorchReference(network.module, f"{path}{at}, in float64"),
+        reference=TorchReference(network.module, f"{reference_name(network)}, in float64"),
         unpruned=as_before,
         input_shape=network.input_shape,
         skeletons=stock.skeletons,
@@ -124,6 +125,7 @@ def _from_checkpoint(
         sha256=checkpoint.sha256,
         architecture=network.architecture,
         threshold=network.threshold,
+        threshold_error=threshold_error(network),
         warnings=network.warnings,
     )
 
@@ -156,7 +158,7 @@ def _from_onnx(path: Path, input_shape: tuple[int, int, int] | None) -> Source:
             "weights are exactly zero): there is nothing to prune; start from the checkpoint and its threshold"
         )
     counts = count(dense, shape, live_only=False)
-    reference = OnnxReference(file.model, f"{path}, in float64")
+    reference = OnnxReference(file.model, f"{path} as given, in float64")
     return Source(
         dense=dense,
         reference=reference,

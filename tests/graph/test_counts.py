@@ -135,8 +135,9 @@ class TestStoredFloats:
     def test_constants_anywhere(self) -> None:
         """What a Constant node or a branch stores is in the file too."""
         model = model_from_text(
-            "k = Constant <value = float[2] {1, 2}> () h = Add (x, k) y = If (b) <then_branch = t () => (float[N, 2] u) "
-            "<float[3] c = {1, 2, 3}> { s = ReduceSum <keepdims = 0> (c) u = Add (h, s) }, "
+            "k = Constant <value = float[2] {1, 2}> () h = Add (x, k) "
+            "y = If (b) <then_branch = t () => (float[N, 2] u) <float[3] c = {1, 2, 3}> "
+            "{ s = ReduceSum <keepdims = 0> (c) u = Add (h, s) }, "
             "else_branch = e () => (float[N, 2] v) { v = Relu (h) }>",
             x="float[N, 2] x, bool b",
             y="float[N, 2] y",
