@@ -82,7 +82,7 @@ def test_pruned_model(entry: str, strength: str, tmp_path: Path) -> None:
     recorded = [name for name in figures if name.removeprefix("paper_").startswith(("params_", "flops_"))]
     assert len(recorded) == 8
     assert {name: totals[name] for name in recorded} == {name: figures[name] for name in recorded}
-    assert report.bytes == figures["onnx_bytes"]
+    assert report.bytes == pytest.approx(figures["onnx_bytes"], rel=0.02)  # names and versions differ
     assert report.warnings == ()
     assert sum(layer.live_stripes for layer in report.layers) == figures["live_stripes"]
     samples = np.load(folder / "samples.npz")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import math
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import onnx
@@ -167,6 +168,28 @@ class TestOwnArchitecture:
         for part in ("reading", "exporting", "pruning and lowering", "verifying: impulses"):
             assert part in text
 
+    def test_what_the_report_claims(self, checkpoint: Path, tmp_path: Path) -> None:
+        """The model is equivalent to the checkpoint as thresholded; how far that is from the trained one stands by."""
+        report = prune_own(checkpoint, tmp_path / "m.onnx")
+        words = f"equivalent to {checkpoint} with every |FilterSkeleton| <= 0.05 set to zero, in float64; setting them"
+        assert report.claim().startswith(words)
+        assert report.threshold_error is not None
+        assert 0 < report.threshold_error < 1
+        assert f"by {report.threshold_error:.2g} of the largest" in report.claim()
+        assert report.to_json()["threshold_error"] == report.threshold_error
+        assert report.warnings == ()
+        unverified = dataclasses.replace(report, verification=None)
+        assert unverified.claim() == "not verified: --no-verify"
+
+    def test_nothing_dead(self, checkpoint: Path, tmp_path: Path) -> None:
+        """A threshold below every value prunes nothing, and the report says so."""
+        options: dict[str, Any] = {"arch": ARCH, "input_shape": (3, 10, 10), "verify": False}
+        report = prune(checkpoint, threshold=0.001, output=tmp_path / "m.onnx", **options)
+        (warning,) = report.warnings
+        assert warning.startswith("no stripe is dead at threshold 0.001: there was nothing to prune")
+        assert report.threshold_error == 0
+        assert report.totals.params_after == report.totals.params_before
+
     def test_nothing_live(self, checkpoint: Path, tmp_path: Path) -> None:
         """A threshold that leaves nothing is refused, and nothing is written."""
         with pytest.raises(ThresholdError):
@@ -176,8 +199,6 @@ class TestOwnArchitecture:
 
 def wrongly(builder: LayerBuilder, x: ir.Value, conv: StripeConv) -> ir.Value:
     """Write a layer whose largest weight is off by 1 %: a lowering with a defect."""
-    import dataclasses
-
     weight = conv.weight.copy()
     weight.reshape(-1)[np.argmax(np.abs(weight))] *= 1.01
     return pad_slice_add.emit(builder, x, dataclasses.replace(conv, weight=weight))
@@ -290,6 +311,7 @@ class TestOnnxSource:
         report = prune(path, output=tmp_path / "out.onnx", lowering=lowering)
         assert report.verification is not None
         assert report.verification.equivalent
+        assert report.verification.reference == f"{path} as given, in float64"
         assert [(layer.filters, layer.live_filters) for layer in report.layers] == [(8, 5), (4, 3)]
         assert report.architecture is None
         onnx.checker.check_model((tmp_path / "out.onnx").read_bytes(), full_check=True)
@@ -424,6 +446,6 @@ class TestReview:
         options = {"arch": "small_networks:mixed", "threshold": 0.05, "input_shape": (3, 10, 9)}
         report = prune(checkpoint, output=tmp_path / "mixed.onnx", **options)
         assert [layer.name for layer in report.layers] == ["stem", "twice", "twice_again"]
-        assert all(layer.lowering != "removed" and layer.flops for layer in report.layers)
+        assert all(layer.lowering != "removed" and layer.paper_flops for layer in report.layers)
         depthwise = [n for n in ir.load(tmp_path / "mixed.onnx").graph if n.name == "depthwise"]
         assert len(depthwise) == 1
