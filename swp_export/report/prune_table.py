@@ -17,9 +17,14 @@ def prune_tables(report: PruneReport) -> list[Table]:
 
 
 def _layer_table(report: PruneReport) -> Table:
-    table = Table(title=f"Layers of {escape(report.source)}", title_justify="left")
+    table = Table(
+        title=f"Layers of {escape(report.source)}",
+        caption="MFLOPs: of the live stripes, the paper's count",
+        title_justify="left",
+        caption_justify="left",
+    )
     table.add_column("Layer")
-    for heading in ("Filters", "Stripes", "Live", "Live MFLOPs"):
+    for heading in ("Filters", "Stripes", "Live", "MFLOPs"):
         table.add_column(heading, justify="right")
     table.add_column("Written as")
     table.add_column("Because", overflow="fold")
