@@ -134,13 +134,17 @@ def reference_name(network: Network, origin: str = "") -> str:
 def threshold_error(network: Network) -> float | None:
     """Return how far the threshold alone moves the outputs, by their largest magnitude, on one image of noise.
 
-    None of a broken checkpoint, which has forgotten what it was trained to, and of outputs that are not finite.
+    None of a broken checkpoint, which has forgotten what it was trained to, of a network that refuses the image, and of
+    outputs that are not finite.
     """
     if network.checkpoint.layout != "unbroken":
         return None
     x = torch.randn(1, *network.input_shape, generator=torch.Generator().manual_seed(0))
-    with torch.no_grad():
-        trained, left = unpruned(network)(x), network.module(x)
+    try:
+        with torch.no_grad():
+            trained, left = unpruned(network)(x), network.module(x)
+    except RuntimeError:  # what refuses this one is told where it is verified
+        return None
     scale, moved = max(float(trained.abs().max()), float(left.abs().max())), float((trained - left).abs().max())
     if not math.isfinite(moved):
         return None
