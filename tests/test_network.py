@@ -575,6 +575,12 @@ class TestImageNet:
         assert np.array_equal(logits(network.module, x), logits(expected, x))
 
 
+@pytest.mark.parametrize(("name", "floats"), [("VGG16", 14_719_818), ("ResNet56", 853_642)])
+def test_folded_parameters(name: str, floats: int) -> None:
+    """BatchNorm becomes one bias per filter: what the unpruned networks' ONNX files, by --dense-out, hold."""
+    assert stock_counts(name, 10, (3, 32, 32)).folded_params == floats
+
+
 class TestStockCounts:
     """Parameters and FLOPs of networks before pruning."""
 

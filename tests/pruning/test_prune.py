@@ -148,6 +148,9 @@ class TestOwnArchitecture:
         """The unpruned network is written too, with all its stripes and no threshold."""
         report = prune_own(checkpoint, tmp_path / "m.onnx", dense_out=tmp_path / "dense.onnx")
         assert report.dense == str(tmp_path / "dense.onnx")
+        stored = onnx.load(tmp_path / "dense.onnx").graph.initializer
+        floats = [math.prod(tensor.dims) for tensor in stored if tensor.data_type == onnx.TensorProto.FLOAT]
+        assert report.totals.params_before == sum(floats)
         dense = from_bytes((tmp_path / "dense.onnx").read_bytes())
         assert ops(dense).count("Conv") == 3
         assert not {"Slice", "Gather"} & set(ops(dense))
