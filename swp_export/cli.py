@@ -170,7 +170,9 @@ def prune(*, checkpoint: str, no_verify: bool, as_json: bool, **options: Any) ->
     click.echo(f"{report.model}: {report.bytes / 1e6:.2f} MB, sha256 {report.sha256[:16]}")
     if report.dense is not None:
         click.echo(f"{report.dense}: the network before pruning")
-    click.echo("not verified: --no-verify" if report.verification is None else report.verification.summary())
+    if report.verification is not None:
+        click.echo(report.verification.summary())
+    click.echo(report.claim())
 
 
 @cli.command()
