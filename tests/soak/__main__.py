@@ -1,0 +1,180 @@
+"""`python -m tests.soak faults|networks|hostile --count N --seed S`: the figures of the program's word."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import json
+import os
+import sys
+import tempfile
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import click
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+COUNT = click.option("--count", type=click.IntRange(1), required=True, help="How many.")
+SEED = click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="The first number.")
+KEEP = click.option(
+    "--keep", type=click.Path(path_type=Path), default=Path("soak-failures"), show_default=True, help="For failures."
+)
+
+
+@click.group()
+def soak() -> None:
+    """Measure the program's word; exit code 1 where it was broken."""
+    import torch
+
+    torch.set_num_threads(1)
+    warnings.simplefilter("ignore")
+
+
+@soak.command()
+@COUNT
+@SEED
+@KEEP
+@click.option("--zoo/--no-zoo", default=True, help="Spoil models of the zoo's checkpoints too: seconds for each.")
+@click.option("--each", type=click.IntRange(1), default=6, show_default=True, help="Faults in a base.")
+def faults(*, count: int, seed: int, keep: Path, zoo: bool, each: int) -> None:
+    """Plant COUNT single faults and look for them."""
+    outcomes, skipped = [], collections.Counter[str]()
+    for base, first, folder in _bases(seed, zoo=zoo):
+        planted = 0
+        if isinstance(base, str):
+            skipped[_short(base)] += 1
+            _say({"skipped": base})
+            continue
+        for number in range(first, first + 5 * each):
+            found = _spoil(base, number)
+            if found is None:
+                continue
+            content, outcome = found
+            planted += 1
+            outcomes.append(outcome)
+            bad = outcome.verdict == "crashed" or (outcome.effective and outcome.verdict == "missed")
+            if bad or not outcome.settled:
+                _say(dataclasses.asdict(outcome))
+            if bad:
+                _keep(keep, f"fault-{len(outcomes)}", folder, content, outcome)
+            if planted == each or len(outcomes) == count:
+                break
+        if len(outcomes) == count:
+            break
+    effective = [outcome for outcome in outcomes if outcome.effective]
+    missed = [outcome for outcome in effective if outcome.verdict == "missed"]
+    crashed = [outcome for outcome in outcomes if outcome.verdict == "crashed"]
+    _say(
+        {
+            "planted": len(outcomes),
+            "effective": len(effective),
+            "missed": len(missed),
+            "crashed": len(crashed),
+            "refused": sum(outcome.verdict == "refused" for outcome in effective),
+            "found though of no effect": sum(o.verdict == "found" and not o.effective for o in outcomes),
+            "unsettled": sum(not outcome.settled for outcome in outcomes),
+            "missed by kind": collections.Counter(outcome.fault.partition(":")[0] for outcome in missed),
+            "effective by kind": collections.Counter(outcome.fault.partition(":")[0] for outcome in effective),
+            "no base": skipped.most_common(),
+        }
+    )
+    sys.exit(1 if missed or crashed else 0)
+
+
+@soak.command()
+@COUNT
+@SEED
+@KEEP
+def networks(*, count: int, seed: int, keep: Path) -> None:
+    """Prune COUNT random networks, half of them checkpoints and half ONNX files."""
+    from .promised import FAILURES, checkpoint_promise, onnx_promise
+
+    promises = []
+    for number in range(seed, seed + count):
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            promise = (checkpoint_promise if number % 2 else onnx_promise)(number, folder)
+            promises.append(promise)
+            if promise.kind != "equivalent":
+                _say(dataclasses.asdict(promise))
+            if promise.kind in FAILURES:
+                _keep(keep, f"network-{number}", folder, None, promise)
+    ratios = [promise.error_to_budget for promise in promises if promise.kind == "equivalent"]
+    kinds = collections.Counter(promise.kind for promise in promises)
+    _say(
+        {
+            "networks": len(promises),
+            "kinds": kinds,
+            "error to budget": {
+                "median": float(np.median(ratios)),
+                "99 %": float(np.quantile(ratios, 0.99)),
+                "max": max(ratios),
+            }
+            if ratios
+            else None,
+            "refused": collections.Counter(_short(p.message) for p in promises if p.kind == "refused").most_common(),
+        }
+    )
+    sys.exit(1 if any(kinds[kind] for kind in FAILURES) else 0)
+
+
+def _bases(seed: int, *, zoo: bool) -> Iterator[tuple[Any, int, Path]]:
+    """Yield sound bases, the number of each one's first fault, and the folder of its files; for ever."""
+    from .planted import onnx_bases, random_checkpoint_base, sound, zoo_base
+
+    number = seed
+    while True:
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            found: list[Any] = list(onnx_bases(number, folder))
+            if number % 4 == 0:
+                found.append(random_checkpoint_base(number // 4, folder))
+            if zoo and number % 5 == 0:
+                found.append(zoo_base(number // 5, folder))
+            for base in found:
+                why = None if isinstance(base, str) else sound(base)
+                yield base if why is None else f"{base.name}: {why}", 1000 * number, folder
+        number += 1
+
+
+def _spoil(base: Any, number: int) -> Any:
+    from .planted import spoil
+
+    try:
+        return spoil(base, number)
+    except ValueError as error:
+        _say({"base": base.name, "fault": number, "problem": str(error)})
+        return None
+
+
+def _keep(keep: Path, name: str, folder: Path, content: bytes | None, record: Any) -> None:
+    """Keep the files of a failure, and what it is."""
+    target = keep / name
+    target.mkdir(parents=True, exist_ok=True)
+    for file in folder.iterdir():
+        if file.is_file():
+            (target / file.name).write_bytes(file.read_bytes())
+    if content is not None:
+        (target / "spoiled.onnx").write_bytes(content)
+    (target / "record.json").write_text(json.dumps(dataclasses.asdict(record), indent=2), encoding="utf-8")
+
+
+def _say(record: Any) -> None:
+    click.echo(json.dumps(record))
+
+
+def _short(message: str) -> str:
+    """Return what is the same in messages of one kind: without numbers and quoted names."""
+    import re
+
+    return re.sub(r"\d+", "N", message.strip().splitlines()[-1])[:160]
+
+
+if __name__ == "__main__":
+    soak()
