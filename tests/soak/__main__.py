@@ -6,6 +6,7 @@ import collections
 import dataclasses
 import json
 import os
+import re
 import sys
 import tempfile
 import warnings
@@ -34,6 +35,23 @@ def soak() -> None:
 
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
+
+
+@soak.command()
+@KEEP
+@click.pass_context
+def everything(context: click.Context, *, keep: Path) -> None:
+    """Run the three in full, hours: 1,500 faults, 500 networks, 10,000 hostile inputs."""
+    codes = []
+    runs: list[tuple[click.Command, dict[str, Any]]] = [
+        (faults, {"count": 1500, "zoo": True, "each": 6}), (networks, {"count": 500}), (hostile, {"count": 10_000}),
+    ]  # fmt: skip
+    for command, options in runs:
+        try:
+            context.invoke(command, seed=0, keep=keep, **options)
+        except SystemExit as end:
+            codes.append(end.code)
+    sys.exit(1 if any(codes) else 0)
 
 
 @soak.command()
@@ -124,6 +142,48 @@ def networks(*, count: int, seed: int, keep: Path) -> None:
     sys.exit(1 if any(kinds[kind] for kind in FAILURES) else 0)
 
 
+@soak.command()
+@COUNT
+@SEED
+@KEEP
+def hostile(*, count: int, seed: int, keep: Path) -> None:
+    """Run COUNT hostile inputs."""
+    from .hostile import Attacker, hostile_input
+
+    attacks = []
+    with tempfile.TemporaryDirectory() as name:
+        attacker = Attacker(Path(name))
+        for number in range(seed, seed + count):
+            attack = attacker.attack(number)
+            attacks.append(attack)
+            if attack.failure is not None:
+                _say(dataclasses.asdict(attack))
+                reader, _, content = hostile_input(number, attacker.sound)
+                target = attacker.place(reader, content)
+                _keep(keep, f"hostile-{number}", target.parent, None, attack)
+        attacker.close()
+    failed = [attack for attack in attacks if attack.failure is not None]
+    _say(
+        {
+            "hostile inputs": len(attacks),
+            "failed": len(failed),
+            "failures": collections.Counter(f"{a.reader}: {_short(a.failure or '')}" for a in failed).most_common(),
+            "defects": collections.Counter(_defect(attack.output) for attack in failed).most_common(60),
+            "exit codes": collections.Counter(attack.code for attack in attacks),
+            "slowest": max(attack.seconds for attack in attacks),
+            "most megabytes": max(attack.megabytes for attack in attacks),
+        }
+    )
+    sys.exit(1 if failed else 0)
+
+
+def _defect(output: str) -> str:
+    """Return what is said of a failure: the exception at the end of a traceback and the place of ours it came by."""
+    places = re.findall(r'/(swp_export/[\w/]+\.py)", line (\d+)', output)
+    lines = [line for line in output.splitlines() if line and not line.startswith((" ", "swp-export: this is"))]
+    return f"{':'.join(places[-1]) if places else ''} {_short(lines[-1]) if lines else ''}"
+
+
 def _bases(seed: int, *, zoo: bool) -> Iterator[tuple[Any, int, Path]]:
     """Yield sound bases, the number of each one's first fault, and the folder of its files; for ever."""
     from .planted import onnx_bases, random_checkpoint_base, sound, zoo_base
@@ -171,8 +231,6 @@ def _say(record: Any) -> None:
 
 def _short(message: str) -> str:
     """Return what is the same in messages of one kind: without numbers and quoted names."""
-    import re
-
     return re.sub(r"\d+", "N", message.strip().splitlines()[-1])[:160]
 
 
