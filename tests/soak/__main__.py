@@ -95,7 +95,7 @@ def faults(*, count: int, seed: int, keep: Path, zoo: bool, each: int) -> None:
             "missed": len(missed),
             "crashed": len(crashed),
             "refused": sum(outcome.verdict == "refused" for outcome in effective),
-            "found though of no effect": sum(o.verdict == "found" and not o.effective for o in outcomes),
+            "alarms without any effect": sum(o.verdict == "found" and o.times_noise < 1 for o in outcomes),
             "unsettled": sum(not outcome.settled for outcome in outcomes),
             "missed by kind": collections.Counter(outcome.fault.partition(":")[0] for outcome in missed),
             "effective by kind": collections.Counter(outcome.fault.partition(":")[0] for outcome in effective),
@@ -148,7 +148,7 @@ def networks(*, count: int, seed: int, keep: Path) -> None:
 @KEEP
 def hostile(*, count: int, seed: int, keep: Path) -> None:
     """Run COUNT hostile inputs."""
-    from .hostile import Attacker, hostile_input
+    from .hostile import Attacker, reader_of
 
     attacks = []
     with tempfile.TemporaryDirectory() as name:
@@ -158,9 +158,8 @@ def hostile(*, count: int, seed: int, keep: Path) -> None:
             attacks.append(attack)
             if attack.failure is not None:
                 _say(dataclasses.asdict(attack))
-                reader, _, content = hostile_input(number, attacker.sound)
-                target = attacker.place(reader, content)
-                _keep(keep, f"hostile-{number}", target.parent, None, attack)
+                folder = attacker.place(reader_of(number), attacker.content).parent
+                _keep(keep, f"hostile-{number}", folder, None, attack)
         attacker.close()
     failed = [attack for attack in attacks if attack.failure is not None]
     _say(

@@ -18,7 +18,7 @@ import subprocess
 import sys
 import xml.etree.ElementTree as ET
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import onnx
@@ -28,9 +28,6 @@ import swp_export
 
 from . import mutations
 from .random_models import random_model
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 SECONDS = 10.0
 TUNING = 15.0
@@ -135,16 +132,23 @@ class Attack:
 
 
 class Attacker:
-    """Runs hostile inputs in a worker, in the folder `folder`, which holds the sound files too."""
+    """Runs hostile inputs in a worker, in the folder `folder`, which holds the sound files too.
+
+    `content` is the last input: torch's legacy format writes addresses into it, so a seed alone does not make it again
+    to the last byte.
+    """
 
     def __init__(self, folder: Path) -> None:
-        self._folder, self._worker, self._runs = folder, None, 0
+        self._folder, self._runs = folder, 0
+        self._worker: subprocess.Popen[str] | None = None
+        self.content = b""
         self.sound = folder / "sound"
         write_sound_files(self.sound)
 
     def attack(self, seed: int) -> Attack:
         """Make the hostile input `seed` and run a command on it."""
         reader, command, content = hostile_input(seed, self.sound)
+        self.content = content
         target = self.place(reader, content)
         before = _digests(self._folder / "hostile")
         arguments = self.arguments(command, target)
@@ -240,13 +244,18 @@ SLOW = {(_CHECKPOINT, _CHECKPOINT[-1]): 0.4, (_OURS, _OURS[-1]): 0.05}
 def hostile_input(seed: int, sound: Path) -> tuple[Reader, str, bytes]:
     """Return the reader, the command and the content of the hostile input `seed`."""
     rng = np.random.default_rng([seed, 4])
-    *quick, cache = READERS
-    reader = cache if seed % 100 == 99 else quick[seed % len(quick)]
+    reader = reader_of(seed)
     # The first command is the usual one; exporting a checkpoint takes seconds, tuning ten.
     weights = [3.0, *(SLOW.get((reader.commands, command), 1.0) for command in reader.commands[1:])]
     command = str(rng.choice(reader.commands, p=np.array(weights) / sum(weights)))
     content = reader.mutate((sound / reader.file).read_bytes(), rng)
     return reader, command, content
+
+
+def reader_of(seed: int) -> Reader:
+    """Return whose turn it is; the cache is read by `tune`, which takes seconds."""
+    *quick, cache = READERS
+    return cache if seed % 100 == 99 else quick[seed % len(quick)]
 
 
 def write_sound_files(folder: Path) -> None:
@@ -330,7 +339,7 @@ def _write_records(folder: Path) -> None:
     (cache / "layers.json").write_text(json.dumps(times), encoding="utf-8")
 
 
-def _failure(answer: dict[str, Any], out: Path) -> str | None:
+def _failure(answer: dict[str, Any], out: Path) -> str | None:  # noqa: PLR0911 - one for each promise
     """Return how the program broke its word, None where it did not."""
     code, printed = str(answer["code"]), f"{answer['stdout']}{answer['stderr']}"
     if code == TOO_LONG:
@@ -348,7 +357,7 @@ def _failure(answer: dict[str, Any], out: Path) -> str | None:
     junit = out / "junit.xml"
     if junit.exists():
         with contextlib.suppress(ET.ParseError):
-            ET.parse(junit)
+            ET.parse(junit)  # noqa: S314 - the program wrote it
             return None
         return "JUnit that is no XML"
     return None

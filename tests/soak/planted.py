@@ -1,4 +1,4 @@
-"""Faults planted in models that the program wrote, or in ONNX files: is each that matters found?
+"""Faults planted in models that the program wrote, or in ONNX files: each that matters must be found.
 
 Whether a fault matters is decided without the program: it must move an output, in float64 and in ONNX Runtime's
 unoptimised float32, by more than ten times the noise that float32 has in the unspoiled network.
@@ -34,7 +34,8 @@ MODELS = Path(__file__).parents[2] / "models"
 TIMES_NOISE = 10.0
 """A fault matters where it moves an output by more than this many times float32's noise."""
 LOWERINGS = (
-    None, "dense", "pad-slice-add", "shift-sum", "split(2, shift-sum)", "shift-chunks", "cropped", "levels(160)", "shift",
+    None, "dense", "pad-slice-add", "shift-sum", "split(2, shift-sum)", "shift-chunks", "cropped", "levels(160)",
+    "shift",
 )  # fmt: skip
 ZOO: tuple[tuple[str, float | None], ...] = (
     ("resnet56-fashion-mnist/best.pth.tar", 0.01),
@@ -303,6 +304,7 @@ def cases_of(inputs: list[np.ndarray], true: Run, single: Run) -> list[Case]:
 
 
 def distance(case: Case, run: Run) -> float:
+    """Return how far `run` is from the truth of `case`, in multiples of float32's noise."""
     try:
         found = run(case.x)
     except truth.UnsupportedError:

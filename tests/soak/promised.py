@@ -1,4 +1,4 @@
-"""Random networks through the whole program: does it call each equivalent, and is it right?
+"""Random networks through the whole program: it must call each equivalent, and be right.
 
 What it says is compared with a float64 run that shares no code with it. A false alarm is a model that computes what its
 source does and is refused; worse is the opposite.

@@ -1,13 +1,14 @@
 """A process that runs the program's commands, one after the other, as the command line would.
 
-Each line of standard input is a request, `{"args": [...], "seconds": 10}`; each line of standard output the answer: exit
-code, what was printed, seconds, and the most memory beyond what the process held before. A request that takes longer
-kills the process, as does a crash: then there is no answer.
+Each line of standard input is a request, `{"args": [...], "seconds": 10}`; each line of standard output the answer:
+exit code, what was printed, seconds, and the most memory beyond what the process held before. A request that takes
+longer kills the process, as does a crash: then there is no answer.
 """
 
 from __future__ import annotations
 
 import gc
+import importlib
 import json
 import os
 import re
@@ -23,6 +24,15 @@ from pathlib import Path
 ADDRESS_SPACE = 16 << 30
 """What a bomb may claim before the machine suffers."""
 KEPT = 4000
+IMPORTED = (
+    "onnxruntime",
+    "onnxsim",
+    "torch.onnx",
+    "swp_export.inspection.checkpoint_file",
+    "swp_export.inspection.onnx_file",
+    "swp_export.pruning.prune",
+    "swp_export.tuning.tune",
+)
 
 
 def main() -> None:
@@ -45,17 +55,12 @@ def print_line(stream: object, document: object) -> None:
 
 def _program() -> object:
     """Return the program, everything that its commands import loaded."""
-    import onnxruntime  # noqa: F401
-    import onnxsim  # noqa: F401
     import torch
-    import torch.onnx  # noqa: F401
 
     import swp_export.cli
-    import swp_export.inspection.checkpoint_file
-    import swp_export.inspection.onnx_file
-    import swp_export.pruning.prune
-    import swp_export.tuning.tune  # noqa: F401
 
+    for module in IMPORTED:
+        importlib.import_module(module)
     torch.set_num_threads(1)
     return swp_export.cli.cli
 
