@@ -6,6 +6,7 @@ import copy
 import io
 import json
 import pickletools
+import re
 import warnings
 import zipfile
 from typing import TYPE_CHECKING, Any
@@ -25,7 +26,26 @@ NAMES = (
     "", "\x1b[31mred\x1b[0m", "a\nb", "\r", "\x00", "x" * 5000, "../../up", "/etc/passwd", "[bold]no[/bold]", "\u202e",
     "%s%n", "input", "con\tv",
 )  # fmt: skip
-NUMBERS = (0, -1, 1, 2, 3, 7, 255, 65535, 2**31 - 1, 2**31, 2**32, 2**40, 2**62, -(2**31), -(2**62), 10**6, 10**9)
+NUMBERS = (
+    0,
+    -1,
+    1,
+    2,
+    3,
+    7,
+    255,
+    65535,
+    2**31 - 1,
+    2**31,
+    2**32,
+    2**40,
+    2**62,
+    -(2**31),
+    -(2**62),
+    10**6,
+    10**9,
+    20_000,
+)
 BOMB = 300 << 20
 """Zeros that compress to a thousandth."""
 
@@ -311,6 +331,8 @@ def onnx_changed(data: bytes, rng: Rng) -> bytes:
     draw = rng.random()
     if draw < 0.2:
         return bytes_changed(data, rng)
+    if draw < 0.21:
+        return _nested(int(rng.choice([30, 300, 20_000])))
     model = onnx.ModelProto.FromString(data)
     for _ in range(int(rng.choice([1, 1, 1, 2, 3]))):
         edits = list(EDITS)
@@ -322,6 +344,22 @@ def onnx_changed(data: bytes, rng: Rng) -> bytes:
             name = names[int(rng.integers(len(names)))]
             content = content.replace(name, b"\xff\xfe" + name[2:])
     return content
+
+
+def _nested(depth: int) -> bytes:
+    """Return a model whose graph lies so deep in the attribute of a node of a graph, deeper than onnx would write."""
+
+    def field(number: int, content: bytes) -> bytes:
+        size, length = len(content), bytearray()
+        while size > 127:
+            length.append(size & 127 | 128)
+            size >>= 7
+        return bytes([number << 3 | 2, *length, size]) + content
+
+    graph = field(2, b"innermost")
+    for _ in range(depth):
+        graph = field(1, field(4, b"If") + field(5, field(1, b"then_branch") + field(6, graph)))
+    return b"\x08\x08" + field(8, b"\x0a\x00\x10\x11") + field(7, graph)
 
 
 def _any(items: Any, rng: Rng) -> Any:
@@ -426,7 +464,7 @@ def _facts(model: onnx.ModelProto, rng: Rng) -> None:
         "[1]",
         entry.value * 50,
     ]
-    match int(rng.integers(5)):
+    match int(rng.integers(6)):
         case 0:
             keys = ["swp_export.block", "swp_export.threshold", "swp_export.filters", "swp_export.layer", *NAMES[:3]]
             entry.key = str(rng.choice(keys))
@@ -434,6 +472,11 @@ def _facts(model: onnx.ModelProto, rng: Rng) -> None:
             entry.value = bytes_changed(entry.value.encode(), rng).decode("utf-8", "ignore")
         case 2:
             props.remove(entry)
+        case 3:
+            runs = list(re.finditer(r"\d+", entry.value))
+            if runs:
+                run = runs[int(rng.integers(len(runs)))]
+                entry.value = f"{entry.value[: run.start()]}{rng.choice(NUMBERS)}{entry.value[run.end() :]}"
         case _:
             entry.value = str(rng.choice(values))
 
@@ -487,7 +530,7 @@ def _structure(model: onnx.ModelProto, rng: Rng) -> None:  # noqa: C901 - a list
     match int(rng.integers(5)):
         case 0:
             inner = onnx.helper.make_graph([], "inner", [], [])
-            for _ in range(int(rng.choice([1, 20, 90]))):
+            for _ in range(int(rng.choice([1, 10, 25]))):
                 node = onnx.helper.make_node(
                     "If", [first], ["y"], then_branch=inner, else_branch=onnx.helper.make_graph([], "e", [], [])
                 )
