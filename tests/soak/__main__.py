@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import itertools
 import json
 import os
 import re
@@ -110,11 +111,13 @@ def faults(*, count: int, seed: int, keep: Path, zoo: bool, each: int) -> None:
 @SEED
 @KEEP
 def networks(*, count: int, seed: int, keep: Path) -> None:
-    """Prune COUNT random networks, half of them checkpoints and half ONNX files."""
+    """Prune COUNT random networks, half of them checkpoints and half ONNX files; refused ones do not count."""
     from .promised import FAILURES, checkpoint_promise, onnx_promise
 
     promises = []
-    for number in range(seed, seed + count):
+    for number in itertools.count(seed):
+        if sum(promise.kind != "refused" for promise in promises) == count:
+            break
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             promise = (checkpoint_promise if number % 2 else onnx_promise)(number, folder)
