@@ -46,15 +46,29 @@ class Evidence:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
-class _Gathered:
+class _Answer:
     case: Case
     truth: Outputs
     single: Outputs
 
 
-def gather(
-    reference: Reference, cases: Iterable[tuple[Case, bool]], progress: Callable[[str], None]
-) -> tuple[list[Evidence], str | None]:
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Gathered:
+    """All that a reference gave.
+
+    Attributes:
+        evidence: case by case.
+        optimise: whether models are to be run as ONNX Runtime optimises them; not where that spoils the reference.
+        notes: what else has to be known, one sentence each.
+
+    """
+
+    evidence: list[Evidence]
+    optimise: bool = True
+    notes: tuple[str, ...] = ()
+
+
+def gather(reference: Reference, cases: Iterable[tuple[Case, bool]], progress: Callable[[str], None]) -> Gathered:
     """Run `reference` on every case, and judge it.
 
     Args:
@@ -62,47 +76,47 @@ def gather(
         cases: inputs, and whether the reference must take each; one that it need not is left out if it refuses it.
         progress: called with the name of each case.
 
-    Returns:
-        The evidence, and what is wrong with ONNX Runtime's optimisation of the reference, or None. Where it is wrong,
-        models are to be compared without optimisation too.
-
     Raises:
         InputError: the reference refuses a case that it must take.
         UnprovableError: the reference contradicts itself, or some output is decided by rounding on all usual inputs.
 
     """
-    gathered = []
+    answers = []
     for case, must_run in cases:
         progress(case.name)
         try:
-            gathered.append(_Gathered(case=case, truth=reference.float64(case.x), single=reference.float32(case.x)))
+            answers.append(_Answer(case=case, truth=reference.float64(case.x), single=reference.float32(case.x)))
         except InputError:
             if must_run:
                 raise
-    _require_constancy(reference, gathered[0])
+    _require_constancy(reference, answers[0])
     progress("how far rounding moves the outputs")
-    moved = _moved(reference, gathered)
-    evidence, suspect = _judged(reference, gathered, moved)
+    moved = _moved(reference, answers)
+    evidence, suspect = _judged(reference, answers, moved)
     if suspect is None:
-        return _with_enough(evidence, reference), None
+        return Gathered(evidence=_with_enough(evidence, reference))
     plain = reference.unoptimised()
-    at = reference.parts_at(suspect.x)
-    said = f"{suspect.text}, first at {at}" if at else suspect.text
     if plain is not None:
-        singles = [dataclasses.replace(each, single=plain.float32(each.case.x)) for each in gathered]
-        evidence, still = _judged(plain, singles, moved)
+        unoptimised = [dataclasses.replace(each, single=plain.float32(each.case.x)) for each in answers]
+        right, still = _judged(plain, unoptimised, moved)
         if still is None:
-            wrong = f"ONNX Runtime's default optimisation of {reference.description} is wrong: {said}"
-            return _with_enough(evidence, reference), wrong
-        at = plain.parts_at(still.x)
-        said = f"{still.text}, first at {at}" if at else still.text
-    raise UnprovableError(
-        f"nothing can be proved against {reference.description}: its own float32 run leaves float64 by more than "
-        f"rounding explains: {said}; export it again by another opset or exporter"
-    )
+            note = f"ONNX Runtime's default optimisation of {reference.description} is wrong: {suspect.said(reference)}"
+            return Gathered(
+                evidence=_with_enough(right, reference),
+                optimise=False,
+                notes=(f"{note}; compared without optimisation, on both sides",),
+            )
+    said = suspect.said(plain or reference)
+    if suspect.share > _ceiling(reference) and suspect.case.is_usual:
+        raise UnprovableError(
+            f"nothing can be proved against {reference.description}: its own float32 run leaves float64 by more than "
+            f"rounding explains: {said}; export it again by another opset or exporter"
+        )
+    note = f"the float32 run of {reference.description} is itself further from float64 than rounding explains: {said}"
+    return Gathered(evidence=_with_enough(evidence, reference), notes=(f"{note}; what is less cannot be seen",))
 
 
-def _require_constancy(reference: Reference, first: _Gathered) -> None:
+def _require_constancy(reference: Reference, first: _Answer) -> None:
     again = reference.float32(first.case.x)
     if all(np.array_equal(again[name], first.single[name], equal_nan=_is_float(again[name])) for name in again):
         return
@@ -114,12 +128,12 @@ def _require_constancy(reference: Reference, first: _Gathered) -> None:
     )
 
 
-def _moved(reference: Reference, gathered: Sequence[_Gathered]) -> list[dict[str, np.ndarray]]:
+def _moved(reference: Reference, answers: Sequence[_Answer]) -> list[dict[str, np.ndarray]]:
     """Return how far random roundings move each output of each case, by channel; infinite where an integer changes."""
-    moved: list[dict[str, np.ndarray]] = [{} for _ in gathered]
+    moved: list[dict[str, np.ndarray]] = [{} for _ in answers]
     for seed in range(ROUNDED_RUNS):
         run = reference.rounded(seed)
-        for each, so_far in zip(gathered, moved, strict=True):
+        for each, so_far in zip(answers, moved, strict=True):
             outputs = run(each.case.x)
             for name, truth in each.truth.items():
                 found = _distances(outputs[name], truth)
@@ -138,39 +152,47 @@ def _distances(found: np.ndarray, truth: np.ndarray) -> np.ndarray:
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class _Suspect:
-    """An input on which the float32 run of the reference is further off than rounding explains, and how far."""
+    """A case in which the reference's float32 run is off by a `share` of its scale that rounding does not explain."""
 
-    x: np.ndarray
-    text: str
+    case: Case
+    output: str
+    share: float
+
+    def said(self, reference: Reference) -> str:
+        """Say it, with the first node that is off."""
+        text = f"output {self.output!r} on {self.case.name} is off by {self.share:.2g} of its scale"
+        at = reference.parts_at(self.case.x)
+        return f"{text}, first at {at}" if at else text
 
 
 def _judged(
-    reference: Reference, gathered: Sequence[_Gathered], moved: Sequence[dict[str, np.ndarray]]
+    reference: Reference, answers: Sequence[_Answer], moved: Sequence[dict[str, np.ndarray]]
 ) -> tuple[list[Evidence], _Suspect | None]:
-    """Return the evidence, and the case in which the reference contradicts itself most, if any does."""
+    """Return the evidence, and the case in which the reference contradicts itself most, a usual one if there is one."""
     runs = [
         {name: Runs(truth=each.truth[name], single=each.single[name], moved=by_name[name]) for name in each.truth}
-        for each, by_name in zip(gathered, moved, strict=True)
+        for each, by_name in zip(answers, moved, strict=True)
     ]
-    ceiling = CEILING if reference.unit == UNIT else CEILING_OF_FLOAT16
     evidence = [
-        Evidence(case=each.case, runs=by_name, undecided={}) for each, by_name in zip(gathered, runs, strict=True)
+        Evidence(case=each.case, runs=by_name, undecided={}) for each, by_name in zip(answers, runs, strict=True)
     ]
-    worst, suspect = 0.0, None
-    for name in gathered[0].truth:
+    suspects = []
+    for name in answers[0].truth:
         of_usual = [each.runs[name] for each in evidence if each.case.is_usual]
         usual = max((found.scale for found in of_usual if not _nothing_to_compare(found)), default=0.0)
         for each in evidence:
             reason = _nothing_to_compare(each.runs[name])
             off = None if reason else unexplained(each.runs[name], usual)
-            if off is not None and off > worst:
-                worst = off
-                text = f"output {name!r} on {each.case.name} is off by {off:.2g} of its scale"
-                suspect = _Suspect(x=each.case.x, text=text)
-            reason = reason or _decided_by_rounding(each.runs[name], ceiling, usual)
+            if off is not None:
+                suspects.append(_Suspect(case=each.case, output=name, share=off))
+            reason = reason or _decided_by_rounding(each.runs[name], _ceiling(reference), usual)
             if reason:
                 each.undecided[name] = reason
-    return evidence, suspect
+    return evidence, max(suspects, key=lambda suspect: (suspect.case.is_usual, suspect.share), default=None)
+
+
+def _ceiling(reference: Reference) -> float:
+    return CEILING if reference.unit == UNIT else CEILING_OF_FLOAT16
 
 
 def _nothing_to_compare(runs: Runs) -> str | None:

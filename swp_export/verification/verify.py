@@ -58,12 +58,11 @@ def verify_model(
     batch = _batch_of(session, reference, input_shape)
     required, optional = _cases(batch, input_shape, samples), _at_other_sizes(session, batch, input_shape)
     cases = (*((case, True) for case in required), *((case, False) for case in optional))
-    evidence, misoptimised = gather(reference, cases, progress)
-    notes = []
+    gathered = gather(reference, cases, progress)
+    evidence, notes = gathered.evidence, list(gathered.notes)
     if batch is not None and not isinstance(session.inputs[0].shape[0], int):
         notes.append(f"{reference.description} runs in batches of {batch} only, and so does the model")
-    if misoptimised is not None:
-        notes.append(f"{misoptimised}; compared without optimisation, on both sides")
+    if not gathered.optimise:
         session = open_session(model, optimise=False)
     progress("comparing")
     results = _compared(session, evidence, tolerance)
