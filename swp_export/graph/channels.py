@@ -15,6 +15,7 @@ import onnx_ir as ir
 
 from swp_export.graph.constants import array_of
 from swp_export.graph.convolutions import weight_of
+from swp_export.graph.operators import operator_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -105,9 +106,9 @@ class Channels:
         if maps is not None:
             return self._of.get(maps)
         known = [self._of[v] for v in inputs if v in self._of]
-        if not known or len(known) != len(inputs) or node.domain not in {"", "ai.onnx"}:
+        if not known or len(known) != len(inputs):
             return None
-        op = node.op_type
+        op = operator_of(node)
         if op == "Concat":
             along_channels = node.attributes["axis"].as_int() == 1 and len(known) == len(node.inputs)
             return np.concatenate(known) if along_channels else None
@@ -165,14 +166,14 @@ class Channels:
 
 def weight_matrix(node: ir.Node) -> np.ndarray | None:
     """Return the constant weight of a group-1 Conv, or of a Gemm or MatMul as `[N, C]`; None for other nodes."""
-    if node.op_type == "Conv":
+    if operator_of(node) == "Conv":
         return weight_of(node)
-    if node.op_type not in {"Gemm", "MatMul"} or array_of(node.inputs[0]) is not None:
+    if operator_of(node) not in {"Gemm", "MatMul"} or array_of(node.inputs[0]) is not None:
         return None
     weight = array_of(node.inputs[1])
     if weight is None or weight.ndim != 2:
         return None
-    if node.op_type == "MatMul":
+    if operator_of(node) == "MatMul":
         return weight.T if rank_of(node.inputs[0]) == 2 else None
     for name in ("alpha", "beta"):
         if name in node.attributes and node.attributes[name].as_float() != 1:
@@ -189,7 +190,7 @@ def weight_matrix(node: ir.Node) -> np.ndarray | None:
 
 def maps_of_product(node: ir.Node) -> ir.Value | None:
     """Return the `[N, C, H, W]` of a MatMul that multiplies each channel's map with one matrix, from either side."""
-    if node.op_type != "MatMul" or node.domain not in {"", "ai.onnx"}:
+    if operator_of(node) != "MatMul":
         return None
     maps = [value for value in node.inputs if value is not None and rank_of(value) == 4]
     matrices = [value for value in node.inputs if value is not None and rank_of(value) == 2]
@@ -214,7 +215,7 @@ def rank_of(value: ir.Value | None) -> int | None:
 
 def _reads_no_channels(node: ir.Node) -> bool:
     """Tell whether `node` asks for the size of other axes than that of the channels."""
-    if node.op_type != "Shape" or node.domain not in {"", "ai.onnx"}:
+    if operator_of(node) != "Shape":
         return False
     rank = rank_of(node.inputs[0])
     if rank is None:
@@ -236,7 +237,7 @@ def _captured(node: ir.Node) -> Iterator[ir.Value]:
 
 
 def _is_spatial(node: ir.Node) -> bool:
-    if not node.op_type.startswith("Reduce"):
+    if not operator_of(node).startswith("Reduce"):
         return True
     axes = array_of(node.inputs[1]) if len(node.inputs) > 1 else None
     if axes is None and "axes" in node.attributes:

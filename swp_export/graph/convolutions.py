@@ -8,6 +8,7 @@ import numpy as np
 
 from swp_export.errors import ModelError
 from swp_export.graph.constants import array_of, set_input
+from swp_export.graph.operators import operator_of
 from swp_export.stripes import StripeConv
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def weight_of(node: ir.Node, group: int = 1) -> np.ndarray | None:
 
     None too where the bias is no constant, or where the node has another `group`.
     """
-    if node.op_type != "Conv" or node.domain not in {"", "ai.onnx"}:
+    if operator_of(node) != "Conv":
         return None
     groups, auto_pad = node.attributes.get("group"), node.attributes.get("auto_pad")
     if (1 if groups is None else groups.as_int()) != group:

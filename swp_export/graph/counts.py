@@ -18,6 +18,7 @@ from swp_export.graph.channels import weight_matrix
 from swp_export.graph.constants import array_of
 from swp_export.graph.convolutions import LAYER
 from swp_export.graph.flops import infer_shapes, node_flops
+from swp_export.graph.operators import operator_of
 from swp_export.stripes import Skeleton
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def count(model: ir.Model, input_shape: tuple[int, int, int], *, live_only: bool
         share = _live_share(node, weight) if live_only else 1.0
         name = node.metadata_props.get(LAYER) or node.name or node.op_type
         by_layer[name] = by_layer.get(name, 0) + round(dense * share)  # nodes without a name count together
-        outputs = weight.shape[0] if node.op_type == "Conv" else weight.size // _inputs(node, weight)
+        outputs = weight.shape[0] if operator_of(node) == "Conv" else weight.size // _inputs(node, weight)
         params += round(weight.size * share) + outputs
     return Counts(params=params, flops=sum(by_layer.values()), layer_flops=by_layer)
 
@@ -71,13 +72,13 @@ def executed_flops(model: ir.Model, input_shape: tuple[int, int, int]) -> int:
     additions = sum(
         (len(node.input) - 1) * math.prod(shapes.get(node.output[0], (0,)))
         for node in proto.graph.node
-        if node.op_type in {"Add", "Sum"}
+        if operator_of(node) in {"Add", "Sum"}
     )
     return sum(node_flops(proto, (1, *input_shape))) + additions
 
 
 def _live_share(node: ir.Node, weight: np.ndarray) -> float:
-    if node.op_type != "Conv" or weight_matrix(node) is None:
+    if operator_of(node) != "Conv" or weight_matrix(node) is None:
         return 1.0
     skeleton = Skeleton.from_weight(weight)
     return skeleton.live_stripes / skeleton.stripes

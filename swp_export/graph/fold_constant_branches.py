@@ -17,6 +17,7 @@ from swp_export.graph.channels import weight_matrix
 from swp_export.graph.constant_channels import constant_channels
 from swp_export.graph.constants import array_of, set_input
 from swp_export.graph.convolutions import FILTERS, bias_of, set_bias
+from swp_export.graph.operators import operator_of
 
 
 class FoldConstantBranches(ir.passes.InPlacePass):
@@ -27,7 +28,7 @@ class FoldConstantBranches(ir.passes.InPlacePass):
         constants = constant_channels(model.graph)
         modified = False
         for node in list(model.graph):
-            if node.op_type != "Add":
+            if operator_of(node) != "Add":
                 continue
             for index in (0, 1):
                 branch, other = node.inputs[index], node.inputs[1 - index]
@@ -65,7 +66,7 @@ def _absorb(node: ir.Node, other: ir.Value | None, known: np.ndarray) -> bool:
         return False
     if known.any():
         producer = other.producer()
-        if producer is None or producer.op_type != "Conv" or weight_matrix(producer) is None:
+        if producer is None or operator_of(producer) != "Conv" or weight_matrix(producer) is None:
             return False
         if len(other.uses()) != 1 or other.is_graph_output():
             return False
