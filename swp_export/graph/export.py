@@ -14,15 +14,13 @@ import onnx_ir as ir
 from swp_export.errors import ModelError
 from swp_export.graph.adaptive_pooling import translations
 from swp_export.graph.operators import operator_of
+from swp_export.graph.opset import OPSET
 from swp_export.graph.simplify import simplify
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from torch import nn
-
-OPSET = 18
-"""With opset 22, ONNX Runtime before 1.26 does not move Conv to its fast layout; 18 has all that we emit."""
 
 
 def model_from_module(module: nn.Module, input_shape: tuple[int, int, int]) -> ir.Model:
