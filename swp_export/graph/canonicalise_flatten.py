@@ -57,6 +57,8 @@ def _flattens(node: ir.Node) -> bool:
 def _state_columns(node: ir.Node) -> None:
     """Complete the shape `[N, D]` of a Flatten's output from the weight that reads it."""
     output, source = node.outputs[0], node.inputs[0]
+    if "axis" in node.attributes and node.attributes["axis"].as_int() != 1:
+        return
     if output.shape is not None and len(output.shape) == 2 and isinstance(output.shape[1], int):
         return
     for use in output.uses():

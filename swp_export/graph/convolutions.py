@@ -55,7 +55,9 @@ def weight_of(node: ir.Node, group: int = 1) -> np.ndarray | None:
         return None
     weight = array_of(node.inputs[1])
     has_bias = len(node.inputs) > 2 and node.inputs[2] is not None
-    if weight is None or weight.ndim != 4 or (has_bias and array_of(node.inputs[2]) is None):
+    if weight is None or weight.ndim != 4 or weight.dtype.kind != "f":
+        return None
+    if has_bias and array_of(node.inputs[2]) is None:
         return None
     pads = node.attributes.get("pads")
     return None if pads is not None and min(pads.as_ints()) < 0 else weight

@@ -33,16 +33,22 @@ def with_inferred_shapes(model: ir.Model, label: str) -> ir.Model:
         inferred = ir.from_proto(onnx.shape_inference.infer_shapes(proto, data_prop=True))
     except onnx.shape_inference.InferenceError as error:
         raise ModelError(f"{label} contradicts itself: {' '.join(str(error).split())}; export it again") from error
+    dims = (dim for value in inferred.graph.inputs for dim in value.shape or ())
+    taken = {dim.value for dim in dims if isinstance(dim, ir.SymbolicDim)}
     for output, stated in zip(inferred.graph.outputs, model.graph.outputs, strict=True):
-        if _fits(stated.shape, output.shape):
-            output.shape = stated.shape
+        output.shape = _named(output.shape, stated.shape, taken)
     return inferred
 
 
-def _fits(stated: ir.Shape | None, inferred: ir.Shape | None) -> bool:
-    """Tell whether what a file states of an output, with names of its own, does not contradict what was inferred."""
-    if stated is None or inferred is None:
-        return inferred is None
-    pairs = zip(stated, inferred, strict=False)
-    fixed = [(a, b) for a, b in pairs if isinstance(a, int) and isinstance(b, int)]
-    return len(stated) == len(inferred) and all(a == b for a, b in fixed)
+def _named(inferred: ir.Shape | None, stated: ir.Shape | None, taken: set[str | None]) -> ir.Shape | None:
+    """Return what was inferred of an output, its open sizes under the names that the file states.
+
+    Not where that is the name of an input's size (`taken`): equal names mean equal sizes, and that is the file's word.
+    """
+    if inferred is None or stated is None or len(stated) != len(inferred):
+        return stated if inferred is None else inferred
+    dims: list[int | ir.SymbolicDim] = []
+    for found, said in zip(inferred, stated, strict=True):
+        known = isinstance(found, int) or found.value in taken - {None}
+        dims.append(found if known or isinstance(said, int) or said.value in taken else said)
+    return ir.Shape(dims)

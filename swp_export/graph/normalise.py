@@ -68,7 +68,11 @@ def _spell_domain(model: ir.Model) -> None:
 def _inline(model: ir.Model, label: str) -> None:
     if not model.functions:
         return
-    if _nodes_inlined(model, label) > LARGEST:
+    try:
+        nodes = _nodes_inlined(model, label)
+    except RecursionError:
+        nodes = LARGEST + 1
+    if nodes > LARGEST:
         raise ModelError(
             f"{label} has more than {LARGEST} nodes, its functions written out; export it without functions"
         )

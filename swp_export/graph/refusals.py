@@ -74,6 +74,22 @@ def require_sane_geometry(model: ir.Model, label: str) -> None:
                 )
 
 
+def require_inference(model: ir.Model, label: str) -> None:
+    """Refuse a BatchNormalization in training mode: what it gives for an image depends on the others of the batch.
+
+    Raises:
+        ModelError: one is. The message calls the model `label`.
+
+    """
+    for node in _nodes(model):
+        mode = node.attributes.get("training_mode") if operator_of(node) == "BatchNormalization" else None
+        if mode is not None and mode.as_int():
+            raise ModelError(
+                f"{label}: BatchNormalization {node.name or node.outputs[0].name!r} is in training mode, so an output "
+                "depends on the other images of the batch; export the model in eval mode"
+            )
+
+
 def require_finite_weights(model: ir.Model, label: str) -> None:
     """Refuse weights of convolutions and products that hold NaN or infinite values; other constants may be infinite.
 

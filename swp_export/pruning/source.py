@@ -16,6 +16,7 @@ from swp_export.graph.refusals import (
     operators_with_weights,
     require_finite_weights,
     require_float_model,
+    require_inference,
     require_sane_geometry,
 )
 from swp_export.graph.simplify import simplify
@@ -131,6 +132,7 @@ def _from_onnx(path: Path, input_shape: tuple[int, int, int] | None) -> Source:
     file, label = read_model(path), str(path)
     require_float_model(file.model, label)
     require_sane_geometry(file.model, label)
+    require_inference(file.model, label)
     shape = _input_shape(file.model, input_shape, label)
     plain = normalised(file.model, label)
     require_finite_weights(plain, label)
