@@ -26,8 +26,9 @@ def with_inferred_shapes(model: ir.Model, label: str) -> ir.Model:
     kept = [value for value in proto.graph.value_info if value.name in foreign]
     del proto.graph.value_info[:]
     proto.graph.value_info.extend(kept)
+    computed = {name for node in proto.graph.node for name in node.output}
     for value in proto.graph.output:
-        if value.type.HasField("tensor_type"):
+        if value.name in computed and value.type.HasField("tensor_type"):
             value.type.tensor_type.ClearField("shape")
     try:
         inferred = ir.from_proto(onnx.shape_inference.infer_shapes(proto, data_prop=True))

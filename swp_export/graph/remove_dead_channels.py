@@ -34,7 +34,7 @@ class RemoveDeadChannels(ir.passes.InPlacePass):
         for node in graph:
             for value in node.outputs:
                 identities = channels.of(value)
-                if identities is not None and value.shape is not None:
+                if identities is not None and value.shape is not None and len(value.shape) > 1:
                     dims = list(value.shape)
                     dims[1] = int(needed[identities].sum())
                     value.shape = ir.Shape(dims)
