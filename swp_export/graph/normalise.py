@@ -14,8 +14,10 @@ The function stays the same. What the passes do not understand is left as it is,
 
 from __future__ import annotations
 
+import onnx
+import onnx.inliner
 import onnx_ir as ir
-from onnx_ir.passes.common import InlinePass, LiftConstantsToInitializersPass
+from onnx_ir.passes.common import LiftConstantsToInitializersPass
 
 from swp_export.errors import ModelError
 from swp_export.graph.constants import unique_name
@@ -25,7 +27,7 @@ from swp_export.graph.operators import ONNX_DOMAINS
 from swp_export.graph.opset import OPSET, bring_to_opset
 from swp_export.graph.remove_identity import RemoveIdentity
 
-LARGEST = 100_000
+LARGEST = 20_000
 """Nodes of a model whose functions are inlined: a few that call one another can stand for any number."""
 _INITIALIZERS_ALONE = 4
 """The first version of the format whose initializers need not be listed as inputs."""
@@ -40,7 +42,7 @@ def normalised(model: ir.Model, label: str) -> ir.Model:
     """
     model = ir.from_proto(ir.to_proto(model))
     _spell_domain(model)
-    _inline(model, label)
+    model = _inlined(model, label)
     _lift_constants(model, label)
     RemoveIdentity()(model)
     _fix_weights(model)
@@ -65,22 +67,26 @@ def _spell_domain(model: ir.Model) -> None:
                 node.domain = ""
 
 
-def _inline(model: ir.Model, label: str) -> None:
+def _inlined(model: ir.Model, label: str) -> ir.Model:
     if not model.functions:
-        return
+        return model
     try:
         nodes = _nodes_inlined(model, label)
     except RecursionError:
         nodes = LARGEST + 1
     if nodes > LARGEST:
+        raise ModelError(f"{label} has more than {LARGEST} nodes when its functions are written out; export it without")
+    # onnx_ir's own pass needs minutes for ten thousand calls.
+    inlined = ir.from_proto(onnx.inliner.inline_local_functions(ir.to_proto(model)))
+    nodes_left = ir.traversal.RecursiveGraphIterator(inlined.graph)
+    called = sorted({node.op_type for node in nodes_left if node.op_identifier() in inlined.functions})
+    if called:
         raise ModelError(
-            f"{label} has more than {LARGEST} nodes, its functions written out; export it without functions"
+            f"{label}: its functions {', '.join(called)} cannot be written out, being of another opset than the model; "
+            "export it without functions"
         )
-    try:
-        InlinePass()(model)
-    except (ir.passes.PassError, ValueError) as error:
-        reason = str(error.__cause__ or error).splitlines()[0]
-        raise ModelError(f"{label}: its functions cannot be written out: {reason}; export it without them") from error
+    inlined.functions.clear()
+    return inlined
 
 
 def _nodes_inlined(model: ir.Model, label: str) -> int:

@@ -52,7 +52,6 @@ def bring_to_opset(model: ir.Model, label: str) -> None:
                     )
     opset = max(found, OPSET)
     model.opset_imports[""] = opset
-    model.graph.opset_imports[""] = opset
     oldest_ir = onnx.helper.find_min_ir_version_for([onnx.helper.make_opsetid("", opset)])
     model.ir_version = max(model.ir_version, oldest_ir)
 

@@ -179,8 +179,8 @@ def _why_nothing_to_prune(dense: ir.Model, convolutions: int, label: str) -> str
             f"{label} has no dead stripe in any of its {convolutions} convolutions (a stripe is dead where its weights "
             "are exactly zero): there is nothing to prune; start from the checkpoint and its threshold"
         )
-    carrying = operators_with_weights(dense) or "no operator"
+    carrying = operators_with_weights(dense)
     return (
-        f"{label} has no convolution that can be pruned: 2-D, in one group, with constant weights and a padding that "
-        f"does not depend on the input; {carrying} in it with weights"
+        f"{label} has no convolution that can be pruned, that is one with a constant weight [N, C, K_h, K_w], in one "
+        f"group, padded by numbers: {carrying + ' carry weights' if carrying else 'no operator carries weights'}"
     )
