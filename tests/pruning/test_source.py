@@ -134,3 +134,22 @@ def test_a_normalisation_behind_a_hidden_weight(tmp_path: Path) -> None:
     scale = RNG.random(8) + 0.5
     dense = source(model(body, s=scale), tmp_path).dense
     assert [node.op_type for node in dense.graph] == ["Conv", "Conv"]
+
+
+@pytest.mark.parametrize(
+    ("body", "stored"),
+    [
+        ("k = Cast <to = 1> (s)", TENSORS["w"].astype(np.float16)),
+        ("k = Transpose <perm = [3, 2, 0, 1]> (s)", TENSORS["w"].transpose(2, 3, 1, 0).copy()),
+        ("i = Identity (s) k = Transpose <perm = [3, 2, 0, 1]> (i)", TENSORS["w"].transpose(2, 3, 1, 0).copy()),
+        ("t = Constant <value_ints = [8, 3, 3, 3]> () k = Reshape (s, t)", TENSORS["w"].reshape(8, 27)),
+        ("m = Constant <value_float = 0.5> () k = Mul (s, m)", TENSORS["w"]),
+    ],
+)
+def test_weights_behind_operators(body: str, stored: np.ndarray, tmp_path: Path) -> None:
+    """A weight that follows from constants is one: its dead filters are seen and gone."""
+    path = written(model(f"{body} {BODY.replace('(x, w', '(x, k')}", s=stored), tmp_path)
+    report = prune(path, output=tmp_path / "o.onnx", lowering="dense")
+    assert report.verification is not None
+    assert report.verification.equivalent
+    assert [layer.live_filters for layer in report.layers] == [5, 3]
