@@ -274,7 +274,12 @@ def _resizes_maps(node: ir.Node) -> bool:
 
 
 def _is_per_channel(constant: np.ndarray, channels: int, rank: int) -> bool:
-    """Tell whether `constant` is a scalar, or `[C, 1, 1]` or `[1, C, 1, 1]` against a tensor `[N, C, H, W]`."""
+    """Tell whether `constant` is a scalar, or `[C, 1, 1]` or `[1, C, 1, 1]` against a tensor `[N, C, H, W]`.
+
+    It must be finite: zero times infinity is no zero.
+    """
+    if not np.isfinite(constant).all():
+        return False
     if constant.size == 1:
         return constant.ndim <= rank
     shape = constant.shape[1:] if constant.ndim == 4 and constant.shape[0] == 1 else constant.shape

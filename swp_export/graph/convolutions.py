@@ -103,7 +103,7 @@ def set_weight(node: ir.Node, weight: np.ndarray) -> None:
     old = node.inputs[1]
     assert old is not None
     assert old.dtype is not None
-    set_input(node, 1, f"{node.name}.weight", weight.astype(old.dtype.numpy()))
+    set_input(node, 1, "weight", weight.astype(old.dtype.numpy()))
 
 
 def set_bias(node: ir.Node, bias: np.ndarray) -> None:
@@ -111,7 +111,7 @@ def set_bias(node: ir.Node, bias: np.ndarray) -> None:
     weight = node.inputs[1]
     assert weight is not None
     assert weight.dtype is not None
-    set_input(node, 2, f"{node.name}.bias", bias.astype(weight.dtype.numpy()))
+    set_input(node, 2, "bias", bias.astype(weight.dtype.numpy()))
 
 
 def encode_filters(kept: np.ndarray) -> str:

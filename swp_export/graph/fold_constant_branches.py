@@ -39,7 +39,7 @@ class FoldConstantBranches(ir.passes.InPlacePass):
                     assert branch is not None
                     dtype = (branch.dtype or ir.DataType.FLOAT).numpy()
                     behind = (1,) * (len(node.outputs[0].shape or ()) - 2)
-                    set_input(node, index, f"{node.name}.constant", known.astype(dtype).reshape(-1, *behind))
+                    set_input(node, index, "constant", known.astype(dtype).reshape(-1, *behind))
                     modified = True
                 if _absorb(node, other, known):
                     modified = True

@@ -43,7 +43,8 @@ def normalised(model: ir.Model, label: str) -> ir.Model:
     model = ir.from_proto(ir.to_proto(model))
     _spell_domain(model)
     model = _inlined(model, label)
-    _lift_constants(model, label)
+    model.opset_imports.setdefault("", OPSET)
+    LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)  # in subgraphs too
     RemoveIdentity()(model)
     _fix_weights(model)
     _name_apart(model.graph)
@@ -63,7 +64,7 @@ def _spell_domain(model: ir.Model) -> None:
     functions = (function.graph for function in model.functions.values())
     for graph in (model.graph, *functions):
         for node in ir.traversal.RecursiveGraphIterator(graph):
-            if node.domain in ONNX_DOMAINS:
+            if node.domain in ONNX_DOMAINS and node.op_identifier() not in model.functions:
                 node.domain = ""
 
 
@@ -108,15 +109,6 @@ def _nodes_inlined(model: ir.Model, label: str) -> int:
         return counts[identifier]
 
     return count(ir.traversal.RecursiveGraphIterator(model.graph))
-
-
-def _lift_constants(model: ir.Model, label: str) -> None:
-    """Make every constant an initializer, in subgraphs too."""
-    try:
-        LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
-    except (ir.passes.PassError, ValueError) as error:
-        reason = str(error.__cause__ or error).splitlines()[0]
-        raise ModelError(f"{label}: a constant cannot be read: {reason}; export it with plain tensors") from error
 
 
 def _fix_weights(model: ir.Model) -> None:

@@ -217,14 +217,14 @@ def _rearrange_channelwise(node: ir.Node, rows: Order, before: int) -> None:
             parameter = array_of(node.inputs[index])
             assert parameter is not None
             moved = _taken(parameter, rows, fill=1 if index == _VARIANCE else 0)
-            set_input(node, index, f"{node.name}.{index}", moved)
+            set_input(node, index, str(index), moved)
     elif operator_of(node) in ELEMENTWISE:
         for index, value in enumerate(node.inputs):
             constant = array_of(value)
             if constant is not None and constant.size > 1:
                 neutral = 1 if operator_of(node) in {"Div", "Mul"} else 0
                 moved = _taken(constant.reshape(-1, 1, 1), rows, fill=neutral)
-                set_input(node, index, f"{node.name}.{index}", moved)
+                set_input(node, index, str(index), moved)
 
 
 def _take_bias(node: ir.Node, rows: Order, before: int) -> None:

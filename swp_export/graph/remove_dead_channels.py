@@ -95,12 +95,12 @@ def _cut_channelwise(node: ir.Node, kept: np.ndarray) -> None:
         for index in range(1, 5):
             parameter = array_of(node.inputs[index])
             assert parameter is not None
-            set_input(node, index, f"{node.name}.{index}", parameter[kept])
+            set_input(node, index, str(index), parameter[kept])
     elif operator_of(node) in ELEMENTWISE:
         for index, value in enumerate(node.inputs):
             constant = array_of(value)
             if constant is not None and constant.size > 1:
-                set_input(node, index, f"{node.name}.{index}", constant.reshape(-1, 1, 1)[kept])
+                set_input(node, index, str(index), constant.reshape(-1, 1, 1)[kept])
 
 
 def _cut_weight(node: ir.Node, weight: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> None:

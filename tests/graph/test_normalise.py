@@ -233,3 +233,10 @@ class TestIdentity:
         onnx.checker.check_model(to_bytes(after), full_check=True)
         inner = [node.op_type for node in ir.traversal.RecursiveGraphIterator(after.graph)]
         assert sorted(inner) == ["Identity", "If", "Neg", "Relu"]
+
+
+def test_without_an_opset_of_its_own() -> None:
+    """A model whose nodes are all of another domain needs no opset of ONNX's; it gets ours."""
+    model = model_from_text("y = other.Magic (x)", domains=["other"])
+    model.opset_imports.pop("")
+    assert normalised(model, "m").opset_imports[""] == OPSET
