@@ -96,7 +96,12 @@ ARCH = click.option(
     metavar="NAME",
     help="Architecture (VGG16, ResNet56, ...) or package.module:factory; default: from the file.",
 )
-INPUT_SHAPE = click.option("--input-shape", type=Shape(), help="Shape of one input; default: from the file.")
+INPUT_SHAPE = click.option(
+    "--input-shape",
+    type=Shape(),
+    help="Sizes of one input behind the batch, in the model's own order: H,W,C where it takes [N, H, W, C]; default: "
+    "from the file.",
+)
 DATA = click.option("--data", metavar="FILE.npz", help="Also verify on the array 'images' [N, C, H, W] in this file.")
 DEVICE = click.option(
     "--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True, help="Never another one."

@@ -15,6 +15,7 @@ import onnx_ir as ir
 
 from swp_export.graph.channels import weight_matrix
 from swp_export.graph.constants import array_of
+from swp_export.graph.operators import operator_of
 
 
 class CanonicaliseFlatten(ir.passes.InPlacePass):
@@ -24,13 +25,13 @@ class CanonicaliseFlatten(ir.passes.InPlacePass):
         """Visit every Reshape and Flatten."""
         modified = False
         for node in list(model.graph):
-            if node.op_type == "Reshape" and _flattens(node):
+            if operator_of(node) == "Reshape" and _flattens(node):
                 node.op_type = "Flatten"
                 node.resize_inputs(1)
                 node.attributes.clear()
                 node.attributes["axis"] = ir.AttrInt64("axis", 1)
                 modified = True
-            if node.op_type == "Flatten":
+            if operator_of(node) == "Flatten":
                 _state_columns(node)
         return ir.passes.PassResult(model, modified)
 
@@ -56,6 +57,8 @@ def _flattens(node: ir.Node) -> bool:
 def _state_columns(node: ir.Node) -> None:
     """Complete the shape `[N, D]` of a Flatten's output from the weight that reads it."""
     output, source = node.outputs[0], node.inputs[0]
+    if "axis" in node.attributes and node.attributes["axis"].as_int() != 1:
+        return
     if output.shape is not None and len(output.shape) == 2 and isinstance(output.shape[1], int):
         return
     for use in output.uses():

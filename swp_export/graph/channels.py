@@ -15,6 +15,7 @@ import onnx_ir as ir
 
 from swp_export.graph.constants import array_of
 from swp_export.graph.convolutions import weight_of
+from swp_export.graph.operators import operator_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -45,7 +46,7 @@ UNARY = frozenset(
     ]
 )
 """Operators that act on each element, with at most per-channel constants beside it."""
-POOLS = frozenset(["AveragePool", "GlobalAveragePool", "GlobalMaxPool", "MaxPool", "ReduceMax", "ReduceMean"])
+POOLS = frozenset(["AveragePool", "GlobalAveragePool", "GlobalMaxPool", "MaxPool", "ReduceMax", "ReduceMean", "Resize"])
 """Operators that act on each channel's map; a constant map stays the same constant."""
 ELEMENTWISE = frozenset(["Add", "Div", "Max", "Min", "Mul", "Sub", "Sum"])
 """Operators between tensors of the same channels, or with a constant."""
@@ -103,14 +104,16 @@ class Channels:
         """Return the channels of `node`'s output, or None where the operator is not understood."""
         maps = maps_of_product(node)
         if maps is not None:
+            for value in inputs:
+                if value is not maps:
+                    self._pin(value)  # a matrix that is computed: each of its columns is read
             return self._of.get(maps)
         known = [self._of[v] for v in inputs if v in self._of]
-        if not known or len(known) != len(inputs) or node.domain not in {"", "ai.onnx"}:
+        if not known or len(known) != len(inputs):
             return None
-        op = node.op_type
+        op = operator_of(node)
         if op == "Concat":
-            along_channels = node.attributes["axis"].as_int() == 1 and len(known) == len(node.inputs)
-            return np.concatenate(known) if along_channels else None
+            return np.concatenate(known) if _is_along_channels(node) and len(known) == len(node.inputs) else None
         if op in ELEMENTWISE:
             return self._united(node, known)
         if len(inputs) != 1:
@@ -165,14 +168,14 @@ class Channels:
 
 def weight_matrix(node: ir.Node) -> np.ndarray | None:
     """Return the constant weight of a group-1 Conv, or of a Gemm or MatMul as `[N, C]`; None for other nodes."""
-    if node.op_type == "Conv":
+    if operator_of(node) == "Conv":
         return weight_of(node)
-    if node.op_type not in {"Gemm", "MatMul"} or array_of(node.inputs[0]) is not None:
+    if operator_of(node) not in {"Gemm", "MatMul"} or array_of(node.inputs[0]) is not None:
         return None
     weight = array_of(node.inputs[1])
-    if weight is None or weight.ndim != 2:
+    if weight is None or weight.ndim != 2 or weight.dtype.kind != "f":
         return None
-    if node.op_type == "MatMul":
+    if operator_of(node) == "MatMul":
         return weight.T if rank_of(node.inputs[0]) == 2 else None
     for name in ("alpha", "beta"):
         if name in node.attributes and node.attributes[name].as_float() != 1:
@@ -189,7 +192,7 @@ def weight_matrix(node: ir.Node) -> np.ndarray | None:
 
 def maps_of_product(node: ir.Node) -> ir.Value | None:
     """Return the `[N, C, H, W]` of a MatMul that multiplies each channel's map with one matrix, from either side."""
-    if node.op_type != "MatMul" or node.domain not in {"", "ai.onnx"}:
+    if operator_of(node) != "MatMul":
         return None
     maps = [value for value in node.inputs if value is not None and rank_of(value) == 4]
     matrices = [value for value in node.inputs if value is not None and rank_of(value) == 2]
@@ -214,7 +217,7 @@ def rank_of(value: ir.Value | None) -> int | None:
 
 def _reads_no_channels(node: ir.Node) -> bool:
     """Tell whether `node` asks for the size of other axes than that of the channels."""
-    if node.op_type != "Shape" or node.domain not in {"", "ai.onnx"}:
+    if operator_of(node) != "Shape":
         return False
     rank = rank_of(node.inputs[0])
     if rank is None:
@@ -235,18 +238,48 @@ def _captured(node: ir.Node) -> Iterator[ir.Value]:
                 yield from _captured(inner)
 
 
+def _is_along_channels(concat: ir.Node) -> bool:
+    axis, rank = concat.attributes["axis"].as_int(), rank_of(concat.inputs[0])
+    return axis == 1 or (rank is not None and axis + rank == 1)
+
+
 def _is_spatial(node: ir.Node) -> bool:
-    if not node.op_type.startswith("Reduce"):
+    """Tell whether one of POOLS acts on all axes behind the channels, or on some of them, and on no other."""
+    operator = operator_of(node)
+    if operator == "Resize":
+        return _resizes_maps(node)
+    if not operator.startswith("Reduce"):
         return True
     axes = array_of(node.inputs[1]) if len(node.inputs) > 1 else None
     if axes is None and "axes" in node.attributes:
         axes = np.array(node.attributes["axes"].as_ints())
-    rank = rank_of(node.inputs[0]) or 4
-    return axes is not None and sorted(int(a) % rank for a in axes) == list(range(2, rank))
+    rank = rank_of(node.inputs[0])
+    if axes is None or axes.size == 0 or rank is None:  # without axes all are reduced, or none
+        return False
+    return sorted(int(a) % rank for a in axes) == list(range(2, rank))
+
+
+def _resizes_maps(node: ir.Node) -> bool:
+    """Tell whether a Resize leaves batch and channels alone, and puts no other value beside a map."""
+    mode = node.attributes.get("coordinate_transformation_mode")
+    if mode is not None and mode.as_string() == "tf_crop_and_resize":
+        return False
+    rank = rank_of(node.inputs[0])
+    scales, sizes = (array_of(node.inputs[index]) if len(node.inputs) > index else None for index in (2, 3))
+    if rank is None or (scales is None) == (sizes is None):
+        return False
+    if "axes" in node.attributes:
+        return all(int(axis) % rank > 1 for axis in node.attributes["axes"].as_ints())
+    return scales is not None and scales.size == rank and bool((scales[:2] == 1).all())
 
 
 def _is_per_channel(constant: np.ndarray, channels: int, rank: int) -> bool:
-    """Tell whether `constant` is a scalar, or `[C, 1, 1]` or `[1, C, 1, 1]` against a tensor `[N, C, H, W]`."""
+    """Tell whether `constant` is a scalar, or `[C, 1, 1]` or `[1, C, 1, 1]` against a tensor `[N, C, H, W]`.
+
+    It must be finite: zero times infinity is no zero.
+    """
+    if not np.isfinite(constant).all():
+        return False
     if constant.size == 1:
         return constant.ndim <= rank
     shape = constant.shape[1:] if constant.ndim == 4 and constant.shape[0] == 1 else constant.shape

@@ -16,6 +16,7 @@ from swp_export.graph.channels import ELEMENTWISE, POOLS, UNARY, Channels, is_de
 from swp_export.graph.constants import array_of
 from swp_export.graph.convolutions import bias_of, conv_attributes
 from swp_export.graph.float64.execution import compute
+from swp_export.graph.operators import operator_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -67,20 +68,20 @@ def _constants_of_output(node: ir.Node, constants: Constants, channels: Channels
     if weight is not None:
         dead = ~weight.reshape(weight.shape[0], -1).any(axis=1)
         return np.where(dead, bias_of(node, weight.shape[0]).astype(np.float64), np.nan)
-    if node.op_type == "Concat":
+    if operator_of(node) == "Concat":
         parts = [_or_unknown(value, constants, channels) for value in node.inputs]
         return np.concatenate(parts)
-    if node.op_type in ELEMENTWISE:
+    if operator_of(node) in ELEMENTWISE:
         return _elementwise(node, constants, channels)
     if known is None:
         return None
-    if node.op_type in UNARY:
+    if operator_of(node) in UNARY:
         return _evaluated(node, [known])
-    if node.op_type == "Flatten":
+    if operator_of(node) == "Flatten":
         columns = channels.of(node.outputs[0])
         assert columns is not None
         return np.repeat(known, columns.size // known.size)
-    return _pooled(node, known) if node.op_type in POOLS or maps is not None else None
+    return _pooled(node, known) if operator_of(node) in POOLS or maps is not None else None
 
 
 def _or_unknown(value: ir.Value | None, constants: Constants, channels: Channels) -> np.ndarray:
@@ -117,7 +118,7 @@ def _elementwise(node: ir.Node, constants: Constants, channels: Channels) -> np.
         else:
             operands.append(_or_unknown(value, constants, channels))
     result = _evaluated(node, operands)
-    if node.op_type == "Mul":
+    if operator_of(node) == "Mul":
         result = np.where((operands[0] == 0) | (operands[1] == 0), 0.0, result)
     return result
 
@@ -154,6 +155,6 @@ def _pooled(node: ir.Node, known: np.ndarray) -> np.ndarray:
         or ("ceil_mode" in attributes and attributes["ceil_mode"].as_int() == 1)
     )
     counts_padding = "count_include_pad" in attributes and attributes["count_include_pad"].as_int() == 1
-    if node.op_type == "MatMul" or (node.op_type == "AveragePool" and leaves_map and counts_padding):
+    if operator_of(node) == "MatMul" or (operator_of(node) == "AveragePool" and leaves_map and counts_padding):
         return np.where(known == 0, known, np.nan)
     return known

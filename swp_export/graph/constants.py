@@ -42,16 +42,17 @@ def value_names(graph: ir.Graph) -> set[str]:
     return {value.name for value in (*graph.inputs, *graph.initializers.values(), *computed) if value.name}
 
 
-def set_input(node: ir.Node, index: int, name: str, array: np.ndarray) -> None:
+def set_input(node: ir.Node, index: int, what: str, array: np.ndarray) -> None:
     """Make input `index` of `node` the constant `array`.
 
-    A constant that nothing else reads is replaced under its own name; the new one is called `name` otherwise.
+    A constant that nothing else reads is replaced under its own name; the new one is called `<node>.<what>` otherwise,
+    after the node's output where it has no name.
     """
     graph = node.graph
     assert isinstance(graph, ir.Graph)
     if index >= len(node.inputs):
         node.resize_inputs(index + 1)
-    old = node.inputs[index]
+    old, name = node.inputs[index], f"{node.name or node.outputs[0].name}.{what}"
     if old is not None and old.is_initializer() and len(old.uses()) == 1 and not old.is_graph_output():
         name = old.name or name
         del graph.initializers[name]

@@ -8,6 +8,7 @@ import numpy as np
 
 from swp_export.errors import ModelError
 from swp_export.graph.constants import array_of, set_input
+from swp_export.graph.operators import operator_of
 from swp_export.stripes import StripeConv
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def weight_of(node: ir.Node, group: int = 1) -> np.ndarray | None:
 
     None too where the bias is no constant, or where the node has another `group`.
     """
-    if node.op_type != "Conv" or node.domain not in {"", "ai.onnx"}:
+    if operator_of(node) != "Conv":
         return None
     groups, auto_pad = node.attributes.get("group"), node.attributes.get("auto_pad")
     if (1 if groups is None else groups.as_int()) != group:
@@ -54,7 +55,9 @@ def weight_of(node: ir.Node, group: int = 1) -> np.ndarray | None:
         return None
     weight = array_of(node.inputs[1])
     has_bias = len(node.inputs) > 2 and node.inputs[2] is not None
-    if weight is None or weight.ndim != 4 or (has_bias and array_of(node.inputs[2]) is None):
+    if weight is None or weight.ndim != 4 or weight.dtype.kind != "f":
+        return None
+    if has_bias and array_of(node.inputs[2]) is None:
         return None
     pads = node.attributes.get("pads")
     return None if pads is not None and min(pads.as_ints()) < 0 else weight
@@ -100,7 +103,7 @@ def set_weight(node: ir.Node, weight: np.ndarray) -> None:
     old = node.inputs[1]
     assert old is not None
     assert old.dtype is not None
-    set_input(node, 1, f"{node.name}.weight", weight.astype(old.dtype.numpy()))
+    set_input(node, 1, "weight", weight.astype(old.dtype.numpy()))
 
 
 def set_bias(node: ir.Node, bias: np.ndarray) -> None:
@@ -108,7 +111,7 @@ def set_bias(node: ir.Node, bias: np.ndarray) -> None:
     weight = node.inputs[1]
     assert weight is not None
     assert weight.dtype is not None
-    set_input(node, 2, f"{node.name}.bias", bias.astype(weight.dtype.numpy()))
+    set_input(node, 2, "bias", bias.astype(weight.dtype.numpy()))
 
 
 def encode_filters(kept: np.ndarray) -> str:

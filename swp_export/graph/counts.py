@@ -17,7 +17,8 @@ import onnx_ir as ir
 from swp_export.graph.channels import weight_matrix
 from swp_export.graph.constants import array_of
 from swp_export.graph.convolutions import LAYER
-from swp_export.graph.flops import DOMAINS, infer_shapes, node_flops
+from swp_export.graph.flops import infer_shapes, node_flops
+from swp_export.graph.operators import operator_of
 from swp_export.stripes import Skeleton
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def count(model: ir.Model, input_shape: tuple[int, int, int], *, live_only: bool
         share = _live_share(node, weight) if live_only else 1.0
         name = node.metadata_props.get(LAYER) or node.name or node.op_type
         by_layer[name] = by_layer.get(name, 0) + round(dense * share)  # nodes without a name count together
-        outputs = weight.shape[0] if node.op_type == "Conv" else weight.size // _inputs(node, weight)
+        outputs = weight.shape[0] if operator_of(node) == "Conv" else weight.size // _inputs(node, weight)
         params += round(weight.size * share) + outputs
     return Counts(params=params, flops=sum(by_layer.values()), layer_flops=by_layer)
 
@@ -106,7 +107,7 @@ def executed(model: ir.Model, input_shape: tuple[int, int, int]) -> Executed:
     additions = sum(
         (len(node.input) - 1) * math.prod(shapes.get(node.output[0], (0,)))
         for node in proto.graph.node
-        if node.op_type in {"Add", "Sum"} and node.domain in DOMAINS
+        if operator_of(node) in {"Add", "Sum"}
     )
     return Executed(products=sum(node_flops(proto, (1, *input_shape))), additions=additions)
 
@@ -126,7 +127,7 @@ def _is_helper(array: np.ndarray) -> bool:
 
 
 def _live_share(node: ir.Node, weight: np.ndarray) -> float:
-    if node.op_type != "Conv" or weight_matrix(node) is None:
+    if operator_of(node) != "Conv" or weight_matrix(node) is None:
         return 1.0
     skeleton = Skeleton.from_weight(weight)
     return skeleton.live_stripes / skeleton.stripes

@@ -13,15 +13,14 @@ import onnx_ir as ir
 
 from swp_export.errors import ModelError
 from swp_export.graph.adaptive_pooling import translations
+from swp_export.graph.operators import operator_of
+from swp_export.graph.opset import OPSET
 from swp_export.graph.simplify import simplify
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from torch import nn
-
-OPSET = 18
-"""With opset 22, ONNX Runtime before 1.26 does not move Conv to its fast layout; 18 has all that we emit."""
 
 
 def model_from_module(module: nn.Module, input_shape: tuple[int, int, int]) -> ir.Model:
@@ -38,7 +37,7 @@ def model_from_module(module: nn.Module, input_shape: tuple[int, int, int]) -> i
     """
     model = _exported(_with_plain_convolutions(module), input_shape)
     for node in model.graph:
-        weight = node.inputs[1] if node.op_type in {"Conv", "Gemm"} else None
+        weight = node.inputs[1] if operator_of(node) in {"Conv", "Gemm"} else None
         if weight is not None and weight.name is not None:
             node.name = weight.name.removesuffix(".weight")
     _name_open_dimensions(model.graph)

@@ -9,14 +9,12 @@ import onnx
 import onnx.shape_inference
 
 from swp_export.errors import ModelError
+from swp_export.graph.operators import operator_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     Shapes = Mapping[str, tuple[int, ...]]
-
-DOMAINS = ("", "ai.onnx")
-"""How ONNX's own domain is spelt: an operator of another one is another operator."""
 
 
 def node_flops(model: onnx.ModelProto, input_shape: Sequence[int]) -> list[int]:
@@ -55,7 +53,7 @@ def infer_shapes(model: onnx.ModelProto, input_shape: Sequence[int]) -> dict[str
 
 
 def _flops(node: onnx.NodeProto, shapes: Shapes) -> int:
-    if node.op_type not in {"Conv", "Gemm", "MatMul"} or node.domain not in DOMAINS:
+    if operator_of(node) not in {"Conv", "Gemm", "MatMul"}:
         return 0
     try:
         output = shapes[node.output[0]]
@@ -63,7 +61,7 @@ def _flops(node: onnx.NodeProto, shapes: Shapes) -> int:
         data = shapes[node.input[0]]
     except KeyError as error:
         raise ModelError(f"the shape of {error} at {node.op_type} {node.name!r} cannot be inferred") from error
-    if node.op_type == "Conv":
+    if operator_of(node) == "Conv":
         return 2 * math.prod(output) * math.prod(weight[1:])
     transposed = any(attribute.name == "transA" and attribute.i for attribute in node.attribute)
     return 2 * math.prod(output) * (data[-2] if transposed else data[-1])

@@ -14,6 +14,7 @@ import onnx_ir as ir
 
 from swp_export.graph.constants import array_of
 from swp_export.graph.convolutions import bias_of, set_bias, set_weight, weight_of
+from swp_export.graph.operators import operator_of
 
 
 class FoldBatchNorm(ir.passes.InPlacePass):
@@ -23,7 +24,7 @@ class FoldBatchNorm(ir.passes.InPlacePass):
         """Visit every BatchNormalization."""
         modified = False
         for node in list(model.graph):
-            if node.op_type == "BatchNormalization" and _fold(node):
+            if operator_of(node) == "BatchNormalization" and _fold(node):
                 modified = True
         return ir.passes.PassResult(model, modified)
 

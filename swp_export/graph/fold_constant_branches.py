@@ -1,6 +1,6 @@
 """Replace an operand of an Add that is constant on all its channels: the dead branch of a residual block.
 
-    Add(x, branch), branch constant c [C]   ->   Add(x, c)            c as [C, 1, 1]
+    Add(x, branch), branch constant c [C]   ->   Add(x, c)            c as [C, 1, 1], one axis fewer than x
     Add(Conv(x), c), Conv read only here    ->   Conv(x), bias + c
     Add(x, 0)                               ->   x
 
@@ -13,10 +13,11 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
-from swp_export.graph.channels import weight_matrix
+from swp_export.graph.channels import rank_of, weight_matrix
 from swp_export.graph.constant_channels import constant_channels
 from swp_export.graph.constants import array_of, set_input
 from swp_export.graph.convolutions import FILTERS, bias_of, set_bias
+from swp_export.graph.operators import operator_of
 
 
 class FoldConstantBranches(ir.passes.InPlacePass):
@@ -27,17 +28,18 @@ class FoldConstantBranches(ir.passes.InPlacePass):
         constants = constant_channels(model.graph)
         modified = False
         for node in list(model.graph):
-            if node.op_type != "Add":
+            if operator_of(node) != "Add":
                 continue
             for index in (0, 1):
                 branch, other = node.inputs[index], node.inputs[1 - index]
-                known = _constant(branch, constants)
+                known = _constant(branch, constants, rank_of(other))
                 if known is None or not _has_shape_of_sum(other, node.outputs[0], known.size):
                     continue
                 if array_of(branch) is None:
                     assert branch is not None
                     dtype = (branch.dtype or ir.DataType.FLOAT).numpy()
-                    set_input(node, index, f"{node.name}.constant", known.astype(dtype).reshape(-1, 1, 1))
+                    behind = (1,) * (len(node.outputs[0].shape or ()) - 2)
+                    set_input(node, index, "constant", known.astype(dtype).reshape(-1, *behind))
                     modified = True
                 if _absorb(node, other, known):
                     modified = True
@@ -46,11 +48,11 @@ class FoldConstantBranches(ir.passes.InPlacePass):
         return ir.passes.PassResult(model, modified)
 
 
-def _constant(value: ir.Value | None, constants: dict[ir.Value, np.ndarray]) -> np.ndarray | None:
-    """Return the constants `[C]` of an operand that is constant on all its channels, else None."""
+def _constant(value: ir.Value | None, constants: dict[ir.Value, np.ndarray], rank: int | None) -> np.ndarray | None:
+    """Return the constants `[C]` of an operand, beside one of `rank` axes, that is constant on all its channels."""
     array = array_of(value)
     if array is not None:
-        per_channel = array.ndim == 3 and array.shape[1:] == (1, 1)
+        per_channel = rank == array.ndim + 1 and array.shape[1:] == (1,) * (array.ndim - 1)
         return array.astype(np.float64).reshape(-1) if per_channel else None
     known = constants.get(value) if value is not None else None
     return None if known is None or np.isnan(known).any() else known
@@ -65,7 +67,7 @@ def _absorb(node: ir.Node, other: ir.Value | None, known: np.ndarray) -> bool:
         return False
     if known.any():
         producer = other.producer()
-        if producer is None or producer.op_type != "Conv" or weight_matrix(producer) is None:
+        if producer is None or operator_of(producer) != "Conv" or weight_matrix(producer) is None:
             return False
         if len(other.uses()) != 1 or other.is_graph_output():
             return False

@@ -20,6 +20,7 @@ import onnx_ir as ir
 from swp_export.graph.channels import is_transposed, weight_matrix
 from swp_export.graph.constant_channels import constant_channels, taps_that_see_padding
 from swp_export.graph.convolutions import bias_of, conv_attributes, set_bias, set_weight
+from swp_export.graph.operators import operator_of
 
 
 class FoldConstantChannels(ir.passes.InPlacePass):
@@ -45,7 +46,7 @@ def _fold(node: ir.Node, constants: np.ndarray) -> bool:
     # The other columns stay as they are: a classifier's matrix may be too large to be copied in float64.
     columns = np.flatnonzero(~np.isnan(constants))
     value, weight = constants[columns], before[:, columns].astype(np.float64)
-    can_hold_bias = node.op_type != "MatMul"
+    can_hold_bias = operator_of(node) != "MatMul"
     live = weight != 0
     foldable = ~(live & _sees_padding(node, before)).any(axis=(2, 3))
     if not can_hold_bias:
@@ -68,7 +69,7 @@ def _fold(node: ir.Node, constants: np.ndarray) -> bool:
         set_weight(node, after)
     else:
         flat = after[:, :, 0, 0]
-        set_weight(node, flat if node.op_type == "Gemm" and is_transposed(node) else flat.T)
+        set_weight(node, flat if operator_of(node) == "Gemm" and is_transposed(node) else flat.T)
     if can_hold_bias:
         set_bias(node, bias)
     return True
@@ -76,7 +77,7 @@ def _fold(node: ir.Node, constants: np.ndarray) -> bool:
 
 def _sees_padding(node: ir.Node, weight: np.ndarray) -> np.ndarray:
     kernel = (weight.shape[2], weight.shape[3])
-    if node.op_type != "Conv":
+    if operator_of(node) != "Conv":
         return np.zeros(kernel, bool)
     attributes = conv_attributes(node, kernel)
     return taps_that_see_padding(kernel, attributes["pads"], attributes["dilations"])

@@ -36,6 +36,7 @@ from swp_export.graph.convolutions import (
     set_bias,
     set_weight,
 )
+from swp_export.graph.operators import operator_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -128,7 +129,7 @@ def free_layers(graph: ir.Graph) -> set[str]:
 
 def _may_be_infinite(graph: ir.Graph, channels: Channels) -> list[np.ndarray]:
     """Return the channels that an operator may turn into what is no number where they are zero."""
-    sources = [node.inputs[-1] for node in graph if node.op_type in {"Div", "Sqrt"}]
+    sources = [node.inputs[-1] for node in graph if operator_of(node) in {"Div", "Sqrt"}]
     return [identities for value in sources if (identities := channels.of(value)) is not None]
 
 
@@ -193,7 +194,7 @@ def _rearrange(node: ir.Node, places: Mapping[ir.Value, Order], channels: Channe
         if stays and np.array_equal(columns, np.arange(weight.shape[1])):
             return
         moved = _taken(_taken(weight, rows).swapaxes(0, 1), columns).swapaxes(0, 1)
-        untransposed = node.op_type == "MatMul" or (node.op_type == "Gemm" and not is_transposed(node))
+        untransposed = operator_of(node) == "MatMul" or (operator_of(node) == "Gemm" and not is_transposed(node))
         set_weight(node, moved.T if untransposed else moved)
         _take_bias(node, rows, before.size)
         if FILTERS in node.metadata_props:
@@ -211,19 +212,19 @@ def _rearrange_channelwise(node: ir.Node, rows: Order, before: int) -> None:
         set_weight(node, _taken(weight, rows))
         _take_bias(node, rows, before)
         node.attributes["group"] = ir.AttrInt64("group", rows.size)
-    elif node.op_type == "BatchNormalization":
+    elif operator_of(node) == "BatchNormalization":
         for index in range(1, 5):
             parameter = array_of(node.inputs[index])
             assert parameter is not None
             moved = _taken(parameter, rows, fill=1 if index == _VARIANCE else 0)
-            set_input(node, index, f"{node.name}.{index}", moved)
-    elif node.op_type in ELEMENTWISE:
+            set_input(node, index, str(index), moved)
+    elif operator_of(node) in ELEMENTWISE:
         for index, value in enumerate(node.inputs):
             constant = array_of(value)
             if constant is not None and constant.size > 1:
-                neutral = 1 if node.op_type in {"Div", "Mul"} else 0
+                neutral = 1 if operator_of(node) in {"Div", "Mul"} else 0
                 moved = _taken(constant.reshape(-1, 1, 1), rows, fill=neutral)
-                set_input(node, index, f"{node.name}.{index}", moved)
+                set_input(node, index, str(index), moved)
 
 
 def _take_bias(node: ir.Node, rows: Order, before: int) -> None:

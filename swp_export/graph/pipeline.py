@@ -5,17 +5,18 @@ from __future__ import annotations
 import logging
 
 import onnx_ir as ir
-from onnx_ir.passes.common import IdentityEliminationPass, RemoveUnusedNodesPass
+from onnx_ir.passes.common import RemoveUnusedNodesPass
 
 from swp_export.graph.fold_constant_branches import FoldConstantBranches
 from swp_export.graph.fold_constant_channels import FoldConstantChannels
 from swp_export.graph.remove_dead_channels import RemoveDeadChannels
+from swp_export.graph.remove_identity import RemoveIdentity
 from swp_export.graph.remove_repeated_relu import RemoveRepeatedRelu
 
 logger = logging.getLogger(__name__)
 
 PASSES: tuple[type[ir.passes.InPlacePass], ...] = (
-    IdentityEliminationPass,
+    RemoveIdentity,
     FoldConstantChannels,
     FoldConstantBranches,
     RemoveRepeatedRelu,

@@ -17,6 +17,7 @@ import onnx_ir as ir
 from swp_export.graph.channels import ELEMENTWISE, Channels, is_depthwise, is_transposed, weight_matrix
 from swp_export.graph.constants import array_of, set_input
 from swp_export.graph.convolutions import FILTERS, decode_order, encode_order, set_bias, set_weight
+from swp_export.graph.operators import operator_of
 
 
 class RemoveDeadChannels(ir.passes.InPlacePass):
@@ -33,7 +34,7 @@ class RemoveDeadChannels(ir.passes.InPlacePass):
         for node in graph:
             for value in node.outputs:
                 identities = channels.of(value)
-                if identities is not None and value.shape is not None:
+                if identities is not None and value.shape is not None and len(value.shape) > 1:
                     dims = list(value.shape)
                     dims[1] = int(needed[identities].sum())
                     value.shape = ir.Shape(dims)
@@ -90,21 +91,21 @@ def _cut_channelwise(node: ir.Node, kept: np.ndarray) -> None:
         set_weight(node, depthwise[kept])
         _cut_bias(node, kept)
         node.attributes["group"] = ir.AttrInt64("group", int(kept.sum()))
-    elif node.op_type == "BatchNormalization":
+    elif operator_of(node) == "BatchNormalization":
         for index in range(1, 5):
             parameter = array_of(node.inputs[index])
             assert parameter is not None
-            set_input(node, index, f"{node.name}.{index}", parameter[kept])
-    elif node.op_type in ELEMENTWISE:
+            set_input(node, index, str(index), parameter[kept])
+    elif operator_of(node) in ELEMENTWISE:
         for index, value in enumerate(node.inputs):
             constant = array_of(value)
             if constant is not None and constant.size > 1:
-                set_input(node, index, f"{node.name}.{index}", constant.reshape(-1, 1, 1)[kept])
+                set_input(node, index, str(index), constant.reshape(-1, 1, 1)[kept])
 
 
 def _cut_weight(node: ir.Node, weight: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> None:
     kept = weight[rows][:, columns]
-    untransposed = node.op_type == "MatMul" or (node.op_type == "Gemm" and not is_transposed(node))
+    untransposed = operator_of(node) == "MatMul" or (operator_of(node) == "Gemm" and not is_transposed(node))
     set_weight(node, kept.T if untransposed else kept)
     _cut_bias(node, rows)
     if FILTERS in node.metadata_props:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
+from swp_export.graph.operators import operator_of
+
 
 class RemoveRepeatedRelu(ir.passes.InPlacePass):
     """See the module's docstring."""
@@ -15,7 +17,7 @@ class RemoveRepeatedRelu(ir.passes.InPlacePass):
         """Visit every Relu."""
         modified = False
         for node in list(model.graph):
-            if node.op_type != "Relu" or node.outputs[0].is_graph_output():
+            if operator_of(node) != "Relu" or node.outputs[0].is_graph_output():
                 continue
             source = node.inputs[0]
             if source is not None and _is_not_negative(source):
@@ -27,6 +29,6 @@ class RemoveRepeatedRelu(ir.passes.InPlacePass):
 
 def _is_not_negative(value: ir.Value) -> bool:
     producer = value.producer()
-    while producer is not None and producer.op_type == "MaxPool" and producer.inputs[0] is not None:
+    while producer is not None and operator_of(producer) == "MaxPool" and producer.inputs[0] is not None:
         producer = producer.inputs[0].producer()
-    return producer is not None and producer.op_type == "Relu"
+    return producer is not None and operator_of(producer) == "Relu"

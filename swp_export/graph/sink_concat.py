@@ -18,6 +18,7 @@ import onnx_ir as ir
 from swp_export.errors import ModelError
 from swp_export.graph.constants import unique_name, value_names
 from swp_export.graph.convolutions import LAYER
+from swp_export.graph.operators import operator_of
 
 SUNK = "swp_export.sunk"
 """Node metadata on an operator in a branch: JSON, the names that it and its output had behind the Concat."""
@@ -111,17 +112,17 @@ def _copy(node: ir.Node, source: ir.Value, name: str, taken: set[str]) -> ir.Nod
 
 
 def _is_of_layer(node: ir.Node) -> bool:
-    return node.op_type == "Concat" and LAYER in node.metadata_props
+    return operator_of(node) == "Concat" and LAYER in node.metadata_props
 
 
 def _is_channelwise(node: ir.Node) -> bool:
-    return node.op_type in CHANNELWISE and node.domain in {"", "ai.onnx"} and len(node.outputs) == 1
+    return operator_of(node) in CHANNELWISE and len(node.outputs) == 1
 
 
 def _fuses(branch: ir.Value | None) -> bool:
     """Tell whether `branch` is what a Relu is fused into, or has been sunk into already."""
     producer = None if branch is None else branch.producer()
-    return producer is not None and (producer.op_type in FUSING or _is_channelwise(producer))
+    return producer is not None and (operator_of(producer) in FUSING or _is_channelwise(producer))
 
 
 def _is_private(value: ir.Value) -> bool:

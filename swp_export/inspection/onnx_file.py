@@ -8,6 +8,7 @@ from swp_export.errors import ThresholdError
 from swp_export.graph.constants import array_of
 from swp_export.graph.convolutions import FILTERS, LAYER, decode_filters
 from swp_export.graph.files import ARCHITECTURE, INPUT_SHAPE, THRESHOLD, input_shape_of, read_model, threshold_of
+from swp_export.graph.operators import operator_of
 from swp_export.inspection.layers import Convolution, dead_layer_warnings, inspected, totals_of
 from swp_export.inspection.report import GraphFacts, InspectReport, TensorSpec
 from swp_export.lowerings.lower import LOWERING, lift
@@ -56,7 +57,7 @@ def _convolutions(graph: ir.Graph, lowerings: dict[str, str]) -> list[Convolutio
     """Return every Conv of `graph` with a constant 2-D weight, grouped ones included."""
     found = []
     for node in graph:
-        if node.op_type != "Conv" or node.domain not in {"", "ai.onnx"}:
+        if operator_of(node) != "Conv":
             continue
         weight = array_of(node.inputs[1])
         if weight is None or weight.ndim != 4:

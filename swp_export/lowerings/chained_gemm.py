@@ -21,6 +21,7 @@ import onnx_ir as ir
 from swp_export.graph.channels import is_transposed, weight_matrix
 from swp_export.graph.constants import array_of
 from swp_export.graph.convolutions import LAYER
+from swp_export.graph.operators import operator_of
 from swp_export.lowerings.builder import LayerBuilder
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ class ChainGemm(ir.passes.InPlacePass):
         """Visit every Gemm."""
         modified = False
         for node in list(model.graph):
-            weight = weight_matrix(node) if node.op_type == "Gemm" else None
+            weight = weight_matrix(node) if operator_of(node) == "Gemm" else None
             if weight is not None and weight.shape[1] >= PIECES * LEAST:
                 _chain(model.graph, node, weight)
                 modified = True
@@ -52,7 +53,7 @@ class UnchainGemm(ir.passes.InPlacePass):
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         """Visit every Split of ours."""
         modified = False
-        for node in [node for node in model.graph if node.op_type == "Split" and LAYER in node.metadata_props]:
+        for node in [node for node in model.graph if operator_of(node) == "Split" and LAYER in node.metadata_props]:
             gemms = _gemms(node)
             if gemms is not None:
                 _unchain(model.graph, node, gemms)
@@ -93,7 +94,12 @@ def _gemms(split: ir.Node) -> list[ir.Node] | None:
     found: list[ir.Node] = []
     for part in split.outputs:
         node = next((use.node for use in part.uses()), None)
-        if node is None or node.op_type != "Gemm" or node.inputs[0] is not part or array_of(node.inputs[1]) is None:
+        if (
+            node is None
+            or operator_of(node) != "Gemm"
+            or node.inputs[0] is not part
+            or array_of(node.inputs[1]) is None
+        ):
             return None
         if found and _bias(node) is not found[-1].outputs[0]:
             return None

@@ -5,26 +5,27 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
-import numpy as np
 import onnx_ir as ir
 
 from swp_export.errors import InputError, ModelError, ThresholdError
-from swp_export.graph.constants import array_of
 from swp_export.graph.convolutions import iterate_stripe_convs
 from swp_export.graph.counts import count, stored_floats
 from swp_export.graph.files import input_shape_of, is_onnx, read_model
+from swp_export.graph.normalise import normalised
+from swp_export.graph.refusals import (
+    operators_with_weights,
+    require_finite_weights,
+    require_float_model,
+    require_inference,
+    require_sane_geometry,
+)
 from swp_export.graph.simplify import simplify
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from swp_export.graph.files import OnnxFile
     from swp_export.verification.references import Reference
-
-
-OLDEST_OPSET = 13
-"""The first opset whose Split takes its sizes as an input, as our lowerings write it; older models are converted."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -32,8 +33,8 @@ class Source:
     """A network to prune.
 
     Attributes:
-        dense: its graph with dead stripes exactly zero, BatchNorm folded, layers named.
-        reference: what a pruned model must compute.
+        dense: its graph with dead stripes exactly zero, BatchNorm folded, layers named; of an ONNX source normalised.
+        reference: what a pruned model must compute: of an ONNX source the file as given.
         unpruned: returns the graph of the network before any stripe died, and what that must compute. Of an ONNX source
             it is the source as it came.
         input_shape: `(C, H, W)`.
@@ -111,11 +112,11 @@ def _from_checkpoint(
 
     def as_before() -> tuple[ir.Model, Reference]:
         module = unpruned(network)
-        return model_from_module(module, network.input_shape), TorchReference(module, f"{path}, unpruned, in float64")
+        return model_from_module(module, network.input_shape), TorchReference(module, f"{path}, unpruned")
 
     return Source(
         dense=dense,
-        reference=TorchReference(network.module, f"{reference_name(network)}, in float64"),
+        reference=TorchReference(network.module, reference_name(network)),
         unpruned=as_before,
         input_shape=network.input_shape,
         skeletons=stock.skeletons,
@@ -133,32 +134,20 @@ def _from_checkpoint(
 def _from_onnx(path: Path, input_shape: tuple[int, int, int] | None) -> Source:
     from swp_export.verification.references import OnnxReference
 
-    file = read_model(path)
-    inputs = [value for value in file.model.graph.inputs if not value.is_initializer()]
-    if len(inputs) != 1 or inputs[0].shape is None or len(inputs[0].shape) != 4:
-        found = ", ".join(f"{value.name} {value.shape}" for value in inputs) or "none"
-        raise ModelError(f"{path} must have one input [N, C, H, W], it has: {found}")
-    if inputs[0].dtype != ir.DataType.FLOAT:
-        raise ModelError(f"{path} takes an input of {inputs[0].dtype}, expected float32: convert the model first")
-    shape = input_shape or input_shape_of(file.model, str(path))
-    if shape is None:
-        raise InputError(f"{path} leaves its input {inputs[0].shape} open; pass --input-shape C,H,W")
-    if any(isinstance(own, int) and own != size for own, size in zip(inputs[0].shape[1:], shape, strict=True)):
-        raise InputError(f"the input shape {list(shape)} does not fit {path}, whose input is {inputs[0].shape}")
-    for name, value in file.model.graph.initializers.items():
-        array = array_of(value)
-        if array is not None and array.dtype.kind == "f" and not np.isfinite(array).all():
-            raise ModelError(f"{name} of {path} holds NaN or infinite values; export it from finite weights")
-    dense = simplify(_upgraded(file))
+    file, label = read_model(path), str(path)
+    require_float_model(file.model, label)
+    require_sane_geometry(file.model, label)
+    require_inference(file.model, label)
+    shape = _input_shape(file.model, input_shape, label)
+    plain = normalised(file.model, label)
+    require_finite_weights(plain, label)
+    dense = simplify(plain)
     dense.doc_string = file.model.doc_string
     skeletons = {conv.name: conv.skeleton for _, conv in iterate_stripe_convs(dense.graph)}
     if all(skeleton.live_stripes == skeleton.stripes for skeleton in skeletons.values()):
-        raise ModelError(
-            f"{path} has no dead stripe in any of its {len(skeletons)} convolutions (a stripe is dead where its "
-            "weights are exactly zero): there is nothing to prune; start from the checkpoint and its threshold"
-        )
+        raise ModelError(_why_nothing_to_prune(dense, len(skeletons), label))
     counts = count(dense, shape, live_only=False)
-    reference = OnnxReference(file.model, f"{path} as given, in float64")
+    reference = OnnxReference(file.model, f"{path} as given")
     return Source(
         dense=dense,
         reference=reference,
@@ -173,22 +162,32 @@ def _from_onnx(path: Path, input_shape: tuple[int, int, int] | None) -> Source:
     )
 
 
-def _upgraded(file: OnnxFile) -> ir.Model:
-    """Return the model in an opset in which our lowerings are valid."""
-    import onnx.version_converter
+def _input_shape(model: ir.Model, asked: tuple[int, int, int] | None, label: str) -> tuple[int, int, int]:
+    """Return the shape of one input: as asked for, or as the model says."""
+    inputs = [value for value in model.graph.inputs if not value.is_initializer()]
+    if len(inputs) != 1 or inputs[0].shape is None or len(inputs[0].shape) != 4:
+        found = ", ".join(f"{value.name} {value.shape}" for value in inputs) or "none"
+        raise ModelError(f"{label} must have one input [N, C, H, W], it has: {found}")
+    if inputs[0].dtype != ir.DataType.FLOAT:
+        raise ModelError(f"{label} takes an input of {inputs[0].dtype}, expected float32: convert the model first")
+    shape = asked or input_shape_of(model, label)
+    if shape is None:
+        raise InputError(
+            f"{label} leaves its input {inputs[0].shape} open; pass --input-shape with its three sizes behind the batch"
+        )
+    if any(isinstance(own, int) and own != size for own, size in zip(inputs[0].shape[1:], shape, strict=True)):
+        raise InputError(f"the input shape {list(shape)} does not fit {label}, whose input is {inputs[0].shape}")
+    return shape
 
-    from swp_export.graph.export import OPSET
 
-    found = file.model.opset_imports.get("", OPSET)
-    if found >= OLDEST_OPSET:
-        return file.model
-    try:
-        proto = onnx.version_converter.convert_version(ir.serde.serialize_model(file.model), OPSET)
-    except RuntimeError as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise ModelError(
-            f"{file.path} is of opset {found} and cannot be converted to {OPSET}: {reason}; export it again with opset "
-            f"{OLDEST_OPSET} or later"
-        ) from error
-    proto.ir_version = max(proto.ir_version, 8)  # the first version of the format that has opset 18
-    return ir.serde.deserialize_model(proto)
+def _why_nothing_to_prune(dense: ir.Model, convolutions: int, label: str) -> str:
+    if convolutions:
+        return (
+            f"{label} has no dead stripe in any of its {convolutions} convolutions (a stripe is dead where its weights "
+            "are exactly zero): there is nothing to prune; start from the checkpoint and its threshold"
+        )
+    carrying = operators_with_weights(dense)
+    return (
+        f"{label} has no convolution that can be pruned, that is one with a constant weight [N, C, K_h, K_w], in one "
+        f"group, padded by numbers: {carrying + ' carry weights' if carrying else 'no operator carries weights'}"
+    )

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def verify_table(report: VerificationReport) -> Table:
     """Return one line per comparison."""
     table = Table(
-        title=f"{escape(report.model)} against {escape(report.reference)}",
+        title=f"{escape(report.model)} against {escape(report.reference)}, in float64",
         caption=f"default budget, per channel: {FACTOR:g} times what rounding explains, at least {ULPS} ulp",
         title_justify="left",
         caption_justify="left",

@@ -68,7 +68,7 @@ def tune(
             raise InputError(f"{model} does not state the shape of its input; pass --input-shape C,H,W")
         original = portable.content
         track = Track(device=device, threads=threads, batch=batch, tf32=tf32)
-        reference = OnnxReference(portable.model, f"{model}, in float64")
+        reference = OnnxReference(portable.model, f"{model} as given")
 
         def check(content: bytes) -> VerificationReport:
             return verify_model(

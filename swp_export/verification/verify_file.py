@@ -82,7 +82,7 @@ def _reference(
         shape = input_shape or input_shape_of(file.model, str(file.path)) or input_shape_of(other, str(against))
         if shape is None:
             raise InputError(f"neither {file.path} nor {against} states its input shape; pass --input-shape C,H,W")
-        return OnnxReference(other, f"{against} as given, in float64"), shape, lambda: other
+        return OnnxReference(other, f"{against} as given"), shape, lambda: other
 
     from swp_export.checkpoint import read_checkpoint
     from swp_export.graph.export import model_from_module
@@ -96,7 +96,7 @@ def _reference(
     shape = input_shape or input_shape_of(file.model, str(file.path))
     network = instantiate(checkpoint, threshold=threshold, architecture=arch, input_shape=shape)
     return (
-        TorchReference(network.module, f"{reference_name(network, origin)}, in float64"),
+        TorchReference(network.module, reference_name(network, origin)),
         network.input_shape,
         lambda: model_from_module(network.module, network.input_shape),
     )

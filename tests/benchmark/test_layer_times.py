@@ -72,6 +72,13 @@ def test_a_fused_convolution_is_found_through_the_activation_it_is_named_after()
     assert layers_of_kernels(original, fused)["r_nchwc"] == "features.0"
 
 
+def test_a_float16_convolution_that_runs_in_float32_is_found():
+    """ONNX Runtime puts a prefix before the names of nodes that it runs in another precision."""
+    original = graph("h = Conv(x, w) r = Relu(h) y = Relu(r)", ["features.0", "relu", "last"])
+    fused = graph("t = Conv(x, w) y = Relu(t)", ["InsertedPrecisionFreeCast_r_nchwc", "last"])
+    assert layers_of_kernels(original, fused)["InsertedPrecisionFreeCast_r_nchwc"] == "features.0"
+
+
 def test_an_inserted_node_belongs_to_the_layer_that_needs_it():
     """A change of layout between two layers is paid for by the second; after the last one, by the last."""
     original = graph("h = Conv(x, w) y = Conv(h, w)", ["a", "b"])

@@ -92,6 +92,11 @@ UNDERSTOOD = [
     ("Conv <group = 8> (h, k)", {"k": weights(RNG, 8, 1, 3, 3)}),
     ("MatMul (h, k)", {"k": RNG.normal(size=(6, 2))}),
     ("MatMul (k, h)", {"k": RNG.normal(size=(2, 6))}),
+    ("ReduceMean (h, k)", {"k": np.array([-1, -2])}),
+    ("Concat <axis = -3> (h)", {}),
+    ("Resize (h, , k)", {"k": np.array([1, 1, 2, 2], np.float32)}),
+    ("Resize <axes = [3, 2]> (h, , k)", {"k": np.array([2, 2], np.float32)}),
+    ("Resize <axes = [-1, 2]> (h, , , k)", {"k": np.array([9, 9])}),
 ]
 OPAQUE = [
     ("Softmax <axis = 1> (h)", {}),
@@ -106,7 +111,22 @@ OPAQUE = [
     ("MatMul (h, k)", {"k": RNG.normal(size=(8, 6, 2))}),
     ("MatMul (h, h)", {}),
     ("PRelu (h, k)", {"k": RNG.normal(size=(8, 1, 1))}),
-    ("Resize (h, , k)", {"k": np.array([1, 1, 2, 2], np.float32)}),
+    ("Resize (h, , k)", {"k": np.array([1, 2, 1, 1], np.float32)}),
+    ("Resize (h, , k)", {"k": np.array([2, 1, 1, 1], np.float32)}),
+    ("Resize (h, , , k)", {"k": np.array([2, 8, 9, 9])}),
+    ("Resize <axes = [1, 2]> (h, , , k)", {"k": np.array([9, 9])}),
+    (
+        'Resize <coordinate_transformation_mode = "tf_crop_and_resize"> (h, r, k)',
+        {"r": np.array([0, 0, 0, 0, 1, 1, 1, 1], np.float32), "k": np.array([1, 1, 2, 2], np.float32)},
+    ),
+    ("ReduceMean (h)", {}),
+    ("ReduceMean (h, k)", {"k": np.array([3])}),
+    ("ReduceMean (h, k)", {"k": np.array([1, 2, 3])}),
+    ("ReduceMean (h, k)", {"k": np.zeros(0, np.int64)}),
+    ("ReduceMean <noop_with_empty_axes = 1> (h, k)", {"k": np.zeros(0, np.int64)}),
+    ("Conv <group = 8> (h, k)", {"k": weights(RNG, 16, 1, 3, 3)}),
+    ("Flatten <axis = 2> (h)", {}),
+    ("Mul (h, k)", {"k": RNG.normal(size=(6, 1))}),
 ]
 
 
@@ -143,6 +163,29 @@ def test_asking_for_the_size_of_a_map_pins_nothing(axes: str, pins: bool) -> Non
     """A Shape that leaves out the axis of the channels gives the same whatever channels there are."""
     model = build(f"h = Conv <{PADS}> (x, w0) s = Shape <{axes}> (h) y = Conv <{PADS}> (h, w4)")
     assert is_pinned(model, "h") == pins
+
+
+@pytest.mark.parametrize("axes", ["", ", none"])
+def test_a_reduction_of_all_axes_is_none_of_the_maps(axes: str) -> None:
+    """Without axes, or with an empty list of them, a matrix is reduced to one number: its columns are all read."""
+    model = model_from_text(
+        f"m = GlobalMaxPool (x) f = Flatten (m) g = Gemm (f, w) y = ReduceMax <keepdims = 1> (g{axes})",
+        x="double[2, 3, 6, 6] x",
+        y="double[1, 1] y",
+        w=RNG.normal(size=(3, 4)),
+        **({"none": np.zeros(0, np.int64)} if axes else {}),
+    )
+    assert is_pinned(model, "g")
+    assert not Channels(model.graph).understands(model.graph[3])
+
+
+def test_a_matrix_that_is_computed_keeps_its_columns() -> None:
+    """It multiplies every map from the right; its own columns are no channels of the product."""
+    model = build(
+        f"h = Conv <{PADS}> (x, w0) m = Flatten (x) g = Gemm (m, q) y = MatMul (h, g)", q=RNG.normal(size=(108, 5))
+    )
+    model.graph[2].outputs[0].shape = ir.Shape([6, 5])
+    assert is_pinned(model, "g")
 
 
 def test_operators_of_another_domain_pin() -> None:

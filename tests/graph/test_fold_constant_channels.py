@@ -120,6 +120,22 @@ def test_heads(head: tuple[str, tuple[int, int]]) -> None:
     assert gone == (0 if "alpha" in text else 2 if "MatMul" in text else 3)
 
 
+@pytest.mark.parametrize("constants", [(1.0, 1.0, 1.0), (1.0, 0.0, 2.0), (0.0, 0.0, 1.0)])
+@pytest.mark.parametrize("head", ["MatMul (f, m)", "Gemm (f, m)", "Gemm (f, m, c)"])
+def test_constants_of_one_and_zero(head: str, constants: tuple[float, ...]) -> None:
+    """A channel of ones is no channel of zeros: a product that has no bias keeps what they add, in one column."""
+    bias = BIAS.copy()
+    bias[list(DEAD)] = constants
+    tensors = {"m": RNG.normal(size=(240, 4))} | ({"c": RNG.normal(size=4)} if ", c)" in head else {})
+    before = model(f"f = Flatten (r) y = {head}", y="double[N, 4] y", bias=bias, **tensors)
+    after = folded(before)
+    assert furthest(before, after, X) < 1e-9
+    weight = array_of(after.graph[3].inputs[1])
+    assert weight is not None
+    kept = weight.reshape(8, 30, 4)[list(DEAD)].any(axis=(1, 2))
+    assert kept.sum() == (1 if "MatMul" in head else 0)
+
+
 def test_shared_weight() -> None:
     """A weight that two convolutions share changes for the one that reads constants only."""
     v = weights(RNG, 3, 3, 3, 3)

@@ -1,0 +1,127 @@
+"""The one place where a model of others becomes what the passes may assume.
+
+    ai.onnx.Relu              ->  Relu                       one spelling of ONNX's domain
+    Block(x), a function      ->  its nodes                  as often as it is called
+    Constant -> c             ->  initializer c              so that a weight is one wherever it was written
+    Identity(x)               ->  x                          of a weight too
+    weight among the inputs   ->  initializer only           a fixed weight, whatever the IR version
+    two nodes of one name     ->  two names                  layers are known by theirs
+    opset 7 to 17             ->  opset 18                   see `opset`
+    auto_pad                  ->  pads                       see `explicit_pads`
+
+The function stays the same. What the passes do not understand is left as it is, and they leave it alone.
+"""
+
+from __future__ import annotations
+
+import onnx
+import onnx.inliner
+import onnx_ir as ir
+from onnx_ir.passes.common import LiftConstantsToInitializersPass
+
+from swp_export.errors import ModelError
+from swp_export.graph.constants import unique_name
+from swp_export.graph.explicit_pads import ExplicitPads
+from swp_export.graph.inferred_shapes import with_inferred_shapes
+from swp_export.graph.operators import ONNX_DOMAINS
+from swp_export.graph.opset import OPSET, bring_to_opset
+from swp_export.graph.remove_identity import RemoveIdentity
+
+LARGEST = 20_000
+"""Nodes of a model whose functions are inlined: a few that call one another can stand for any number."""
+_INITIALIZERS_ALONE = 4
+"""The first version of the format whose initializers need not be listed as inputs."""
+
+
+def normalised(model: ir.Model, label: str) -> ir.Model:
+    """Return a copy of `model` in the form that `simplify` and the passes expect; see the module's docstring.
+
+    Raises:
+        ModelError: the model contradicts itself, or cannot be brought to our opset. The message calls it `label`.
+
+    """
+    model = ir.from_proto(ir.to_proto(model))
+    _spell_domain(model)
+    model = _inlined(model, label)
+    model.opset_imports.setdefault("", OPSET)
+    LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)  # in subgraphs too
+    RemoveIdentity()(model)
+    _fix_weights(model)
+    _name_apart(model.graph)
+    model = with_inferred_shapes(model, label)
+    if model.opset_imports[""] < OPSET:
+        bring_to_opset(model, label)
+        model = with_inferred_shapes(model, label)
+    return ExplicitPads()(model).model
+
+
+def _spell_domain(model: ir.Model) -> None:
+    """Write ONNX's domain as the empty string everywhere."""
+    for imports in (model.opset_imports, *(function.opset_imports for function in model.functions.values())):
+        versions = [imports.pop(domain) for domain in ONNX_DOMAINS if domain in imports]
+        if versions:
+            imports[""] = max(versions)
+    functions = (function.graph for function in model.functions.values())
+    for graph in (model.graph, *functions):
+        for node in ir.traversal.RecursiveGraphIterator(graph):
+            if node.domain in ONNX_DOMAINS and node.op_identifier() not in model.functions:
+                node.domain = ""
+
+
+def _inlined(model: ir.Model, label: str) -> ir.Model:
+    if not model.functions:
+        return model
+    try:
+        nodes = _nodes_inlined(model, label)
+    except RecursionError:
+        nodes = LARGEST + 1
+    if nodes > LARGEST:
+        raise ModelError(f"{label} has more than {LARGEST} nodes when its functions are written out; export it without")
+    # onnx_ir's own pass needs minutes for ten thousand calls.
+    inlined = ir.from_proto(onnx.inliner.inline_local_functions(ir.to_proto(model)))
+    nodes_left = ir.traversal.RecursiveGraphIterator(inlined.graph)
+    called = sorted({node.op_type for node in nodes_left if node.op_identifier() in inlined.functions})
+    if called:
+        raise ModelError(
+            f"{label}: its functions {', '.join(called)} cannot be written out, being of another opset than the model; "
+            "export it without functions"
+        )
+    inlined.functions.clear()
+    return inlined
+
+
+def _nodes_inlined(model: ir.Model, label: str) -> int:
+    """Return how many nodes the model has when each call is its function's nodes."""
+    counts: dict[ir.OperatorIdentifier, int] = {}
+
+    def count(nodes: ir.traversal.RecursiveGraphIterator) -> int:
+        total = 0
+        for node in nodes:
+            total += of_function(node.op_identifier()) if node.op_identifier() in model.functions else 1
+        return total
+
+    def of_function(identifier: ir.OperatorIdentifier) -> int:
+        if identifier not in counts:
+            counts[identifier] = -1
+            counts[identifier] = count(ir.traversal.RecursiveGraphIterator(model.functions[identifier].graph))
+        if counts[identifier] < 0:
+            raise ModelError(f"{label}: its function {identifier[1]} calls itself; export it without functions")
+        return counts[identifier]
+
+    return count(ir.traversal.RecursiveGraphIterator(model.graph))
+
+
+def _fix_weights(model: ir.Model) -> None:
+    """Take the weights out of the inputs."""
+    inputs = [value for value in model.graph.inputs if not value.is_initializer()]
+    model.graph.inputs.clear()
+    model.graph.inputs.extend(inputs)
+    model.ir_version = max(model.ir_version, _INITIALIZERS_ALONE)
+
+
+def _name_apart(graph: ir.Graph) -> None:
+    """Give each node that has the name of one before it another; without a name it stays without."""
+    taken: set[str] = set()
+    for node in graph:
+        if node.name:
+            node.name = unique_name(node.name, taken)
