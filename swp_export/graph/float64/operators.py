@@ -186,9 +186,6 @@ OPERATORS: dict[str, Callable[[Call], Result]] = {
     "Xor": of_two(np.logical_xor),
 }
 
-CONTROL_FLOW = ("If", "Loop", "Scan")
-"""Operators that run graphs of their own; `execution` holds them."""
-
 RANDOM = ("Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike")
 """Operators whose output no input determines."""
 
