@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from swp_export.graph.float64.call import UnsupportedError
 from swp_export.graph.float64.windows import Windows, windows_of
 
 if TYPE_CHECKING:
@@ -30,6 +31,22 @@ def max_pool(call: Call) -> tuple[np.ndarray, ...]:
         better = (place >= 0) & ((index < 0) | (seen > largest))
         largest, index = np.where(better, seen, largest), np.where(better, place, index)
     return largest, index
+
+
+def max_unpool(call: Call) -> np.ndarray:
+    """Return zeros, with each value where MaxPool says that it came from."""
+    x, places = call.input(0), call.input(1)
+    if call.optional(2) is not None:
+        raise UnsupportedError("an output_shape, of which the places do not say whether they count in it")
+    kernel, rank = call.integers("kernel_shape") or [], x.ndim - 2
+    strides, pads = call.integers("strides") or [1] * rank, call.integers("pads") or [0] * 2 * rank
+    size = [
+        (n - 1) * s + k - pads[axis] - pads[axis + rank]
+        for axis, (n, s, k) in enumerate(zip(x.shape[2:], strides, kernel, strict=True))
+    ]
+    y = np.zeros((*x.shape[:2], *size))
+    y.reshape(-1)[places.reshape(-1)] = x.reshape(-1)
+    return y
 
 
 def average_pool(call: Call) -> np.ndarray:

@@ -458,6 +458,13 @@ CASES: dict[str, tuple[Case, ...]] = {
         case(f(3, 4), np.float32(0.7), np.float32(-0.5), since=11),
         case(i32(9), np.int32(-3), np.int32(4), since=12),
     ),
+    "Col2Im": (
+        case(f(1, 10, 5), ints(5, 5), ints(1, 5)),
+        case(f(2, 8, 12), ints(4, 5), ints(2, 2)),
+        case(f(1, 8, 9), ints(5, 5), ints(2, 2), dilations=[2, 2]),
+        case(f(1, 4, 8), ints(5, 5), ints(2, 2), strides=[2, 1], pads=[0, 0, 0, 0]),
+        case(f(1, 4, 30), ints(4, 4), ints(2, 1), pads=[1, 1, 1, 1]),
+    ),
     "Compress": (
         case(f(3, 4), np.array([True, False, True]), axis=0),
         case(f(3, 4), np.array([False, True]), axis=1),
@@ -627,6 +634,11 @@ CASES: dict[str, tuple[Case, ...]] = {
     ),
     "Max": EXTREME,
     "MaxPool": MAX_POOL,
+    "MaxUnpool": (
+        case(f(1, 2, 2, 3), np.arange(12).reshape(1, 2, 2, 3) * 4 + 1, kernel_shape=[2, 2], strides=[2, 2]),
+        case(f(1, 1, 2, 2), np.array([[[[0, 2], [5, 8]]]]), kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1]),
+        case(f(1, 1, 3), np.array([[[0, 3, 4]]]), kernel_shape=[2], strides=[2]),
+    ),
     "Mean": VARIADIC,
     "MeanVarianceNormalization": (case(X4), case(X4, axes=[0, 2, 3]), case(X4, axes=[2, 3])),
     "Min": EXTREME,
