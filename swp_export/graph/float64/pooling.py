@@ -17,6 +17,8 @@ def max_pool(call: Call) -> tuple[np.ndarray, ...]:
     """Return the largest value of each window, and where it lies in the whole tensor; padding is never the largest."""
     x = call.input(0)
     windows = _windows(call, x)
+    if not windows.counts(include_pads=False).all():
+        raise UnsupportedError("a window that sees padding only, of which runtimes make different numbers")
     lowest = -np.inf if x.dtype.kind == "f" else np.iinfo(x.dtype).min
     padded = windows.padded(x, lowest)
     largest = np.full((*x.shape[:2], *windows.positions), lowest, x.dtype)
@@ -91,7 +93,14 @@ def global_lp_pool(call: Call) -> np.ndarray:
 
 
 def _windows(call: Call, x: np.ndarray) -> Windows:
-    return windows_of(call, x.shape[2:], call.integers("kernel_shape") or [])
+    windows = windows_of(call, x.shape[2:], call.integers("kernel_shape") or [])
+    if call.text("auto_pad", "NOTSET").startswith("SAME"):
+        for size, kernel, stride, count in zip(
+            windows.size, windows.kernel, windows.strides, windows.positions, strict=True
+        ):
+            if (count - 1) * stride + kernel < size:
+                raise UnsupportedError("auto_pad that would cut the input, on which runtimes differ; state the pads")
+    return windows
 
 
 def _places(shape: tuple[int, ...], *, column_major: bool) -> np.ndarray:
