@@ -146,10 +146,12 @@ def _nearest(call: Call, axis: _Axis) -> np.ndarray:
     mode = call.text("nearest_mode", "round_prefer_floor")
     if call.opset < 11:
         mode = "ceil" if axis.scale < 1 else "floor"
+    whole = np.floor(where)
+    is_tie = np.abs(where - whole - 0.5) < 1e-5  # a tie that float32 missed is one, in runtimes too
     if mode == "round_prefer_floor":
-        places = np.ceil(where.astype(np.float64) - 0.5)
+        places = np.where(is_tie, whole, np.rint(where))
     elif mode == "round_prefer_ceil":
-        places = np.floor(where.astype(np.float64) + 0.5)
+        places = np.where(is_tie, whole + 1, np.rint(where))
     elif mode == "floor":
         places = np.floor(where)
     elif mode == "ceil":

@@ -313,6 +313,14 @@ RESIZE = (
         for mode in ("nearest", "linear", "cubic")
         for made in sized(IMAGE, *sizes, mode=mode, coordinate_transformation_mode=c)
     ),
+    *(  # ties that float32 misses by a rounding
+        made
+        for nearest in ("round_prefer_floor", "round_prefer_ceil")
+        for coordinates, before, after in (("asymmetric", 7, 4), ("asymmetric", 23, 14), ("half_pixel", 14, 19))
+        for made in sized(
+            f(1, 1, before), 1, 1, after, nearest_mode=nearest, coordinate_transformation_mode=coordinates
+        )
+    ),
     resized(f(1, 2, 3, 4, 5), floats(1, 1, 2, 2, 1.5), mode="linear"),
     resized(f(1, 2, 3, 4, 5), floats(1, 1, 2, 0.5, 1.5), mode="nearest"),
     resized(f(4, 6), floats(1.5, 2), mode="linear"),
