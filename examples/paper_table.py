@@ -42,7 +42,11 @@ def measured(run: Path) -> Row:
     unpruned, pruned = (
         read_log(run / part / "log.jsonl").epochs[-1]["test_accuracy"] for part in ("unpruned", "pruned")
     )
-    return Row(params=totals.params_removed_percent, flops=totals.flops_removed_percent, lost=unpruned - pruned)
+    return Row(
+        params=totals.paper_params_removed_percent,
+        flops=totals.paper_flops_removed_percent,
+        lost=unpruned - pruned,
+    )
 
 
 def main(runs: Path) -> None:

@@ -139,10 +139,12 @@ def measure(trained: Checkpoint, broken: Checkpoint, images: np.ndarray, labels:
         "changed_by_export": int((before.argmax(axis=1) != exported.argmax(axis=1)).sum()),
         "live_stripes": sum(layer.live_stripes for layer in report.layers),
         "stripes": sum(layer.stripes for layer in report.layers),
-        "params_before": totals.params_before,
-        "params_after": totals.params_after,
-        "flops_before": totals.flops_before,
-        "flops_after": totals.flops_after,
+        **{
+            f"{whose}{what}_{when}": getattr(totals, f"{whose}{what}_{when}")
+            for whose in ("", "paper_")
+            for what in ("params", "flops")
+            for when in ("before", "after")
+        },
         "onnx_bytes": report.bytes,
     }
 

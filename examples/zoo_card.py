@@ -35,8 +35,10 @@ def card(name: str, expected: Mapping[str, Any]) -> str:
     rows: dict[str, Callable[[Figures], str]] = {
         "SR": lambda f: f"{f['sr']:g}",
         "live stripes": lambda f: _share(f["live_stripes"], f["stripes"]),
-        "parameters": lambda f: _share(f["params_after"], f["params_before"]),
-        "FLOPs, the paper's count": lambda f: _share(f["flops_after"], f["flops_before"]),
+        "parameters in the file": lambda f: _share(f["params_after"], f["params_before"]),
+        "parameters, the paper's count": lambda f: _share(f["paper_params_after"], f["paper_params_before"]),
+        "FLOPs executed": lambda f: _share(f["flops_after"], f["flops_before"]),
+        "FLOPs, the paper's count": lambda f: _share(f["paper_flops_after"], f["paper_flops_before"]),
         "accuracy, trained": lambda f: f"{f['accuracy_before']:.2f} %",
         "accuracy, pruned, as ONNX": lambda f: f"{f['accuracy_after']:.2f} %",
         "against training without pruning": lambda f: f"{f['accuracy_after'] - unpruned:+.2f} points",

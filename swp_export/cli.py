@@ -19,6 +19,8 @@ from swp_export.program import Program, heed_termination
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from swp_export.verification.report import VerificationReport
+
 
 class Shape(click.ParamType[tuple[int, int, int]]):
     """`C,H,W` -> three positive integers."""
@@ -73,6 +75,12 @@ THRESHOLD = click.option(
     metavar="F",
     help="Stripes with |FilterSkeleton| <= F are dead. Needed for unbroken files.",
 )
+
+
+def _warn(warnings: Sequence[str], verification: VerificationReport | None) -> None:
+    """Print what has to be known beside the result on standard error."""
+    for text in (*warnings, *(() if verification is None else verification.notes)):
+        click.echo(f"swp-export: warning: {text}", err=True)
 
 
 def _make_importable(_ctx: click.Context, _param: click.Parameter, value: str | None) -> str | None:
@@ -154,8 +162,7 @@ def prune(*, checkpoint: str, no_verify: bool, as_json: bool, **options: Any) ->
         if as_json:
             print_json({"model": error.report.model, "verification": error.report.to_json()})
         raise
-    for warning in report.warnings:
-        click.echo(f"swp-export: warning: {warning}", err=True)
+    _warn(report.warnings, report.verification)
     if as_json:
         print_json(report.to_json())
         return
@@ -163,7 +170,9 @@ def prune(*, checkpoint: str, no_verify: bool, as_json: bool, **options: Any) ->
     click.echo(f"{report.model}: {report.bytes / 1e6:.2f} MB, sha256 {report.sha256[:16]}")
     if report.dense is not None:
         click.echo(f"{report.dense}: the network before pruning")
-    click.echo("not verified: --no-verify" if report.verification is None else report.verification.summary())
+    if report.verification is not None:
+        click.echo(report.verification.summary())
+    click.echo(report.claim())
 
 
 @cli.command()
@@ -186,6 +195,7 @@ def tune(*, model: str, as_json: bool, **options: Any) -> None:
 
     with progress() as show:
         report = run(model, progress=show, **options)
+    _warn((), report.verification)
     if as_json:
         print_json(report.to_json())
         return
@@ -219,6 +229,7 @@ def verify(*, model: str, junit: str | None, force: bool, as_json: bool, **optio
             report = run(model, progress=show, **options)
         if target is not None:
             target.write_text(junit_xml(report), encoding="utf-8")
+    _warn((), report)
     if as_json:
         print_json(report.to_json())
     else:

@@ -42,6 +42,10 @@ class InputError(SwpExportError):
     """Sample data or an input shape does not fit the network."""
 
 
+class UnprovableError(SwpExportError):
+    """A network contradicts itself, or rounding decides what it gives: no comparison with it proves anything."""
+
+
 class OutputError(SwpExportError):
     """A file exists already, or cannot be written."""
 

@@ -14,8 +14,7 @@ from swp_export.architectures.fitting import construct, first_convolution, fit, 
 from swp_export.architectures.inference import infer_architecture
 from swp_export.checkpoint import SKELETON_SUFFIX
 from swp_export.errors import ArchitectureError, InputError
-from swp_export.stripes import warn_of_dead_layers
-from swp_export.thresholds import apply_threshold, as_saved
+from swp_export.thresholds import apply_threshold, as_saved, warn_of_destruction
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -79,9 +78,6 @@ def instantiate(
     module, warnings = _build(checkpoint, chosen, thresholded.state)
     shape = _input_shape(checkpoint, chosen, module, input_shape)
     output = run_without_data(module, shape, chosen)
-    at = "" if thresholded.threshold is None else f" at threshold {thresholded.threshold:g}"
-    dead = [name for name, skeleton in thresholded.skeletons.items() if not skeleton.live_stripes]
-    warnings += warn_of_dead_layers(dead, at)
     return Network(
         module=module,
         skeletons=thresholded.skeletons,
@@ -89,7 +85,7 @@ def instantiate(
         threshold=thresholded.threshold,
         num_classes=output.shape[1] if output.ndim in {2, 4} else None,
         input_shape=shape,
-        warnings=tuple(warnings),
+        warnings=(*warnings, *warn_of_destruction(thresholded, checkpoint)),
         checkpoint=checkpoint,
     )
 
@@ -121,12 +117,47 @@ def unpruned(network: Network) -> nn.Module:
     return stock.eval()
 
 
+def reference_name(network: Network, origin: str = "") -> str:
+    """Return what `network` is, in words: the file as it computes, or with which of its values set to zero.
+
+    Args:
+        network: of a checkpoint.
+        origin: where the threshold comes from, if not from the user.
+
+    """
+    path = network.checkpoint.path
+    if network.checkpoint.layout != "unbroken":
+        return f"{path} as it computes"
+    return f"{path} with every |FilterSkeleton| <= {network.threshold:g}{origin} set to zero"
+
+
+def threshold_error(network: Network) -> float | None:
+    """Return how far the threshold alone moves the outputs, by their largest magnitude, on one image of noise.
+
+    None of a broken checkpoint, which has forgotten what it was trained to, of a network that refuses the image, and of
+    outputs that are not finite.
+    """
+    if network.checkpoint.layout != "unbroken":
+        return None
+    x = torch.randn(1, *network.input_shape, generator=torch.Generator().manual_seed(0))
+    try:
+        with torch.no_grad():
+            trained, left = unpruned(network)(x), network.module(x)
+    except RuntimeError:  # what refuses this one is told where it is verified
+        return None
+    scale, moved = max(float(trained.abs().max()), float(left.abs().max())), float((trained - left).abs().max())
+    if not math.isfinite(moved):
+        return None
+    return moved / scale if scale else 0.0
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class StockCounts:
     """What a network is before it is pruned.
 
     Attributes:
         params: Weights, biases and BatchNorm's gamma and beta, not the skeletons.
+        folded_params: The same as a file holds them, with BatchNorm folded into one bias per filter.
         flops: 2 per multiply-add of convolutions and fully connected layers, at the positions of their output, for
             one input.
         skeletons: Group-1 convolution -> `(N, K_h, K_w)`, in the order of the modules.
@@ -134,6 +165,7 @@ class StockCounts:
     """
 
     params: int
+    folded_params: int
     flops: int
     skeletons: dict[str, tuple[int, int, int]]
 
@@ -164,7 +196,18 @@ def stock_counts(architecture: str, num_classes: int | None, input_shape: tuple[
             skeletons[name] = (filters, height, width)
     run_without_data(module.eval(), input_shape, known)
     params = sum(p.numel() for key, p in module.named_parameters() if not key.endswith("FilterSkeleton"))
-    return StockCounts(params=params, flops=flops, skeletons=skeletons)
+    return StockCounts(params=params, folded_params=params + _folding(module), flops=flops, skeletons=skeletons)
+
+
+def _folding(module: nn.Module) -> int:
+    """Return by how many parameters `module` grows when every BatchNorm becomes the bias of the layer before it."""
+    grows = 0
+    for layer in module.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            grows -= sum(parameter.numel() for parameter in layer.parameters())
+        elif isinstance(layer, nn.Conv2d) and layer.bias is None:
+            grows += layer.out_channels
+    return grows
 
 
 def _architecture(checkpoint: Checkpoint, requested: str | None) -> Architecture:
@@ -192,9 +235,15 @@ def _build(
     # Fine-tuning leaves unbroken files without these blocks; there the record of modules says that they are gone.
     may_lack_blocks = checkpoint.layout != "unbroken" or checkpoint.modules
     if may_lack_blocks and (dead := replace_dead_blocks(module, state, checkpoint.modules)):
+        tuned = checkpoint.layout == "unbroken"  # what training made of it since, nobody can tell from the file
         warnings.append(
             f"{len(dead)} residual blocks ({', '.join(dead)}) were replaced by their shortcut when the checkpoint was "
             "broken, without their last ReLU and bn2's constant; they are reproduced as they are"
+            + (
+                ""
+                if tuned
+                else "; the network was probably destroyed: start from the unbroken checkpoint and a smaller threshold"
+            )
         )
     state, plain = _complete_skeletons(module, state, every_layer=architecture.plain_convolutions)
     warnings += [f"{name} has no FilterSkeleton: taken as an ordinary convolution, never pruned" for name in plain]

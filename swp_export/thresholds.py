@@ -10,6 +10,7 @@ import torch
 
 from swp_export.checkpoint import SKELETON_SUFFIX
 from swp_export.errors import ThresholdError
+from swp_export.gap import widest_gap
 from swp_export.nn.filter_stripe import dense_from_rows, live_stripes
 from swp_export.stripes import Skeleton
 
@@ -25,12 +26,14 @@ class Thresholded:
         state: float32; every weight dense, every `FilterSkeleton` float and exactly zero in dead stripes.
         skeletons: Layer -> its skeleton. A 1x1 layer is here only if its file holds a mask for it.
         threshold: The one that was applied; None where the file holds the masks.
+        gap: The widest gap between the values that it was applied to, if one is wide.
 
     """
 
     state: dict[str, torch.Tensor]
     skeletons: dict[str, Skeleton]
     threshold: float | None
+    gap: tuple[float, float] | None
 
 
 def apply_threshold(checkpoint: Checkpoint, threshold: float | None) -> Thresholded:
@@ -52,7 +55,32 @@ def apply_threshold(checkpoint: Checkpoint, threshold: float | None) -> Threshol
             f"threshold {applied:g} is not below the largest |FilterSkeleton|, {largest:.4g}: nothing of the network "
             "would be live; choose a smaller one"
         )
-    return Thresholded(state=state, skeletons=skeletons, threshold=applied)
+    gap = None if applied is None else _gap(checkpoint)
+    return Thresholded(state=state, skeletons=skeletons, threshold=applied, gap=gap)
+
+
+def warn_of_destruction(thresholded: Thresholded, checkpoint: Checkpoint) -> tuple[str, ...]:
+    """Return one sentence where the threshold left layers without a live stripe, or lies beyond the widest gap."""
+    skeletons, threshold, gap = thresholded.skeletons, thresholded.threshold, thresholded.gap
+    dead = [name for name, skeleton in skeletons.items() if not skeleton.live_stripes]
+    reasons = []
+    if dead:
+        at = "" if threshold is None else f" at threshold {threshold:g}"
+        names = ", ".join(dead[:3]) + (f" and {len(dead) - 3} more" if len(dead) > 3 else "")
+        reasons.append(f"{len(dead)} of {len(skeletons)} layers have no live stripe{at} ({names})")
+    if gap is not None and threshold is not None and threshold >= gap[1]:
+        lost = sum(int(((values > gap[0]) & (values <= threshold)).sum()) for values in _magnitudes(checkpoint))
+        reasons.append(
+            f"the threshold {threshold:g} lies beyond the widest gap of the values, {gap[0]:.3g} to {gap[1]:.3g}, and "
+            f"cuts {lost} stripes above it"
+        )
+    if not reasons:
+        return ()
+    advice = "take one inside that gap" if len(reasons) > 1 or not dead else "choose a smaller one"
+    if threshold is None:
+        advice = "start from the unbroken checkpoint and a smaller threshold"
+    text = f"the network was probably destroyed: {'; '.join(reasons)}; `swp-export inspect {checkpoint.path}`"
+    return (f"{text} shows what is left, and how the values lie: {advice}",)
 
 
 def as_saved(checkpoint: Checkpoint) -> dict[str, torch.Tensor]:
@@ -109,6 +137,15 @@ def _values(checkpoint: Checkpoint) -> dict[str, torch.Tensor]:
         for name, skeleton in checkpoint.skeletons.items()
         if skeleton.dtype != torch.bool and skeleton.shape[1:] != (1, 1)
     }
+
+
+def _magnitudes(checkpoint: Checkpoint) -> list[torch.Tensor]:
+    return [values.abs() for values in _values(checkpoint).values()]
+
+
+def _gap(checkpoint: Checkpoint) -> tuple[float, float] | None:
+    magnitudes = [values.flatten() for values in _magnitudes(checkpoint)]
+    return widest_gap(torch.cat(magnitudes).sort().values.numpy()) if magnitudes else None
 
 
 def _require_row_counts(checkpoint: Checkpoint, threshold: float) -> None:

@@ -17,7 +17,7 @@ from torch import nn
 from swp_export.architectures import ARCHITECTURES
 from swp_export.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from swp_export.errors import ArchitectureError, InputError, ThresholdError
-from swp_export.network import Network, instantiate, stock_counts, unpruned
+from swp_export.network import Network, instantiate, reference_name, stock_counts, threshold_error, unpruned
 from swp_export.nn import BatchNorm2d, FilterStripe, Linear
 
 MODELS = Path(__file__).parents[1] / "models"
@@ -182,19 +182,51 @@ class TestNetwork:
         assert len(network.skeletons) == 55
         assert {skeleton.kernel for skeleton in network.skeletons.values()} == {(3, 3)}
 
-    def test_layers_without_a_live_stripe_are_mentioned(self) -> None:
-        """They are named, all in one sentence."""
-        network = instantiate(read_checkpoint(RESNET / "best.pth.tar"), threshold=0.1)
-        dead = [name for name, skeleton in network.skeletons.items() if not skeleton.live_stripes]
-        assert len(dead) == 22
+    @pytest.mark.parametrize(("threshold", "layers"), [(0.1, 22), (0.2, 47)])
+    def test_a_destroyed_network_is_mentioned(self, threshold: float, layers: int) -> None:
+        """One sentence says how many layers are dead, where the gap lies that the threshold passed, and what to do."""
+        network = instantiate(read_checkpoint(RESNET / "best.pth.tar"), threshold=threshold)
         (warning,) = network.warnings
-        assert f"no live stripe at threshold 0.1 in {', '.join(dead)}:" in warning
+        assert warning.startswith(f"the network was probably destroyed: {layers} of 55 layers have no live stripe")
+        assert "layer1.5.conv2" in warning or threshold == 0.2
+        assert "widest gap of the values, 4.77e-07 to 0.0104, and cuts" in warning
+        assert f"`swp-export inspect {RESNET / 'best.pth.tar'}`" in warning
+
+    def test_a_threshold_beyond_the_gap_is_mentioned(self) -> None:
+        """No layer is dead yet, but stripes are cut that training kept."""
+        (warning,) = instantiate(read_checkpoint(RESNET / "best.pth.tar"), threshold=0.011).warnings
+        assert "no live stripe" not in warning
+        assert "the threshold 0.011 lies beyond the widest gap" in warning
+
+    @pytest.mark.parametrize("threshold", [1e-9, 1e-6, 0.0103, 0.01])
+    def test_a_threshold_up_to_the_gap_is_fine(self, threshold: float) -> None:
+        """Nothing that training kept is cut, so nothing is said."""
+        assert instantiate(read_checkpoint(RESNET / "best.pth.tar"), threshold=threshold).warnings == ()
+
+    def test_what_the_threshold_alone_changes(self) -> None:
+        """At the threshold of the training next to nothing, far beyond it everything; a broken file has forgotten."""
+        checkpoint = read_checkpoint(RESNET / "best.pth.tar")
+        near, far = (threshold_error(instantiate(checkpoint, threshold=t)) for t in (0.01, 0.1))
+        assert near is not None
+        assert far is not None
+        assert 0 < near < 1e-5
+        assert 0.1 < far <= 2
+        assert threshold_error(instantiate(checkpoint, threshold=0)) == 0
+        assert threshold_error(instantiate(read_checkpoint(RESNET / "pruned.pth.tar"))) is None
+
+    def test_what_a_model_is_compared_with(self) -> None:
+        """The words say that values were set to zero, which; a broken file is taken as it computes."""
+        whole, broken = RESNET / "best.pth.tar", RESNET / "pruned_patch1.pth.tar"
+        name = reference_name(instantiate(read_checkpoint(whole), threshold=0.01))
+        assert name == f"{whole} with every |FilterSkeleton| <= 0.01 set to zero"
+        assert reference_name(instantiate(read_checkpoint(broken), threshold=0.01)) == f"{broken} as it computes"
 
     def test_replaced_blocks_are_mentioned(self) -> None:
         """A broken file that lost blocks says which, and what went with them."""
         (warning,) = instantiate(read_checkpoint(RESNET / "pruned_0.1.pth.tar")).warnings
         assert warning.startswith("16 residual blocks (layer1.5, layer1.7, ")
         assert "last ReLU" in warning
+        assert "probably destroyed" in warning
 
 
 class TestThresholds:
@@ -445,7 +477,7 @@ class TestFactories:
         state |= {"conv3.weight": torch.randn(36, 5, 1, 1), "conv3.FilterSkeleton": mask}
         network = instantiate(checkpoint_of(tmp_path, state), architecture=FACTORY, input_shape=(1, 9, 8))
         assert network.module.get_submodule("conv1").get_parameter("weight").shape == (1, 1, 2, 3)
-        assert network.warnings[0].startswith("no live stripe in conv1: ")
+        assert "1 of 2 layers have no live stripe (conv1)" in network.warnings[0]
         bn, fc = network.module.get_submodule("bn3"), network.module.get_submodule("fc")
         assert isinstance(bn, nn.BatchNorm2d)
         mean, variance = bn.running_mean, bn.running_var
@@ -541,6 +573,12 @@ class TestImageNet:
         expected.load_state_dict(state)
         x = torch.randn(1, 3, 64, 64)
         assert np.array_equal(logits(network.module, x), logits(expected, x))
+
+
+@pytest.mark.parametrize(("name", "floats"), [("VGG16", 14_719_818), ("ResNet56", 853_642)])
+def test_folded_parameters(name: str, floats: int) -> None:
+    """BatchNorm becomes one bias per filter: what the unpruned networks' ONNX files, by --dense-out, hold."""
+    assert stock_counts(name, 10, (3, 32, 32)).folded_params == floats
 
 
 class TestStockCounts:

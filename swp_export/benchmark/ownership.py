@@ -4,6 +4,7 @@ ONNX Runtime fuses, renames and inserts nodes and drops their metadata. What sur
 fused away, and a fused or re-laid-out node's derivation of its name from a node's or a value's:
 
     Conv "features.0/conv" -> h,  Relu -> r     becomes     Conv "r_nchwc" -> reorder_token_1
+    in float16, which is computed in float32    becomes     Conv "InsertedPrecisionFreeCast_r_nchwc" -> ...
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     import onnx_ir as ir
 
 OTHER = "(other)"
-_DERIVED = re.compile(r"(?:_nchwc|_nhwc|_token_\d+)$")
+_DERIVED = re.compile(r"^Inserted(?:PrecisionFree)?Cast_|(?:_nchwc|_nhwc|_token_\d+)$")
 _WEIGHTED = ("Conv", "Gemm", "MatMul")
 # Nodes that ONNX Runtime inserts; the value they give has the name of the original that they move.
 _INSERTED = {"ReorderInput", "ReorderOutput", "MemcpyToHost", "MemcpyFromHost"}
@@ -74,13 +75,13 @@ class _Origins:
         return self._layers[_weighted(node, origin)]
 
     def _origin(self, node: ir.Node) -> ir.Node | None:
-        if node.op_type in _INSERTED:
+        if node.op_type in _INSERTED or (node.op_type == "Cast" and node.name not in self._by_name):
             return None
         # By name first: the output of a fused node is that of the last operator fused into it.
         for name in (node.name or "", _DERIVED.sub("", node.name or "")):
             if origin := self._by_name.get(name) or self._by_output.get(name):
                 return origin
-        outputs = (self._by_output.get(value.name or "") for value in node.outputs)
+        outputs = (self._by_output.get(_DERIVED.sub("", value.name or "")) for value in node.outputs)
         return next(filter(None, outputs), None)
 
 

@@ -1,9 +1,9 @@
-"""Parameters and FLOPs of a graph: dense, by the paper's count, and as executed.
+"""Parameters and FLOPs of a graph: by the paper's count, as a file holds them, and as executed.
 
-One multiply-add counts as 2, at the output positions that are kept. Convolutions and fully connected layers are
-counted, with BatchNorm folded into one bias per filter. Of a pruned layer the paper counts its live stripes:
-`2 * live stripes * C` per position. What is executed differs from that: zeros of a dense layer are multiplied too, and
-the additions of a broken one are real.
+One multiply-add counts as 2, at the output positions that are kept. The paper counts convolutions and fully connected
+layers, with BatchNorm folded into one bias per filter; of a pruned layer its live stripes, `2 * live stripes * C` per
+position. A file holds more than that, and executes more: zeros of a dense layer, the matrices that shift and sum the
+stripes of a broken one, and its additions.
 """
 
 from __future__ import annotations
@@ -17,10 +17,12 @@ import onnx_ir as ir
 from swp_export.graph.channels import weight_matrix
 from swp_export.graph.constants import array_of
 from swp_export.graph.convolutions import LAYER
-from swp_export.graph.flops import infer_shapes, node_flops
+from swp_export.graph.flops import DOMAINS, infer_shapes, node_flops
 from swp_export.stripes import Skeleton
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import numpy as np
 
 
@@ -59,8 +61,41 @@ def count(model: ir.Model, input_shape: tuple[int, int, int], *, live_only: bool
     return Counts(params=params, flops=sum(by_layer.values()), layer_flops=by_layer)
 
 
-def executed_flops(model: ir.Model, input_shape: tuple[int, int, int]) -> int:
-    """Return the FLOPs per image that `model` executes as it stands: products with their zeros, and every addition.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Floats:
+    """Floating-point numbers that a file stores.
+
+    Attributes:
+        total: all of them, of whatever type.
+        helpers: those of a layer's matrices that hold nothing but 0 and 1: they shift stripes, and sum them.
+
+    """
+
+    total: int
+    helpers: int
+
+
+def stored_floats(model: ir.Model) -> Floats:
+    """Count the numbers in the initializers and Constant nodes of `model`, subgraphs included."""
+    layers = [node for node in model.graph if LAYER in node.metadata_props]
+    matrices = {id(value): value for node in layers for value in node.inputs if value is not None}
+    arrays = [array_of(value) for value in matrices.values() if value.is_initializer()]
+    return Floats(
+        total=sum(tensor.size for tensor in _tensors(model.graph) if tensor.dtype.is_floating_point()),
+        helpers=sum(array.size for array in arrays if array is not None and _is_helper(array)),
+    )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Executed:
+    """FLOPs per image of a file as it stands: `products`, zeros included, and every one of the `additions`."""
+
+    products: int
+    additions: int
+
+
+def executed(model: ir.Model, input_shape: tuple[int, int, int]) -> Executed:
+    """Count what `model` executes.
 
     Raises:
         ModelError: a shape cannot be inferred.
@@ -71,9 +106,23 @@ def executed_flops(model: ir.Model, input_shape: tuple[int, int, int]) -> int:
     additions = sum(
         (len(node.input) - 1) * math.prod(shapes.get(node.output[0], (0,)))
         for node in proto.graph.node
-        if node.op_type in {"Add", "Sum"}
+        if node.op_type in {"Add", "Sum"} and node.domain in DOMAINS
     )
-    return sum(node_flops(proto, (1, *input_shape))) + additions
+    return Executed(products=sum(node_flops(proto, (1, *input_shape))), additions=additions)
+
+
+def _tensors(graph: ir.Graph) -> Iterator[ir.TensorProtocol]:
+    for inner in (graph, *graph.subgraphs()):
+        for value in inner.initializers.values():
+            if value.const_value is not None:
+                yield value.const_value
+        for node in inner:
+            if node.op_type == "Constant" and "value" in node.attributes:
+                yield node.attributes["value"].as_tensor()
+
+
+def _is_helper(array: np.ndarray) -> bool:
+    return array.ndim > 1 and array.dtype.kind not in "iub" and bool(((array == 0) | (array == 1)).all())
 
 
 def _live_share(node: ir.Node, weight: np.ndarray) -> float:

@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import onnx
+import onnx.shape_inference
 import onnx_ir as ir
 from google.protobuf.message import DecodeError, EncodeError
 from onnx.external_data_helper import load_external_data_for_model, uses_external_data
 
 from swp_export.errors import ModelError
+from swp_export.graph.residue import remove_residue, state_true_outputs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -85,19 +87,24 @@ def serialized(model: ir.Model, facts: Mapping[str, str]) -> bytes:
     """Return the bytes of `model` as a file of ours, checked: the same model gives the same bytes.
 
     Args:
-        model: any model; its metadata is replaced.
+        model: any model; its metadata is replaced, its doc_string kept.
         facts: what it says of itself, by the names above.
+
+    Raises:
+        ModelError: its nodes contradict one another.
 
     """
     model.metadata_props.clear()
     model.metadata_props.update({**facts, VERSION: version("swp-export")})
-    model.producer_name, model.producer_version, model.doc_string = "swp-export", version("swp-export"), None
-    for node in model.graph:
-        for value in node.outputs:
-            if not value.is_graph_output():
-                value.shape, value.type = None, None  # inferred by every reader, and stale after lowering
-    content: bytes = ir.serde.serialize_model(model).SerializeToString(deterministic=True)
-    onnx.checker.check_model(content, full_check=True)
+    model.producer_name, model.producer_version = "swp-export", version("swp-export")
+    proto = ir.serde.serialize_model(model)
+    remove_residue(proto)
+    state_true_outputs(proto)
+    content: bytes = proto.SerializeToString(deterministic=True)
+    try:
+        onnx.checker.check_model(content, full_check=True)
+    except onnx.shape_inference.InferenceError as error:
+        raise ModelError(f"the model's shapes contradict one another: {' '.join(str(error).split())}") from error
     return content
 
 

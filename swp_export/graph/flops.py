@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
     Shapes = Mapping[str, tuple[int, ...]]
 
+DOMAINS = ("", "ai.onnx")
+"""How ONNX's own domain is spelt: an operator of another one is another operator."""
+
 
 def node_flops(model: onnx.ModelProto, input_shape: Sequence[int]) -> list[int]:
     """Return the FLOPs of each node of `model`, in its order, for one input of `input_shape`.
@@ -52,7 +55,7 @@ def infer_shapes(model: onnx.ModelProto, input_shape: Sequence[int]) -> dict[str
 
 
 def _flops(node: onnx.NodeProto, shapes: Shapes) -> int:
-    if node.op_type not in {"Conv", "Gemm", "MatMul"}:
+    if node.op_type not in {"Conv", "Gemm", "MatMul"} or node.domain not in DOMAINS:
         return 0
     try:
         output = shapes[node.output[0]]

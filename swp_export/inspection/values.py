@@ -1,8 +1,4 @@
-"""What the values of Filter Skeletons say before a threshold is chosen, and where one would cut.
-
-Training drives most values towards zero. Those below FLOOR are all the same to a float32 network, so the search for
-the widest gap takes them as one point: between 1e-44 and 1e-20 lie 24 decades, but nothing to choose between.
-"""
+"""What the values of Filter Skeletons say before a threshold is chosen, and where one would cut."""
 
 from __future__ import annotations
 
@@ -11,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from swp_export.gap import FLOOR_DECADE, widest_gap
 from swp_export.inspection.report import Bin, Gap, SkeletonValues, ThresholdCounts
 
 if TYPE_CHECKING:
@@ -22,12 +19,9 @@ if TYPE_CHECKING:
 
     Float32 = npt.NDArray[np.float32]
 
-FLOOR_DECADE = -8
-"""Values below 10 to this power are taken as one point."""
 THRESHOLDS = 8
 """How many round thresholds are tried, downwards from the largest value."""
 _BINS_PER_DECADE = 2
-_GAP_DECADES = 0.5
 
 
 def skeleton_values(convolutions: Sequence[Convolution]) -> SkeletonValues | None:
@@ -89,11 +83,9 @@ def _edge(step: int) -> float:
 
 
 def _widest_gap(values: Float32, convolutions: Sequence[Convolution]) -> Gap | None:
-    """Return the widest gap between neighbours of `values`, sorted, on a logarithmic scale."""
-    logarithms = np.log10(np.maximum(values.astype(np.float64), 10.0**FLOOR_DECADE))
-    gaps = np.diff(logarithms)
-    if not gaps.size or gaps.max() < _GAP_DECADES:
+    """Return the widest gap between neighbours of `values`, sorted, and what a threshold in it keeps."""
+    found = widest_gap(values)
+    if found is None:
         return None
-    index = int(gaps.argmax())
-    low, high = float(values[index]), float(values[index + 1])
+    low, high = found
     return Gap(low=low, high=high, live_stripes=_counts_at(low, convolutions).live_stripes)

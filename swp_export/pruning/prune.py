@@ -13,7 +13,7 @@ import onnx_ir as ir
 from swp_export.atomic import atomic_outputs
 from swp_export.errors import LoweringError, NotEquivalentError
 from swp_export.graph.convolutions import LAYER, iterate_stripe_convs
-from swp_export.graph.counts import Counts, count, executed_flops
+from swp_export.graph.counts import Counts, count, executed, stored_floats
 from swp_export.graph.files import ARCHITECTURE, INPUT_SHAPE, SOURCE, THRESHOLD, serialized
 from swp_export.graph.pipeline import compact
 from swp_export.lowerings import LOWERINGS
@@ -107,14 +107,10 @@ def prune(
         block = 1 if lowering is None else BLOCK
         by_choice = PlanFile(layers={layer.name: layer.lowering for layer in chosen}, block=block)
         content = apply_plan_file(pruned, plan_file or by_choice)
-        if tune is not None:
-            track = Track(device=tune, threads=1, batch=1, tf32=False)
-            fastest = find_fastest(content, track, origin.input_shape, TUNE_SECONDS, LayerCache(), progress)
-            plan_file, content = fastest.plan, fastest.content
-        verification = None
-        if verify:
-            verification = verify_model(
-                content,
+
+        def check(written: bytes) -> VerificationReport:
+            return verify_model(
+                written,
                 origin.reference,
                 name=str(target),
                 input_shape=origin.input_shape,
@@ -122,11 +118,22 @@ def prune(
                 dense=lambda: origin.dense,
                 progress=lambda case: progress(f"verifying: {case}"),
             )
+
+        if tune is not None:
+            track = Track(device=tune, threads=1, batch=1, tf32=False)
+            fastest = find_fastest(
+                content, track, origin.input_shape, TUNE_SECONDS, LayerCache(), progress, check if verify else None
+            )
+            plan_file, content, verification = fastest.plan, fastest.content, fastest.verification
+        else:
+            verification = check(content) if verify else None
+        if verification is not None:
             _require_equivalence(verification)
         file.write_bytes(content)
         if dense_file is not None:
             progress("exporting the unpruned network")
             dense_file.write_bytes(_unpruned_bytes(origin, str(dense_out), verify=verify))
+    layers = _layers(origin, chosen, counts, plan_file)
     return PruneReport(
         model=str(target),
         bytes=len(content),
@@ -134,17 +141,12 @@ def prune(
         source=str(source),
         architecture=origin.architecture,
         threshold=origin.threshold,
-        layers=_layers(origin, chosen, counts, plan_file),
-        totals=Totals(
-            params_before=origin.params,
-            params_after=counts.params,
-            flops_before=origin.flops,
-            flops_after=counts.flops,
-            executed_flops=executed_flops(ir.from_proto(onnx.ModelProto.FromString(content)), origin.input_shape),
-        ),
+        threshold_error=origin.threshold_error,
+        layers=layers,
+        totals=_totals(origin, counts, content),
         verification=verification,
         dense=None if dense_out is None else str(dense_out),
-        warnings=origin.warnings,
+        warnings=(*origin.warnings, *_nothing_to_prune(origin, str(source), layers)),
     )
 
 
@@ -201,6 +203,32 @@ def _facts(origin: Source, threshold: float | None) -> dict[str, str]:
     return origin.metadata | {key: value for key, value in facts.items() if value is not None}
 
 
+def _nothing_to_prune(origin: Source, source: str, layers: tuple[PrunedLayer, ...]) -> tuple[str, ...]:
+    """Return one sentence where every stripe is live."""
+    if any(layer.live_stripes < layer.stripes for layer in layers):
+        return ()
+    at = "" if origin.threshold is None else f" at threshold {origin.threshold:g}"
+    return (f"no stripe is dead{at}: there was nothing to prune; `swp-export inspect {source}` shows the values",)
+
+
+def _totals(origin: Source, counts: Counts, content: bytes) -> Totals:
+    """Return the totals: of the written file, and by the paper's count."""
+    written = ir.from_proto(onnx.ModelProto.FromString(content))
+    floats, work = stored_floats(written), executed(written, origin.input_shape)
+    return Totals(
+        params_before=origin.floats,
+        params_after=floats.total,
+        helper_params=floats.helpers,
+        flops_before=origin.flops,
+        flops_after=work.products,
+        executed_flops=work.products + work.additions,
+        paper_params_before=origin.params,
+        paper_params_after=counts.params,
+        paper_flops_before=origin.flops,
+        paper_flops_after=counts.flops,
+    )
+
+
 def _layers(origin: Source, chosen: list[_Choice], counts: Counts, plan: PlanFile | None) -> tuple[PrunedLayer, ...]:
     """Return the table: every convolution of the unpruned network beside what is left of it."""
     left = {layer.name: layer for layer in chosen}
@@ -222,7 +250,7 @@ def _layers(origin: Source, chosen: list[_Choice], counts: Counts, plan: PlanFil
                 live_filters=0 if after is None else after.live_filters,
                 stripes=filters * height * width,
                 live_stripes=0 if after is None else after.live_stripes,
-                flops=counts.layer_flops.get(name, 0),
+                paper_flops=counts.layer_flops.get(name, 0),
                 lowering="removed" if layer is None else layer.lowering,
                 reason="constant, or nothing reads it" if layer is None else layer.reason,
             )

@@ -19,7 +19,7 @@ class PrunedLayer:
         live_filters: filters that are left and have a live stripe.
         stripes: stripes that it had.
         live_stripes: stripes that are left.
-        flops: of what is left, per image, by the paper's count.
+        paper_flops: of what is left, per image, by the paper's count: live stripes alone.
         lowering: how it is written; `removed` where nothing is left to write.
         reason: why it is written so.
 
@@ -30,39 +30,65 @@ class PrunedLayer:
     live_filters: int
     stripes: int
     live_stripes: int
-    flops: int
+    paper_flops: int
     lowering: str
     reason: str
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Totals:
-    """Parameters and FLOPs per image.
+    """Parameters and FLOPs per image: of the files, and beside that by the paper's count.
 
     Attributes:
-        params_before: parameters of the unpruned network, without its skeletons.
-        params_after: weights and biases that are left: live stripes only, BatchNorm folded.
+        params_before: floats of the unpruned network's file: of an ONNX source that file, of a checkpoint what
+            `--dense-out` writes, BatchNorm folded.
+        params_after: floats of the written file: weights with their zeros, biases and helpers.
+        helper_params: of `params_after`, those of matrices of nothing but 0 and 1, which shift stripes and sum them.
         flops_before: 2 per multiply-add of convolutions and fully connected layers of the unpruned network.
-        flops_after: the same of what is left: live stripes only, the paper's count.
-        executed_flops: what the written model executes: zeros that a dense layer multiplies, and additions, included.
+        flops_after: the same of the written file: what it executes, products with zeros and helpers included.
+        executed_flops: `flops_after` and every addition that the written file executes.
+        paper_params_before: parameters of the unpruned network, BatchNorm's included, without its skeletons.
+        paper_params_after: weights and biases that are left: live stripes only, BatchNorm folded.
+        paper_flops_before: as `flops_before`.
+        paper_flops_after: of what is left: live stripes only.
 
     """
 
     params_before: int
     params_after: int
+    helper_params: int
     flops_before: int
     flops_after: int
     executed_flops: int
+    paper_params_before: int
+    paper_params_after: int
+    paper_flops_before: int
+    paper_flops_after: int
 
     @property
     def params_removed_percent(self) -> float:
-        """Share of the parameters that are gone, in percent."""
-        return 100 * (1 - self.params_after / self.params_before)
+        """Share of the floats that are gone from the file, in percent."""
+        return _removed(self.params_before, self.params_after)
 
     @property
     def flops_removed_percent(self) -> float:
-        """Share of the FLOPs that are gone, in percent."""
-        return 100 * (1 - self.flops_after / self.flops_before)
+        """Share of the multiply-adds that are no longer executed, in percent."""
+        return _removed(self.flops_before, self.flops_after)
+
+    @property
+    def paper_params_removed_percent(self) -> float:
+        """Share of the parameters that are gone by the paper's count, in percent."""
+        return _removed(self.paper_params_before, self.paper_params_after)
+
+    @property
+    def paper_flops_removed_percent(self) -> float:
+        """Share of the FLOPs that are gone by the paper's count, in percent."""
+        return _removed(self.paper_flops_before, self.paper_flops_after)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the JSON object."""
+        shares = [name for name in dir(Totals) if name.endswith("_removed_percent")]
+        return dataclasses.asdict(self) | {name: getattr(self, name) for name in shares}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -76,6 +102,8 @@ class PruneReport:
         source: the file that it was made from.
         architecture: as which it was read; None for an ONNX source.
         threshold: that was applied; None where the source had decided already.
+        threshold_error: how far setting the dead stripes to zero moves the outputs of the network as trained, by their
+            largest magnitude, on one image of noise; None where the source has forgotten it.
         layers: every convolution, in the source's order of execution.
         totals: before and after.
         verification: None where it was switched off.
@@ -90,22 +118,33 @@ class PruneReport:
     source: str
     architecture: str | None
     threshold: float | None
+    threshold_error: float | None
     layers: tuple[PrunedLayer, ...]
     totals: Totals
     verification: VerificationReport | None
     dense: str | None
     warnings: tuple[str, ...]
 
+    def claim(self) -> str:
+        """Return what the model is equivalent to, in words, and how far that is from the network as trained."""
+        if self.verification is None:
+            return "not verified: --no-verify"
+        text = f"equivalent to {self.verification.reference}"
+        if self.threshold_error is None:
+            return text
+        moved = f"the outputs by {self.threshold_error:.2g} of the largest" if self.threshold_error else "nothing"
+        return f"{text}; setting them to zero moves {moved} in the network as trained (one image of noise)"
+
     def to_json(self) -> dict[str, Any]:
         """Return the document that `swp-export prune --json` prints."""
         document = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         return document | {
             "layers": [dataclasses.asdict(layer) for layer in self.layers],
-            "totals": dataclasses.asdict(self.totals)
-            | {
-                "params_removed_percent": self.totals.params_removed_percent,
-                "flops_removed_percent": self.totals.flops_removed_percent,
-            },
+            "totals": self.totals.to_json(),
             "verification": None if self.verification is None else self.verification.to_json(),
             "warnings": list(self.warnings),
         }
+
+
+def _removed(before: int, after: int) -> float:
+    return 100 * (1 - after / before)

@@ -11,7 +11,7 @@ import onnx_ir as ir
 from swp_export.errors import InputError, ModelError, ThresholdError
 from swp_export.graph.constants import array_of
 from swp_export.graph.convolutions import iterate_stripe_convs
-from swp_export.graph.counts import count
+from swp_export.graph.counts import count, stored_floats
 from swp_export.graph.files import input_shape_of, is_onnx, read_model
 from swp_export.graph.simplify import simplify
 
@@ -38,11 +38,13 @@ class Source:
             it is the source as it came.
         input_shape: `(C, H, W)`.
         skeletons: `(N, K_h, K_w)` of every convolution of the unpruned network, by layer.
-        params: parameters of the unpruned network, as in `Totals`.
-        flops: FLOPs of the unpruned network, as in `Totals`.
+        floats: of the unpruned network's file, as `params_before` of `Totals`.
+        params: of the unpruned network, as `paper_params_before` of `Totals`.
+        flops: of the unpruned network, as `flops_before` of `Totals`.
         sha256: of the file.
         architecture: as which a checkpoint was read.
         threshold: that decided which stripes are live.
+        threshold_error: as in `PruneReport`.
         warnings: what is legal but probably not meant.
         metadata: what an ONNX source says of itself, to be kept.
 
@@ -53,11 +55,13 @@ class Source:
     unpruned: Callable[[], tuple[ir.Model, Reference]]
     input_shape: tuple[int, int, int]
     skeletons: dict[str, tuple[int, int, int]]
+    floats: int
     params: int
     flops: int
     sha256: str
     architecture: str | None = None
     threshold: float | None = None
+    threshold_error: float | None = None
     warnings: tuple[str, ...] = ()
     metadata: dict[str, str] = dataclasses.field(default_factory=dict)
 
@@ -96,7 +100,7 @@ def _from_checkpoint(
 ) -> Source:
     from swp_export.checkpoint import read_checkpoint
     from swp_export.graph.export import model_from_module
-    from swp_export.network import instantiate, stock_counts, unpruned
+    from swp_export.network import instantiate, reference_name, stock_counts, threshold_error, unpruned
     from swp_export.verification.references import TorchReference
 
     checkpoint = read_checkpoint(path)
@@ -104,7 +108,6 @@ def _from_checkpoint(
     progress(f"exporting {network.architecture} to ONNX")
     dense = model_from_module(network.module, network.input_shape)
     stock = stock_counts(network.architecture, network.num_classes, network.input_shape)
-    at = "" if network.threshold is None else f" at threshold {network.threshold:g}"
 
     def as_before() -> tuple[ir.Model, Reference]:
         module = unpruned(network)
@@ -112,15 +115,17 @@ def _from_checkpoint(
 
     return Source(
         dense=dense,
-        reference=TorchReference(network.module, f"{path}{at}, in float64"),
+        reference=TorchReference(network.module, f"{reference_name(network)}, in float64"),
         unpruned=as_before,
         input_shape=network.input_shape,
         skeletons=stock.skeletons,
+        floats=stored_floats(dense).total if checkpoint.layout == "unbroken" else stock.folded_params,
         params=stock.params,
         flops=stock.flops,
         sha256=checkpoint.sha256,
         architecture=network.architecture,
         threshold=network.threshold,
+        threshold_error=threshold_error(network),
         warnings=network.warnings,
     )
 
@@ -145,6 +150,7 @@ def _from_onnx(path: Path, input_shape: tuple[int, int, int] | None) -> Source:
         if array is not None and array.dtype.kind == "f" and not np.isfinite(array).all():
             raise ModelError(f"{name} of {path} holds NaN or infinite values; export it from finite weights")
     dense = simplify(_upgraded(file))
+    dense.doc_string = file.model.doc_string
     skeletons = {conv.name: conv.skeleton for _, conv in iterate_stripe_convs(dense.graph)}
     if all(skeleton.live_stripes == skeleton.stripes for skeleton in skeletons.values()):
         raise ModelError(
@@ -152,13 +158,14 @@ def _from_onnx(path: Path, input_shape: tuple[int, int, int] | None) -> Source:
             "weights are exactly zero): there is nothing to prune; start from the checkpoint and its threshold"
         )
     counts = count(dense, shape, live_only=False)
-    reference = OnnxReference(file.model, f"{path}, in float64")
+    reference = OnnxReference(file.model, f"{path} as given, in float64")
     return Source(
         dense=dense,
         reference=reference,
         unpruned=lambda: (dense, reference),
         input_shape=shape,
         skeletons={name: (skeleton.filters, *skeleton.kernel) for name, skeleton in skeletons.items()},
+        floats=stored_floats(file.model).total,
         params=counts.params,
         flops=counts.flops,
         sha256=file.sha256,

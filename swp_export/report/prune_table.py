@@ -17,7 +17,12 @@ def prune_tables(report: PruneReport) -> list[Table]:
 
 
 def _layer_table(report: PruneReport) -> Table:
-    table = Table(title=f"Layers of {escape(report.source)}", title_justify="left")
+    table = Table(
+        title=f"Layers of {escape(report.source)}",
+        caption="MFLOPs: of the live stripes, the paper's count",
+        title_justify="left",
+        caption_justify="left",
+    )
     table.add_column("Layer")
     for heading in ("Filters", "Stripes", "Live", "MFLOPs"):
         table.add_column(heading, justify="right")
@@ -29,7 +34,7 @@ def _layer_table(report: PruneReport) -> Table:
             f"{layer.live_filters} of {layer.filters}",
             f"{layer.live_stripes} of {layer.stripes}",
             _percent(layer.live_stripes, layer.stripes),
-            f"{layer.flops / 1e6:.2f}",
+            f"{layer.paper_flops / 1e6:.2f}",
             layer.lowering,
             layer.reason,
         )
@@ -41,25 +46,20 @@ def _total_table(report: PruneReport) -> Table:
     table = Table(title="In total", title_justify="left")
     for heading in ("", "Before", "After", "Removed"):
         table.add_column(heading, justify="right" if heading else "left")
-    table.add_row(
-        "Parameters",
-        f"{totals.params_before:,}",
-        f"{totals.params_after:,}",
-        f"{totals.params_removed_percent:.1f} %",
-    )
-    table.add_row(
-        "MFLOPs, the paper's count",
-        f"{totals.flops_before / 1e6:.2f}",
-        f"{totals.flops_after / 1e6:.2f}",
-        f"{totals.flops_removed_percent:.1f} %",
-    )
-    table.add_row(
-        "MFLOPs, executed",
-        f"{totals.flops_before / 1e6:.2f}",
-        f"{totals.executed_flops / 1e6:.2f}",
-        f"{100 * (1 - totals.executed_flops / totals.flops_before):.1f} %",
-    )
+    params, flops = (totals.params_before, totals.params_after), (totals.flops_before, totals.flops_after)
+    _compare(table, "Parameters in the file", *params)
+    if totals.helper_params:
+        table.add_row("  of them in matrices of 0 and 1", "", f"{totals.helper_params:,}", "")
+    _compare(table, "Parameters, the paper's count", totals.paper_params_before, totals.paper_params_after)
+    _compare(table, "MFLOPs executed", *flops, unit=1e6)
+    table.add_row("  with every addition", "", f"{totals.executed_flops / 1e6:.2f}", "")
+    _compare(table, "MFLOPs, the paper's count", totals.paper_flops_before, totals.paper_flops_after, unit=1e6)
     return table
+
+
+def _compare(table: Table, name: str, before: int, after: int, unit: float = 1) -> None:
+    numbers = [f"{n:,}" if unit == 1 else f"{n / unit:.2f}" for n in (before, after)]
+    table.add_row(name, *numbers, f"{100 * (1 - after / before):.1f} %")
 
 
 def _percent(part: int, whole: int) -> str:

@@ -165,10 +165,11 @@ def open_session(
     device: Device = "cpu",
     threads: int = 1,
     cuda: CudaOptions | None = None,
+    optimise: bool = True,
     profile_prefix: Path | None = None,
     optimized_model: Path | None = None,
 ) -> Session:
-    """Load `model` on `device`, with every optimisation that ONNX Runtime has.
+    """Load `model` on `device`, with every optimisation that ONNX Runtime has, or none.
 
     ONNX Runtime logs nothing: what goes wrong is raised. For that, `device="cuda"` also silences its default logger,
     which belongs to the whole process.
@@ -178,6 +179,7 @@ def open_session(
         device: Where it runs, with no fallback to another device.
         threads: Threads within an operator; operators run one after the other.
         cuda: Options of the CUDA provider; None is `CudaOptions()`. Ignored on the CPU.
+        optimise: Let ONNX Runtime rewrite the graph; without, each node is run as it stands.
         profile_prefix: Write a profile to a file whose name begins so; see `Session.end_profiling`.
         optimized_model: Write the graph that is really run to this file.
 
@@ -191,7 +193,7 @@ def open_session(
         raise ValueError(f"threads is at least 1, got {threads}")
     label, source = _label_and_source(model)
     cuda = cuda or CudaOptions()
-    options = _session_options(threads, profile_prefix, optimized_model)
+    options = _session_options(threads, profile_prefix, optimized_model, optimise=optimise)
     providers: list[tuple[str, dict[str, str]]] = [(PROVIDERS[device], {})]
     if device == "cuda":
         onnxruntime.set_default_logger_severity(_FATAL)
@@ -230,13 +232,14 @@ def _label_and_source(model: Path | str | bytes | onnx.ModelProto) -> tuple[str,
 
 
 def _session_options(
-    threads: int, profile_prefix: Path | None, optimized_model: Path | None
+    threads: int, profile_prefix: Path | None, optimized_model: Path | None, *, optimise: bool
 ) -> onnxruntime.SessionOptions:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
+    levels = onnxruntime.GraphOptimizationLevel
+    options.graph_optimization_level = levels.ORT_ENABLE_ALL if optimise else levels.ORT_DISABLE_ALL
     options.log_severity_level = _FATAL
     # Threads spin while their own session runs and stop with it, so they never steal time from another session's run.
     options.add_session_config_entry("session.force_spinning_stop", "1")

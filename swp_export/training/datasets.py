@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import pickle
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from swp_export.errors import InputError
 
@@ -78,7 +81,8 @@ def load_dataset(name: str, folder: str | Path, *, download: bool = False, chann
     """Open the data set called `name`, a key of `DATASETS`, below `folder`; grey images are repeated to `channels`.
 
     Raises:
-        InputError: No such data set, or it does not lie there and is not to be downloaded, or cannot be.
+        InputError: No such data set, or it does not lie there and is not to be downloaded, or cannot be, or its files
+            contradict each other. An image that cannot be read raises it when it is its turn.
 
     """
     if name not in DATASETS:
@@ -91,13 +95,15 @@ def load_dataset(name: str, folder: str | Path, *, download: bool = False, chann
         kind = dataclasses.replace(kind, input_shape=shape, mean=mean, std=std)
     try:
         train, test = (_open(name, kind, folder, train=part, download=download) for part in (True, False))
-    except (RuntimeError, OSError, ValueError, AssertionError) as error:  # the latter two on damaged idx files
+    except _DAMAGED as error:
         expected = f"expected there: {kind.where}"
         if download:
-            reason = next(iter(str(error).splitlines()), type(error).__name__)
-            raise InputError(f"{name} could not be downloaded to {folder} ({reason}); {expected}") from error
+            raise InputError(f"{name} could not be downloaded to {folder} ({_reason(error)}); {expected}") from error
         advice = "" if name == "imagefolder" else "; put it there, or pass --download"
-        raise InputError(f"{name} is not in {folder}, or is damaged; {expected}{advice}") from error
+        found = f" ({_reason(error)})" if name == "imagefolder" else ""
+        raise InputError(f"{name} is not in {folder}, or is damaged{found}; {expected}{advice}") from error
+    for part in (train, test):
+        _require_whole(part, name, folder)
     if train.classes != test.classes:
         raise InputError(f"the classes in {folder} differ: {train.classes} to train on, {test.classes} to test on")
     return ImageData(
@@ -109,12 +115,40 @@ def load_dataset(name: str, folder: str | Path, *, download: bool = False, chann
     )
 
 
+_DAMAGED = (RuntimeError, OSError, ValueError, AssertionError, LookupError, TypeError, EOFError, pickle.UnpicklingError)
+"""What torchvision raises where files are not there, or hold something else."""
+
+
+def _require_whole(part: Any, name: str, folder: Path) -> None:
+    """Raise InputError unless there is an image, and a label for each, of a class that there is."""
+    labels = np.asarray(part.targets)
+    images = len(part.data) if hasattr(part, "data") else len(labels)
+    if not images or images != len(labels):
+        raise InputError(f"{name} in {folder} is damaged: it holds {images} images and {len(labels)} labels")
+    if not 0 <= labels.min() <= labels.max() < len(part.classes):
+        raise InputError(f"{name} in {folder} is damaged: a label is not one of its {len(part.classes)} classes")
+
+
+def _read_image(path: str) -> Any:
+    from PIL import Image
+
+    try:
+        with Image.open(path) as image:
+            return image.convert("RGB")
+    except Exception as error:  # a damaged file makes decoders raise anything
+        raise InputError(f"{path} is no image that can be read: {_reason(error)}; repair or remove it") from error
+
+
+def _reason(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), "") or type(error).__name__
+
+
 def _open(name: str, kind: _Kind, folder: Path, *, train: bool, download: bool) -> Any:
     from torchvision import datasets
 
     opened, transform = getattr(datasets, kind.torchvision), _transform(name, kind, train=train)
     if name == "imagefolder":
-        return opened(folder / ("train" if train else "val"), transform)
+        return opened(folder / ("train" if train else "val"), transform, loader=_read_image)
     return opened(folder, train=train, transform=transform, download=download)
 
 

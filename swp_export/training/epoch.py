@@ -11,10 +11,10 @@ import torch
 from torch.nn import functional
 from torch.nn.parallel import DistributedDataParallel
 
-from swp_export.errors import TrainingError
+from swp_export.errors import InputError, TrainingError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from torch import nn
 
@@ -55,16 +55,17 @@ class Trainer:
         """Train on `batches` of (images `[B, C, H, W]`, labels `[B]`); `progress` gets the fraction that is done.
 
         Raises:
-            TrainingError: The loss is not finite any more.
+            InputError: An image cannot be read.
+            TrainingError: The loss is not finite any more, a batch is too small, or images cannot be loaded.
 
         """
         self.network.train()
         loss_sum, correct, seen = torch.zeros(3, dtype=torch.float64, device=self.ranks.device)
-        for number, (images, labels) in enumerate(batches, start=1):
+        for number, (images, labels) in enumerate(_loaded(batches), start=1):
             images, labels = self._moved(images), self._moved(labels)  # noqa: PLW2901
             self.optimizer.zero_grad()
             with self._autocast():
-                logits = self.shared(images)
+                logits = self._logits(images)
                 loss = functional.cross_entropy(logits, labels)
             self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
             self.scaler.step(self.optimizer)
@@ -81,7 +82,7 @@ class Trainer:
         self.network.eval()
         self.ranks.copy_from_first(self.network.buffers())  # each has its own BatchNorm statistics
         loss_sum, correct, seen = torch.zeros(3, dtype=torch.float64, device=self.ranks.device)
-        for images, labels in batches:
+        for images, labels in _loaded(batches):
             images, labels = self._moved(images), self._moved(labels)  # noqa: PLW2901
             with self._autocast():
                 logits = self.network(images)
@@ -89,6 +90,18 @@ class Trainer:
             correct += (logits.argmax(dim=1) == labels).sum()
             seen += len(labels)
         return self._scores(loss_sum, correct, seen)
+
+    def _logits(self, images: torch.Tensor) -> torch.Tensor:
+        try:
+            logits: torch.Tensor = self.shared(images)
+        except ValueError as error:
+            if len(images) > 1 or not str(error).startswith("Expected more than 1 value per channel"):
+                raise
+            raise TrainingError(
+                "a batch of one image is too small for this network's BatchNorm; choose a --batch-size above 1 that "
+                "leaves no single image at the end of an epoch"
+            ) from error
+        return logits
 
     def _moved(self, tensor: torch.Tensor) -> torch.Tensor:
         return tensor.to(self.ranks.device, non_blocking=True)
@@ -103,3 +116,20 @@ class Trainer:
         if not math.isfinite(loss):
             raise TrainingError(f"training diverged: the loss is {loss}; lower --lr, or --sr if it is large")
         return Scores(loss=loss, accuracy=100 * totals[1] / totals[2])
+
+
+def _loaded(batches: Any) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """Yield the batches; what fails in a process that loads images is told in one line here."""
+    try:
+        yield from batches
+    except InputError as error:
+        # torch makes the traceback of the other process the message; its last line is ours.
+        last = str(error).rstrip().splitlines()[-1]
+        raise InputError(last.removeprefix(f"{InputError.__module__}.InputError: ")) from error
+    except RuntimeError as error:
+        if not str(error).startswith("DataLoader worker"):
+            raise
+        raise TrainingError(
+            f"a process that loads images ended: {str(error).splitlines()[0]}; it may have had too little memory, "
+            "pass fewer --workers"
+        ) from error

@@ -47,10 +47,18 @@ def read_log(path: str | Path) -> TrainingLog:
         raise InputError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from error
     if not lines:
         raise InputError(f"{path} is empty; expected a line per epoch, as `train` writes them")
-    return TrainingLog(file=str(path), epochs=tuple(_record(path, n, line) for n, line in enumerate(lines, start=1)))
+    return TrainingLog(
+        file=str(path), epochs=tuple(record_from_line(path, n, line) for n, line in enumerate(lines, start=1))
+    )
 
 
-def _record(path: str | Path, number: int, line: str) -> Mapping[str, Any]:
+def record_from_line(path: str | Path, number: int, line: str) -> Mapping[str, Any]:
+    """Return the record of an epoch that `line`, the one with this number, holds.
+
+    Raises:
+        InputError: It holds none.
+
+    """
     try:
         record = json.loads(line)
     except ValueError:

@@ -67,13 +67,16 @@ class RunFolder:
         """Return the network's and the training's state to go on from, None if there is none yet.
 
         Raises:
-            CheckpointError: It was begun with other `settings`.
+            CheckpointError: It was begun with other `settings`, or is damaged.
 
         """
         if not self.checkpoint.exists():
             return None
         state, training = read_training(self.checkpoint)
-        other = {key: (training["settings"].get(key), value) for key, value in settings.items()}
+        begun = training.get("settings")
+        if not isinstance(begun, dict):
+            raise CheckpointError(f"{self.checkpoint} is damaged: it lacks its settings; begin anew with --force")
+        other = {key: (begun.get(key), value) for key, value in settings.items()}
         changed = [f"{key} was {was}, now {now}" for key, (was, now) in other.items() if was != now]
         if changed:
             raise CheckpointError(

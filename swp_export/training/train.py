@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import random
 import time
@@ -21,7 +22,7 @@ from swp_export.network import instantiate
 from swp_export.nn import FilterStripe, SkeletonUpdate, freeze_skeletons
 from swp_export.training.datasets import load_dataset
 from swp_export.training.epoch import Trainer
-from swp_export.training.log import TrainingLog
+from swp_export.training.log import TrainingLog, record_from_line
 from swp_export.training.ranks import join_ranks
 from swp_export.training.report import TrainReport
 from swp_export.training.run_folder import RunFolder
@@ -148,7 +149,7 @@ class _Run:
         workers: int,
         progress: Callable[[str], None],
     ) -> None:
-        self.network = network.to(ranks.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.network = network.to(ranks.device, memory_format=_layout(ranks.device))  # type: ignore[call-overload]
         self.folder, self.ranks, self.settings = folder, ranks, settings
         self.progress = progress if ranks.rank == 0 else lambda _: None
         self.layers = {
@@ -232,14 +233,22 @@ class _Run:
         }
 
     def _restore(self, state: dict[str, torch.Tensor], training: dict[str, Any]) -> None:
+        file = self.folder.checkpoint
         try:
             self.network.load_state_dict(state)
-        except RuntimeError as error:  # a user's own network, changed since
-            raise CheckpointError(f"{self.folder.checkpoint} does not fit {self.settings['arch']} any more") from error
-        self.trainer.optimizer.load_state_dict(training["optimizer"])
-        self.schedule.load_state_dict(training["schedule"])
-        self.trainer.scaler.load_state_dict(training["scaler"])
-        self.log = training["log"]
+        except (AttributeError, RuntimeError, TypeError) as error:  # a user's own network, changed since
+            raise CheckpointError(f"{file} does not fit {self.settings['arch']} any more") from error
+        try:
+            self.trainer.optimizer.load_state_dict(training["optimizer"])
+            _require_momenta(self.trainer.optimizer)
+            self.schedule.load_state_dict(training["schedule"])
+            self.trainer.scaler.load_state_dict(training["scaler"])
+            lines = [json.dumps(record) for record in training["log"]]
+            self.log = [dict(record_from_line(file, number, line)) for number, line in enumerate(lines, start=1)]
+        except (AttributeError, InputError, LookupError, RuntimeError, TypeError, ValueError) as error:
+            raise CheckpointError(
+                f"{file} is damaged: its record of the training is not one that `train` writes; begin anew with --force"
+            ) from error
 
     def _trained_state(self) -> dict[str, torch.Tensor]:
         if self.settings["fine_tune"] is not None:
@@ -247,6 +256,23 @@ class _Run:
                 layer.break_(0)
         state: dict[str, torch.Tensor] = self.network.state_dict()
         return state
+
+
+def _require_momenta(optimizer: torch.optim.Optimizer) -> None:
+    """Raise ValueError unless each momentum is its parameter's: torch would find out in the first step."""
+    for parameter, state in optimizer.state.items():
+        if state["momentum_buffer"].shape != parameter.shape:
+            raise ValueError("a momentum is not its parameter's")
+
+
+def _layout(device: torch.device) -> torch.memory_format:
+    """Return how activations and weights lie in memory: channels last on CUDA, plainly on the CPU.
+
+    On the CPU torch 2.14 dies in the channels_last backward of a 1x1 convolution of stride 2 with 3 to 15 input
+    channels, and its channels_last BatchNorm is a hundred times less exact in training. A network of a user's own may
+    come in either layout, so that the plain one has to be asked for too.
+    """
+    return torch.channels_last if device.type == "cuda" else torch.contiguous_format
 
 
 def _new_network(arch: str | None, data: ImageData) -> tuple[nn.Module, str]:

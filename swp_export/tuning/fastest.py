@@ -9,18 +9,21 @@ from typing import TYPE_CHECKING
 from swp_export.benchmark.environment import read_environment
 from swp_export.benchmark.measure import Schedule
 from swp_export.benchmark.statistics import Speedup, speedup
-from swp_export.errors import ModelError
+from swp_export.errors import ModelError, NotEquivalentError
 from swp_export.tuning.layer_times import layer_cases, measure_layers
 from swp_export.tuning.plan_file import PlanFile
+from swp_export.tuning.report import Discarded
 from swp_export.tuning.search import Search
 from swp_export.tuning.variants import block_of, compact_from_portable, plan_of, planned_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
 
+    from swp_export.benchmark.measure import Instances
     from swp_export.tuning.cache import LayerCache
     from swp_export.tuning.race import Track
-    from swp_export.tuning.report import Candidate, Discarded
+    from swp_export.tuning.report import Candidate
+    from swp_export.verification.report import VerificationReport
 
 FINAL = Schedule()
 """The last comparison, which the report states, is measured as `bench` measures."""
@@ -40,6 +43,7 @@ class Fastest:
         variants: whole models that were compared on the way.
         over_input: speedup over the input model, measured in one run.
         over_dense: speedup over the compact dense model, measured in the same run.
+        verification: of the model, None where it was not to be verified.
 
     """
 
@@ -50,6 +54,7 @@ class Fastest:
     variants: int
     over_input: Speedup
     over_dense: Speedup
+    verification: VerificationReport | None
 
 
 def find_fastest(
@@ -59,8 +64,11 @@ def find_fastest(
     seconds: float,
     cache: LayerCache,
     progress: Callable[[str], None],
+    verify: Callable[[bytes], VerificationReport] | None = None,
 ) -> Fastest:
     """Search for `seconds`, then compare; what is found is never shown to be slower than the input or compact dense.
+
+    Where that does not compute what it should, the next of those three is taken.
 
     Args:
         portable: a model of ours.
@@ -69,8 +77,10 @@ def find_fastest(
         seconds: time to search.
         cache: of layer times.
         progress: called with what is being done.
+        verify: compares a model with what it must compute.
 
     Raises:
+        NotEquivalentError: none of the three computes what it should.
         ModelError: the input model is none of ours.
         SwpExportError: it does not run on this device.
 
@@ -101,10 +111,10 @@ def find_fastest(
     contents = {name: planned_bytes(compact, *rival) for name, rival in rivals.items()}
     models = [*contents.values(), portable]
     times = dict(zip([*rivals, "input"], track.race(models, input_shape, FINAL), strict=True))
-    best = "found"
-    for rival in ("own", "dense"):
-        if speedup(times[rival], times[best]).high < 1:
-            best = rival
+    ranked = _ranked(times)
+    best, verification = ranked[0], None
+    if verify is not None:
+        best, verification = _first_equivalent(ranked, contents, verify, search)
     layers, block = rivals[best]
     return Fastest(
         content=contents[best],
@@ -114,7 +124,30 @@ def find_fastest(
         variants=search.variants,
         over_input=speedup(times["input"], times[best]),
         over_dense=speedup(times["dense"], times[best]),
+        verification=verification,
     )
+
+
+def _ranked(times: Mapping[str, Instances]) -> list[str]:
+    """Return what may be written, best first: what was found unless another one is shown to be faster."""
+    best = "found"
+    for rival in ("own", "dense"):
+        if speedup(times[rival], times[best]).high < 1:
+            best = rival
+    return [best, *(name for name in ("found", "own", "dense") if name != best)]
+
+
+def _first_equivalent(
+    ranked: Sequence[str], contents: Mapping[str, bytes], verify: Callable[[bytes], VerificationReport], search: Search
+) -> tuple[str, VerificationReport]:
+    """Return the first that computes what it should, and discard those before it."""
+    reports = []
+    for name in ranked:
+        reports.append(verify(contents[name]))
+        if reports[-1].equivalent:
+            return name, reports[-1]
+        search.discarded.append(Discarded(layer="(all)", lowering=name, reason=reports[-1].summary()))
+    raise NotEquivalentError(reports[0].summary(), report=reports[0])
 
 
 def _circumstances(track: Track, shape: tuple[int, int, int]) -> dict[str, object]:

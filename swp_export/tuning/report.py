@@ -35,15 +35,19 @@ class TuneReport:
     Attributes:
         model: path of the tuned model.
         plan_file: path of the plan, None where none was asked for.
-        fastest: the plan, and what was measured on the way.
-        verification: of the tuned model against the input model, in float64.
+        fastest: the plan, what was measured on the way, and the verification against the input model.
 
     """
 
     model: str
     plan_file: str | None
     fastest: Fastest
-    verification: VerificationReport
+
+    @property
+    def verification(self) -> VerificationReport:
+        """What compared the tuned model with the input model, in float64."""
+        assert self.fastest.verification is not None
+        return self.fastest.verification
 
     def to_json(self) -> dict[str, Any]:
         """Return the document that `swp-export tune --json` prints."""

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from swp_export.atomic import atomic_outputs
-from swp_export.errors import InputError, NotEquivalentError
+from swp_export.errors import InputError
 from swp_export.graph.files import input_shape_of, read_model
 from swp_export.tuning.cache import LayerCache
 from swp_export.tuning.fastest import find_fastest
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from swp_export.runtime.session import Device
+    from swp_export.verification.report import VerificationReport
 
 
 def tune(
@@ -54,7 +55,7 @@ def tune(
 
     Raises:
         SwpExportError: the model cannot be used, the device is not there, or a file not written.
-        NotEquivalentError: the tuned model does not compute what the input does; nothing is written.
+        NotEquivalentError: no form computes what the input does; nothing is written.
 
     """
     progress = progress or (lambda _: None)
@@ -67,17 +68,19 @@ def tune(
             raise InputError(f"{model} does not state the shape of its input; pass --input-shape C,H,W")
         original = portable.content
         track = Track(device=device, threads=threads, batch=batch, tf32=tf32)
-        fastest = find_fastest(original, track, shape, seconds, LayerCache(cache), progress)
-        verification = verify_model(
-            fastest.content,
-            OnnxReference(portable.model, f"{model}, in float64"),
-            name=str(target),
-            input_shape=shape,
-            dense=lambda: portable.model,
-            progress=lambda case: progress(f"verifying: {case}"),
-        )
-        if not verification.equivalent:
-            raise NotEquivalentError(verification.summary(), report=verification)
+        reference = OnnxReference(portable.model, f"{model}, in float64")
+
+        def check(content: bytes) -> VerificationReport:
+            return verify_model(
+                content,
+                reference,
+                name=str(target),
+                input_shape=shape,
+                dense=lambda: portable.model,
+                progress=lambda case: progress(f"verifying: {case}"),
+            )
+
+        fastest = find_fastest(original, track, shape, seconds, LayerCache(cache), progress, check)
         file.write_bytes(fastest.content)
         if plan_file is not None:
             plan_file.write_text(fastest.plan.to_text(), encoding="utf-8")
@@ -85,5 +88,4 @@ def tune(
         model=str(target),
         plan_file=None if plan_out is None else str(plan_out),
         fastest=fastest,
-        verification=verification,
     )

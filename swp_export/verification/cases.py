@@ -29,10 +29,20 @@ IMAGES = 4
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class Case:
-    """One input: `x`, float32 `[N, C, H, W]`, and what it is."""
+    """One input.
+
+    Attributes:
+        name: what it is.
+        x: float32 `[N, C, H, W]`.
+        is_usual: of the magnitude that networks are made for; every output must be decided on one such case.
+        is_of_user: the user's own samples; every output must be decided on them.
+
+    """
 
     name: str
     x: npt.NDArray[np.float32]
+    is_usual: bool = False
+    is_of_user: bool = False
 
 
 def make_cases(input_shape: tuple[int, int, int], *, seed: int = 0) -> Iterator[Case]:
@@ -42,8 +52,8 @@ def make_cases(input_shape: tuple[int, int, int], *, seed: int = 0) -> Iterator[
     def noise(count: int) -> npt.NDArray[np.float32]:
         return rng.standard_normal((count, *input_shape), dtype=np.float32)
 
-    yield Case(name="noise", x=noise(1))
-    yield Case(name="noise, batch of 7", x=noise(7))
+    yield Case(name="noise", x=noise(1), is_usual=True)
+    yield Case(name="noise, batch of 7", x=noise(7), is_usual=True)
     yield Case(name="zeros", x=np.zeros((1, *input_shape), np.float32))
     yield Case(name="constants", x=np.ones((len(CONSTANTS), *input_shape), np.float32) * CONSTANTS[:, None, None, None])
     yield _impulses(input_shape)
@@ -66,13 +76,13 @@ def in_batches_of(case: Case, size: int) -> Iterator[Case]:
     for start in range(0, len(case.x), size):
         images = case.x[start : start + size]
         filling = np.repeat(images[-1:], size - len(images), axis=0)
-        yield Case(name=case.name, x=np.concatenate([images, filling]))
+        yield dataclasses.replace(case, x=np.concatenate([images, filling]))
 
 
 def noise_case(input_shape: tuple[int, int, int], seed: int = 0) -> Case:
     """Return one noise image of `input_shape`."""
     x = np.random.default_rng(seed).standard_normal((1, *input_shape), dtype=np.float32)
-    return Case(name=f"noise, {input_shape[1]}x{input_shape[2]}", x=x)
+    return Case(name=f"noise, {input_shape[1]}x{input_shape[2]}", x=x, is_usual=True)
 
 
 def read_samples(path: str | Path, input_shape: tuple[int, int, int]) -> Case:
@@ -112,7 +122,7 @@ def read_samples(path: str | Path, input_shape: tuple[int, int, int]) -> Case:
         raise InputError(f"'images' in {path} holds NaN or infinite values")
     images = np.repeat(images, channels // images.shape[1], axis=1)
     name = name if count <= SAMPLES else f"first {SAMPLES} of {count} {name}"
-    return Case(name=name, x=np.ascontiguousarray(images))
+    return Case(name=name, x=np.ascontiguousarray(images), is_usual=True, is_of_user=True)
 
 
 def _impulses(input_shape: tuple[int, int, int]) -> Case:

@@ -15,7 +15,7 @@ from swp_export.graph.convolutions import FILTERS, LAYER, decode_order
 from swp_export.graph.float64.model import Float64Model
 from swp_export.graph.sink_concat import RaiseConcat
 from swp_export.runtime.session import open_session
-from swp_export.verification.comparison import budgets, compare
+from swp_export.verification.comparison import Runs, budgets, compare
 
 
 def first_diverging_layer(model: ir.Model, reference: ir.Model, x: np.ndarray) -> str | None:
@@ -39,12 +39,12 @@ def first_diverging_layer(model: ir.Model, reference: ir.Model, x: np.ndarray) -
         if mine.filters != other.filters or not both.size:
             continue  # one name, two layers
         of_mine, of_other = mine.places(both), other.places(both)
+        runs = Runs(truth=truth[other.value], single=single[other.value], moved=np.zeros(1))
         # On one image a single channel may be exact by luck: the layer as a whole sets the limit.
-        limit = budgets([truth[other.value]], [single[other.value]])[0].max(initial=0)
-        exact = truth[other.value][:, of_other]
-        limits = np.full(exact.shape, limit)
-        own = single[other.value][:, of_other]
-        result = compare(exact, own, y[mine.value][:, of_mine], case="", output=layer, limits=limits)
+        limit = budgets([runs])[0].max(initial=0)
+        same = Runs(truth=runs.truth[:, of_other], single=runs.single[:, of_other], moved=runs.moved)
+        limits = np.full(same.truth.shape, limit)
+        result = compare(same, y[mine.value][:, of_mine], limits, case="", output=layer)
         if not result.ok:
             return layer
     return None

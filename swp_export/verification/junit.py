@@ -18,11 +18,14 @@ def junit_xml(report: VerificationReport) -> str:
         tests=str(len(report.cases)),
         failures=str(failures),
         errors="0",
+        skipped=str(sum(case.undecided is not None for case in report.cases)),
     )
     for case in report.cases:
         shape = "x".join(str(size) for size in case.input_shape)
         element = ET.SubElement(suite, "testcase", classname=report.model, name=f"{case.case} [{shape}] {case.output}")
-        if not case.ok:
+        if case.undecided is not None:
+            ET.SubElement(element, "skipped", message=case.undecided)
+        elif not case.ok:
             text = case.problem or f"error {case.max_abs_error:.3g}, budget {case.budget:.3g}"
             layer = report.first_diverging_layer
             detail = f"at {list(case.worst)}; {case.exceeding} of {case.elements} values"

@@ -1,4 +1,4 @@
-"""What a model is compared with: a network that can be run in float64, and in its framework's own float32."""
+"""What a model is compared with: a network that can be run in float64, in float32, and with everything rounded."""
 
 from __future__ import annotations
 
@@ -8,10 +8,15 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from swp_export.errors import InputError
+from swp_export.graph.constants import array_of
 from swp_export.graph.float64.model import Float64Model
 from swp_export.runtime.session import open_session
+from swp_export.verification import parting
+from swp_export.verification.rounding import UNIT, UNIT_OF_FLOAT16, move_module, moved
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import onnx_ir as ir
     from torch import nn
 
@@ -19,21 +24,46 @@ if TYPE_CHECKING:
 
 
 class Reference(Protocol):
-    """A network; both methods map float32 `[N, C, H, W]` to outputs by name and raise InputError where it refuses."""
+    """A network; inputs are float32 `[N, C, H, W]`, outputs go by name.
+
+    Attributes:
+        description: what it is, for the report.
+        unit: unit roundoff of the arithmetic that it is meant to be run in.
+
+    """
 
     description: str
+    unit: float
 
     def float64(self, x: np.ndarray) -> Outputs:
-        """Run it in float64: the truth."""
+        """Run it in float64: the truth. Raises InputError where the network refuses `x`."""
         ...
 
     def float32(self, x: np.ndarray) -> Outputs:
-        """Run it in float32: how far from the truth float32 is for this network."""
+        """Run it in float32: how far from the truth float32 is for this network. Raises InputError as `float64`."""
+        ...
+
+    def rounded(self, seed: int) -> Callable[[np.ndarray], Outputs]:
+        """Return what runs it in float64 with every weight and layer moved by its rounding, by random numbers."""
+        ...
+
+    def unoptimised(self) -> Reference | None:
+        """Return the same network, its float32 runs not optimised, or None where there is nothing to leave out."""
+        ...
+
+    def parts_at(self, x: np.ndarray) -> str | None:
+        """Say at which node its float32 run leaves the truth first, and by how much, or None where nothing does."""
+        ...
+
+    def wavers_at(self, x: np.ndarray) -> str | None:
+        """Say at which node two float32 runs differ first, or None where that cannot be told."""
         ...
 
 
 class TorchReference:
     """A torch module with one output, called `output` in its export."""
+
+    unit = UNIT
 
     def __init__(self, module: nn.Module, description: str) -> None:
         self.description = description
@@ -48,6 +78,21 @@ class TorchReference:
         """Run in PyTorch's float32."""
         return self._run(self._single, x)
 
+    def rounded(self, seed: int) -> Callable[[np.ndarray], Outputs]:
+        """Move a copy of the module."""
+        module = copy.deepcopy(self._double)
+        move_module(module, seed, self.unit)
+        return lambda x: self._run(module, x.astype(np.float64))
+
+    def unoptimised(self) -> None:
+        """Return nothing: PyTorch runs the module as it stands."""
+
+    def parts_at(self, x: np.ndarray) -> None:
+        """Say nothing: a module's layers are not looked into."""
+
+    def wavers_at(self, x: np.ndarray) -> None:
+        """Say nothing: a module's layers are not looked into."""
+
     def _run(self, module: nn.Module, x: np.ndarray) -> Outputs:
         import torch
 
@@ -59,22 +104,65 @@ class TorchReference:
 
 
 class OnnxReference:
-    """An ONNX model: float64 by a reference evaluator, float32 by ONNX Runtime on the CPU."""
+    """An ONNX model: float64 by our own operators, float32 by ONNX Runtime on the CPU, `optimise`d or not."""
 
-    def __init__(self, model: ir.Model, description: str) -> None:
+    def __init__(self, model: ir.Model, description: str, *, optimise: bool = True) -> None:
         import onnx_ir as ir
 
         self.description = description
+        self.unit = UNIT_OF_FLOAT16 if _computes_in_float16(model.graph) else UNIT
+        self._model = model
+        self._optimise = optimise
         self._double = Float64Model(model)
-        self._single = open_session(ir.serde.serialize_model(model).SerializeToString())
+        self._single = open_session(ir.serde.serialize_model(model).SerializeToString(), optimise=optimise)
 
     def float64(self, x: np.ndarray) -> Outputs:
         """Run in float64."""
-        try:
-            return self._double.run(x)
-        except (RuntimeError, ValueError, TypeError, IndexError) as error:
-            raise InputError(f"the reference refuses an input of {list(x.shape)}: {error}") from error
+        return self._double.run(x)
 
     def float32(self, x: np.ndarray) -> Outputs:
         """Run in ONNX Runtime's float32."""
         return self._single.run({self._single.inputs[0].name: x})
+
+    def rounded(self, seed: int) -> Callable[[np.ndarray], Outputs]:
+        """Move the constants of a copy now, and what its nodes give whenever it runs."""
+        rng = np.random.default_rng(seed)
+        names = _constant_names(self._model.graph)
+        constants: dict[str, np.ndarray] = {}
+
+        def move(name: str, array: np.ndarray) -> np.ndarray:
+            if name not in names:
+                return moved(array, rng, self.unit)
+            if name not in constants:
+                constants[name] = moved(array, rng, self.unit)
+            return constants[name]
+
+        return lambda x: self._double.run(x, on_value=move)
+
+    def unoptimised(self) -> Reference | None:
+        """Load it again, with all optimisations of ONNX Runtime off."""
+        return OnnxReference(self._model, self.description, optimise=False) if self._optimise else None
+
+    def parts_at(self, x: np.ndarray) -> str | None:
+        """Compare node by node."""
+        if self._optimise:
+            return parting.misoptimised_node(self._model, x)
+        return parting.parting_node(self._model, x)
+
+    def wavers_at(self, x: np.ndarray) -> str | None:
+        """Run node by node, twice."""
+        return parting.wavering_node(self._model, x)
+
+
+def _constant_names(graph: ir.Graph) -> set[str]:
+    given = (node.outputs[0] for node in graph if node.op_type == "Constant")
+    return {value.name for value in (*graph.initializers.values(), *given) if value.name}
+
+
+def _computes_in_float16(graph: ir.Graph) -> bool:
+    """Tell whether a weight of `graph` is float16 or bfloat16."""
+    arrays = (array_of(value) for value in graph.initializers.values() if value.dtype is not None)
+    return any(
+        array is not None and array.ndim > 1 and array.dtype.itemsize == 2 and array.dtype.kind in "fV"
+        for array in arrays
+    )

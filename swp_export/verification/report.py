@@ -19,6 +19,7 @@ class VerificationReport:
         cases: one result per input and output; never empty.
         first_diverging_layer: where the model leaves the reference first, by the name in the checkpoint; None where
             it does not, or where the two have no layer in common.
+        notes: what else has to be known of the comparison, one sentence each.
 
     """
 
@@ -26,9 +27,10 @@ class VerificationReport:
     reference: str
     cases: tuple[CaseResult, ...]
     first_diverging_layer: str | None = None
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if not self.cases:
+        if all(case.undecided for case in self.cases):
             raise ValueError("a verification that compared nothing proves nothing")
 
     @property
@@ -49,7 +51,10 @@ class VerificationReport:
             return f"not equivalent: {where}: {worst.problem}"
         size = f"error {worst.max_abs_error:.2g}, budget {worst.budget:.2g} ({worst.error_to_budget:.2f} of it)"
         if self.equivalent:
-            return f"equivalent on {len(self.cases)} comparisons; largest for its budget: {where}: {size}"
+            undecided = sum(case.undecided is not None for case in self.cases)
+            text = f"equivalent on {len(self.cases) - undecided} comparisons"
+            text += f" ({undecided} more are decided by rounding)" if undecided else ""
+            return f"{text}; largest for its budget: {where}: {size}"
         share = 100 * worst.exceeding / worst.elements
         text = f"not equivalent: {where}: {size} at {list(worst.worst)}, {worst.exceeding} of {worst.elements} values"
         text += f" ({share:.1f} %) are off"
@@ -66,5 +71,6 @@ class VerificationReport:
             "budget": worst["budget"],
             "error_to_budget": worst["error_to_budget"],
             "first_diverging_layer": self.first_diverging_layer,
+            "notes": list(self.notes),
             "cases": [case.to_json() for case in self.cases],
         }

@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 from typing import TYPE_CHECKING
 
+import numpy as np
 import onnx
 import onnx_ir as ir
 
-from swp_export.errors import InputError
+from swp_export.errors import InputError, SwpExportError
 from swp_export.runtime.session import open_session
 from swp_export.verification.cases import Case, in_batches_of, make_cases, noise_case, other_sizes
 from swp_export.verification.comparison import CaseResult, Tolerance, budgets, compare, limits_of
 from swp_export.verification.diverging_layer import first_diverging_layer
+from swp_export.verification.evidence import Evidence, gather
 from swp_export.verification.report import VerificationReport
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-
-    import numpy as np
 
     from swp_export.runtime.session import Session
     from swp_export.verification.references import Reference
@@ -47,115 +46,109 @@ def verify_model(
         samples: the user's own inputs, as one more case.
         tolerance: replaces the budget.
         dense: returns the reference as an ONNX graph with named layers; called on failure, to find where it starts.
-        progress: called with the name of each case.
+        progress: called with what is being done.
 
     Raises:
         InputError: the reference refuses the input shape.
+        UnprovableError: the reference contradicts itself, or rounding decides an output of it.
 
     """
+    progress = progress or (lambda _: None)
     session = open_session(model)
-    runs = []
-    required, optional = _cases(session, input_shape, samples), _at_other_sizes(session, input_shape)
-    for case, must_run in (*((case, True) for case in required), *((case, False) for case in optional)):
-        if progress is not None:
-            progress(case.name)
-        try:
-            runs.append(_run(session, reference, case))
-        except InputError:
-            if must_run:
-                raise
-    results = _compared(runs, tolerance)
-    failed = next((run.case for run, found in zip(runs, results, strict=True) if not all(r.ok for r in found)), None)
+    batch = _batch_of(session, reference, input_shape)
+    required, optional = _cases(batch, input_shape, samples), _at_other_sizes(session, batch, input_shape)
+    cases = (*((case, True) for case in required), *((case, False) for case in optional))
+    gathered = gather(reference, cases, progress)
+    evidence, notes = gathered.evidence, list(gathered.notes)
+    if batch is not None and not isinstance(session.inputs[0].shape[0], int):
+        notes.append(f"{reference.description} runs in batches of {batch} only, and so does the model")
+    if not gathered.optimise:
+        session = open_session(model, optimise=False)
+    progress("comparing")
+    results = _compared(session, evidence, tolerance)
     layer = None
-    if failed is not None and dense is not None:
-        with contextlib.suppress(InputError):  # the model refuses this input: no layer gives anything
-            layer = first_diverging_layer(ir.from_proto(onnx.ModelProto.FromString(model)), dense(), failed.x)
+    failed = [each for each, found in zip(evidence, results, strict=True) if not all(r.ok for r in found)]
+    if failed:
+        if dense is not None:
+            with contextlib.suppress(SwpExportError):  # the model refuses this input: no layer gives anything
+                proto = onnx.ModelProto.FromString(model)
+                layer = first_diverging_layer(ir.from_proto(proto), dense(), failed[0].case.x)
+        plain = _compared(open_session(model, optimise=False), evidence, tolerance)
+        if all(result.ok for found in plain for result in found):
+            notes.append("without ONNX Runtime's optimisations it is within its budget: they are what is wrong here")
     return VerificationReport(
         model=name,
         reference=reference.description,
         cases=tuple(result for found in results for result in found),
         first_diverging_layer=layer,
+        notes=tuple(notes),
     )
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
-class _Run:
-    """What the reference and the model gave on one case; `problems` says by output why there is nothing to compare."""
+def _batch_of(session: Session, reference: Reference, input_shape: tuple[int, int, int]) -> int | None:
+    """Return the only number of images that the model, or its reference, takes at once; None where any will do.
 
-    case: Case
-    truth: dict[str, np.ndarray]
-    single: dict[str, np.ndarray]
-    outputs: dict[str, np.ndarray]
-    problems: dict[str, str]
-
-
-def _cases(session: Session, input_shape: tuple[int, int, int], samples: Case | None) -> Iterator[Case]:
+    An exporter may have written the batch that it traced with into a Reshape, where no declared shape shows it.
+    """
     declared = session.inputs[0].shape
     if len(declared) != 4:
         raise InputError(f"{session.label} takes an input {list(declared)}, expected images [N, C, H, W]")
-    batch = declared[0]
+    if isinstance(declared[0], int):
+        return declared[0]
+    try:
+        reference.float32(np.zeros((2, *input_shape), np.float32))
+    except InputError:
+        return 1
+    return None
+
+
+def _cases(batch: int | None, input_shape: tuple[int, int, int], samples: Case | None) -> Iterator[Case]:
     for case in (*make_cases(input_shape), *([] if samples is None else [samples])):
-        if isinstance(batch, int):
-            yield from in_batches_of(case, batch)
-        else:
-            yield case
+        yield from [case] if batch is None else in_batches_of(case, batch)
 
 
-def _at_other_sizes(session: Session, input_shape: tuple[int, int, int]) -> Iterator[Case]:
-    batch, _, *spatial = session.inputs[0].shape
-    if any(isinstance(size, int) for size in spatial):
+def _at_other_sizes(session: Session, batch: int | None, input_shape: tuple[int, int, int]) -> Iterator[Case]:
+    if any(isinstance(size, int) for size in session.inputs[0].shape[2:]):
         return
     for height, width in other_sizes(*input_shape[1:]):
         case = noise_case((input_shape[0], height, width))
-        yield from in_batches_of(case, batch) if isinstance(batch, int) else [case]
+        yield from [case] if batch is None else in_batches_of(case, batch)
 
 
-def _run(session: Session, reference: Reference, case: Case) -> _Run:
-    # Both first: ONNX Runtime multiplies an empty matrix without complaint where the evaluator refuses it.
-    truth, single = reference.float64(case.x), reference.float32(case.x)
+def _compared(session: Session, evidence: list[Evidence], tolerance: Tolerance | None) -> list[list[CaseResult]]:
+    """Return the results of each case; the budget of an output is set by all cases together."""
+    limits: list[dict[str, np.ndarray]] = [{} for _ in evidence]
+    for output in evidence[0].runs:
+        decided = [number for number, each in enumerate(evidence) if output not in each.undecided]
+        runs = [evidence[number].runs[output] for number in decided]
+        found = budgets(runs) if tolerance is None else [limits_of(tolerance, each) for each in runs]
+        for number, limit in zip(decided, found, strict=True):
+            limits[number][output] = limit
+    return [_of_case(session, each, limit) for each, limit in zip(evidence, limits, strict=True)]
+
+
+def _of_case(session: Session, evidence: Evidence, limits: dict[str, np.ndarray]) -> list[CaseResult]:
+    case, runs = evidence.case, evidence.runs
     names = {spec.name for spec in session.outputs}
-    outputs: dict[str, np.ndarray] = {}
-    unmatched = set() if len(truth) == len(names) == 1 else set(truth) ^ names  # a single output needs no name
-    problems = dict.fromkeys(sorted(unmatched), f"outputs without a counterpart: {', '.join(sorted(unmatched))}")
-    if not problems:
-        try:
-            outputs = session.run({session.inputs[0].name: case.x})
-        except InputError as error:
-            problems = dict.fromkeys(truth, str(error))
-        if outputs and len(truth) == 1:
-            outputs = dict(zip(truth, outputs.values(), strict=True))
-    return _Run(case=case, truth=truth, single=single, outputs=outputs, problems=problems)
+    unmatched = set() if len(runs) == len(names) == 1 else set(runs) ^ names  # a single output needs no name
+    if unmatched:
+        problem = f"outputs without a counterpart: {', '.join(sorted(unmatched))}"
+        return [_not_compared(case, output, problem=problem) for output in sorted(unmatched)]
+    try:
+        outputs = session.run({session.inputs[0].name: case.x})
+    except InputError as error:
+        return [_not_compared(case, output, problem=str(error)) for output in runs]
+    if len(runs) == 1:
+        outputs = dict(zip(runs, outputs.values(), strict=True))
+    return [
+        compare(runs[output], outputs[output], limits[output], case=case.name, output=output, input_shape=case.x.shape)
+        if output in limits
+        else _not_compared(case, output, undecided=evidence.undecided[output])
+        for output in runs
+    ]
 
 
-def _compared(runs: list[_Run], tolerance: Tolerance | None) -> list[list[CaseResult]]:
-    """Return the results of each run; the budget of an output is set by all runs together."""
-    limits: dict[str, list[np.ndarray]] = {}
-    for output in runs[0].truth:
-        truths, singles = [run.truth[output] for run in runs], [run.single[output] for run in runs]
-        limits[output] = budgets(truths, singles) if tolerance is None else [limits_of(tolerance, t) for t in truths]
-    results = []
-    for number, run in enumerate(runs):
-        if run.problems:
-            results.append([_failed(run.case, output, problem) for output, problem in run.problems.items()])
-            continue
-        results.append(
-            [
-                compare(
-                    run.truth[output],
-                    run.single[output],
-                    run.outputs[output],
-                    case=run.case.name,
-                    output=output,
-                    limits=limits[output][number],
-                    input_shape=run.case.x.shape,
-                )
-                for output in run.truth
-            ]
-        )
-    return results
-
-
-def _failed(case: Case, output: str, problem: str) -> CaseResult:
+def _not_compared(case: Case, output: str, *, problem: str | None = None, undecided: str | None = None) -> CaseResult:
     return CaseResult(
         case=case.name,
         input_shape=case.x.shape,
@@ -167,4 +160,5 @@ def _failed(case: Case, output: str, problem: str) -> CaseResult:
         exceeding=0,
         worst=(),
         problem=problem,
+        undecided=undecided,
     )

@@ -82,11 +82,11 @@ def _reference(
         shape = input_shape or input_shape_of(file.model, str(file.path)) or input_shape_of(other, str(against))
         if shape is None:
             raise InputError(f"neither {file.path} nor {against} states its input shape; pass --input-shape C,H,W")
-        return OnnxReference(other, f"{against}, in float64"), shape, lambda: other
+        return OnnxReference(other, f"{against} as given, in float64"), shape, lambda: other
 
     from swp_export.checkpoint import read_checkpoint
     from swp_export.graph.export import model_from_module
-    from swp_export.network import instantiate
+    from swp_export.network import instantiate, reference_name
     from swp_export.verification.references import TorchReference
 
     checkpoint = read_checkpoint(against)
@@ -95,9 +95,8 @@ def _reference(
     threshold = recorded if threshold is None else threshold
     shape = input_shape or input_shape_of(file.model, str(file.path))
     network = instantiate(checkpoint, threshold=threshold, architecture=arch, input_shape=shape)
-    at = "" if network.threshold is None else f" at threshold {network.threshold:g}{origin}"
     return (
-        TorchReference(network.module, f"{against}{at}, in float64"),
+        TorchReference(network.module, f"{reference_name(network, origin)}, in float64"),
         network.input_shape,
         lambda: model_from_module(network.module, network.input_shape),
     )

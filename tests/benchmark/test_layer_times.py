@@ -1,6 +1,8 @@
 """Where the time goes: FLOPs, ownership of kernels, attribution."""
 
+import numpy as np
 import onnx
+import onnx.numpy_helper
 import onnx.parser
 import onnx_ir as ir
 import pytest
@@ -121,6 +123,26 @@ def test_the_time_of_a_real_model_goes_to_its_layers(tiny_file):
     assert sum(layer.flops_share for layer in layers.values()) == pytest.approx(1)
     assert {"Conv", "Pad", "Slice", "Add"} <= set(layers["features.3"].operators)
     assert set(layers[OTHER].operators) <= {"GlobalAveragePool", "Flatten"}
+
+
+def test_float16_convolutions_are_found(tmp_path):
+    """Float16 is computed in float32 on a CPU, under names that say so; time and FLOPs are the layers' all the same."""
+    text = (
+        '<ir_version: 8, opset_import: ["": 18]> g (float[1,3,8,8] x) => (float[1,4,8,8] y) '
+        "<float16[4,3,3,3] w, float16[4,4,3,3] v> { c = Cast <to = 10> (x) h = Conv <pads = [1,1,1,1]> (c, w) "
+        "r = Relu (h) k = Conv <pads = [1,1,1,1]> (r, v) s = Relu (k) y = Cast <to = 1> (s) }"
+    )
+    model = onnx.parser.parse_model(text)
+    for name, node in zip(["in", "a", "relu", "b", "relu_1", "out"], model.graph.node, strict=True):
+        node.name = name
+    for name, channels in (("w", 3), ("v", 4)):
+        array = np.random.default_rng(0).normal(size=(4, channels, 3, 3)).astype(np.float16)
+        model.graph.initializer.append(onnx.numpy_helper.from_array(array, name))
+    onnx.save(model, tmp_path / "half.onnx")
+    layers = {layer.layer: layer for layer in layer_times(tmp_path / "half.onnx", shape=(1, 3, 8, 8), runs=3)}
+    assert {name: layers[name].flops for name in "ab"} == {"a": 2 * 64 * 4 * 27, "b": 2 * 64 * 4 * 36}
+    assert all("Conv" in layers[name].operators for name in "ab")
+    assert OTHER not in layers or "Conv" not in layers[OTHER].operators
 
 
 def test_a_refused_shape_is_an_input_error(tiny_file):

@@ -11,7 +11,7 @@ from small_models import PADS, from_bytes, marked, model_from_text, random_conv
 
 from swp_export.errors import ModelError
 from swp_export.graph.convolutions import iterate_stripe_convs
-from swp_export.graph.counts import count, executed_flops
+from swp_export.graph.counts import Executed, Floats, count, executed, stored_floats
 from swp_export.graph.flops import infer_shapes
 from swp_export.graph.pipeline import compact
 from swp_export.lowerings.lower import lower
@@ -60,7 +60,7 @@ class TestByHand:
 
     def test_executed_dense(self) -> None:
         """A dense layer multiplies its zeros."""
-        assert executed_flops(network(), (3, 8, 6)) == 2592 + 40
+        assert executed(network(), (3, 8, 6)) == Executed(products=2592 + 40, additions=0)
 
     def test_executed_broken(self) -> None:
         """A broken layer executes its rows, on planes of kept positions plus their ring, and adds.
@@ -75,7 +75,7 @@ class TestByHand:
         lower(model, lambda _: "pad-slice-add")
         products = 2 * 3 * 12 * (2 + 1 + 2)
         additions = 1 * 12  # filter 0 has two stripes: one addition of its map
-        assert executed_flops(model, (3, 8, 6)) == products + additions + 40
+        assert executed(model, (3, 8, 6)) == Executed(products=products + 40, additions=additions)
 
     def test_batch_does_not_count(self) -> None:
         """Figures are per image, at the size that is asked for."""
@@ -91,6 +91,58 @@ def test_nodes_without_a_name_all_count() -> None:
         n=RNG.normal(size=(4, 5)),
     )
     assert count(model, (3, 4, 4), live_only=False).flops == 2 * (3 * 4 + 4 * 5)
+
+
+def test_operators_of_another_domain() -> None:
+    """An operator counts only if it is ONNX's: a Conv or Add of another domain is another operator."""
+    body = f"y = Conv <{PADS}> (x, w) u = other.Conv (x, w) v = other.Add (x, x)"
+    model = model_from_text(body, domains=["other"], y="double[N, 4, H, W] y", w=RNG.normal(size=(4, 3, 3, 3)))
+    assert executed(model, (3, 2, 2)) == Executed(products=2 * 4 * 4 * 27, additions=0)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_every_float_type_counts(dtype: type[np.floating]) -> None:
+    """Weights of float16 between casts are counted and executed like others."""
+    number = ir.DataType.from_numpy(np.dtype(dtype)).value
+    model = model_from_text(
+        f"c = Cast <to = {number}> (x) h = Conv <{PADS}> (c, w) y = Cast <to = 1> (h)",
+        x="float[N, 3, H, W] x",
+        y="float[N, 4, H, W] y",
+        w=RNG.normal(size=(4, 3, 3, 3)).astype(dtype),
+    )
+    assert executed(model, (3, 2, 2)).products == 2 * 4 * 4 * 27
+    assert count(model, (3, 2, 2), live_only=False).flops == 2 * 4 * 4 * 27
+    assert stored_floats(model) == Floats(total=108, helpers=0)
+
+
+class TestStoredFloats:
+    """Floats of a file, counted by hand."""
+
+    def test_weights_and_biases(self) -> None:
+        """A dense layer stores its zeros: 108 + 4, and 20 + 5 of the classifier; integers do not count."""
+        assert stored_floats(network()) == Floats(total=112 + 25, helpers=0)
+
+    def test_helpers(self) -> None:
+        """Kernels that shift and matrices that sum are told apart: they hold nothing but 0 and 1."""
+        model = network()
+        lower(model, lambda _: "shift-sum", block=1)
+        stored = {name: value.const_value.numpy() for name, value in model.graph.initializers.items()}
+        total = sum(array.size for array in stored.values() if array.dtype == np.float32)
+        helpers = [array.size for array in stored.values() if array.ndim == 4 and set(array.flat) <= {0, 1}]
+        assert len(helpers) == 2
+        assert stored_floats(model) == Floats(total=total, helpers=sum(helpers))
+
+    def test_constants_anywhere(self) -> None:
+        """What a Constant node or a branch stores is in the file too."""
+        model = model_from_text(
+            "k = Constant <value = float[2] {1, 2}> () h = Add (x, k) "
+            "y = If (b) <then_branch = t () => (float[N, 2] u) <float[3] c = {1, 2, 3}> "
+            "{ s = ReduceSum <keepdims = 0> (c) u = Add (h, s) }, "
+            "else_branch = e () => (float[N, 2] v) { v = Relu (h) }>",
+            x="float[N, 2] x, bool b",
+            y="float[N, 2] y",
+        )
+        assert stored_floats(model) == Floats(total=5, helpers=0)
 
 
 def test_unknown_shape() -> None:
@@ -109,7 +161,7 @@ class TestRealNetworks:
     def test_vgg16(self, vgg16: Pruned) -> None:
         """VGG16 has 14.72 M parameters and 626.4 MFLOPs before pruning (CIFAR, 10 classes)."""
         totals = vgg16.report.totals
-        assert totals.params_before / 1e6 == pytest.approx(14.72, abs=0.01)
+        assert totals.paper_params_before / 1e6 == pytest.approx(14.72, abs=0.01)
         assert totals.flops_before / 1e6 == pytest.approx(626.4, abs=0.5)
 
     @pytest.mark.parametrize("network", ["resnet56", "vgg16"])
@@ -123,8 +175,8 @@ class TestRealNetworks:
         for node, conv in iterate_stripe_convs(model.graph):
             _, _, height, width = shapes[node.outputs[0].name or ""]
             expected = 2 * conv.skeleton.live_stripes * conv.channels * height * width
-            assert by_name[conv.name].flops == expected
+            assert by_name[conv.name].paper_flops == expected
             assert by_name[conv.name].live_stripes == conv.skeleton.live_stripes
             total += expected
-        gemm = pruned.report.totals.flops_after - total
+        gemm = pruned.report.totals.paper_flops_after - total
         assert 0 < gemm < 2 * 512 * 10 + 1

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
+import math
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import onnx
@@ -77,9 +79,18 @@ class TestSharedCheckpoints:
         assert 0.5 * live < share < 1.03 * live
         totals = report.totals
         assert totals.params_after < totals.params_before
-        assert totals.flops_after < totals.executed_flops < totals.flops_before
+        assert totals.paper_flops_after < totals.flops_after < totals.executed_flops < totals.flops_before
         assert totals.flops_removed_percent == pytest.approx(100 * (1 - totals.flops_after / totals.flops_before))
-        assert 80 < totals.flops_removed_percent < 99
+        assert 80 < totals.paper_flops_removed_percent < 99
+
+    @pytest.mark.parametrize("network", ["resnet56", "vgg16"])
+    def test_totals_count_the_file(self, network: str, request: pytest.FixtureRequest) -> None:
+        """`params_after` is the number of floats in the file; the paper's count, of live stripes alone, is less."""
+        pruned: Pruned = request.getfixturevalue(network)
+        stored = onnx.ModelProto.FromString(pruned.content).graph.initializer
+        floats = [math.prod(tensor.dims) for tensor in stored if tensor.data_type == onnx.TensorProto.FLOAT]
+        assert pruned.report.totals.params_after == sum(floats)
+        assert pruned.report.totals.paper_params_after < sum(floats)
 
     @pytest.mark.parametrize("network", ["resnet56", "vgg16"])
     def test_file(self, network: str, request: pytest.FixtureRequest) -> None:
@@ -109,7 +120,7 @@ class TestSharedCheckpoints:
         """The report is strict JSON with every field."""
         document = json.loads(json.dumps(resnet56.report.to_json(), allow_nan=False))
         assert document["verification"]["equivalent"] is True
-        assert document["totals"]["flops_removed_percent"] > 80
+        assert document["totals"]["paper_flops_removed_percent"] > 80
         assert len(document["layers"]) == 57
         assert document["warnings"] == list(resnet56.report.warnings)
 
@@ -137,6 +148,9 @@ class TestOwnArchitecture:
         """The unpruned network is written too, with all its stripes and no threshold."""
         report = prune_own(checkpoint, tmp_path / "m.onnx", dense_out=tmp_path / "dense.onnx")
         assert report.dense == str(tmp_path / "dense.onnx")
+        stored = onnx.load(tmp_path / "dense.onnx").graph.initializer
+        floats = [math.prod(tensor.dims) for tensor in stored if tensor.data_type == onnx.TensorProto.FLOAT]
+        assert report.totals.params_before == sum(floats)
         dense = from_bytes((tmp_path / "dense.onnx").read_bytes())
         assert ops(dense).count("Conv") == 3
         assert not {"Slice", "Gather"} & set(ops(dense))
@@ -157,6 +171,28 @@ class TestOwnArchitecture:
         for part in ("reading", "exporting", "pruning and lowering", "verifying: impulses"):
             assert part in text
 
+    def test_what_the_report_claims(self, checkpoint: Path, tmp_path: Path) -> None:
+        """The model is equivalent to the checkpoint as thresholded; how far that is from the trained one stands by."""
+        report = prune_own(checkpoint, tmp_path / "m.onnx")
+        words = f"equivalent to {checkpoint} with every |FilterSkeleton| <= 0.05 set to zero, in float64; setting them"
+        assert report.claim().startswith(words)
+        assert report.threshold_error is not None
+        assert 0 < report.threshold_error < 1
+        assert f"by {report.threshold_error:.2g} of the largest" in report.claim()
+        assert report.to_json()["threshold_error"] == report.threshold_error
+        assert report.warnings == ()
+        unverified = dataclasses.replace(report, verification=None)
+        assert unverified.claim() == "not verified: --no-verify"
+
+    def test_nothing_dead(self, checkpoint: Path, tmp_path: Path) -> None:
+        """A threshold below every value prunes nothing, and the report says so."""
+        options: dict[str, Any] = {"arch": ARCH, "input_shape": (3, 10, 10), "verify": False}
+        report = prune(checkpoint, threshold=0.001, output=tmp_path / "m.onnx", **options)
+        (warning,) = report.warnings
+        assert warning.startswith("no stripe is dead at threshold 0.001: there was nothing to prune")
+        assert report.threshold_error == 0
+        assert report.totals.params_after == report.totals.params_before
+
     def test_nothing_live(self, checkpoint: Path, tmp_path: Path) -> None:
         """A threshold that leaves nothing is refused, and nothing is written."""
         with pytest.raises(ThresholdError):
@@ -166,8 +202,6 @@ class TestOwnArchitecture:
 
 def wrongly(builder: LayerBuilder, x: ir.Value, conv: StripeConv) -> ir.Value:
     """Write a layer whose largest weight is off by 1 %: a lowering with a defect."""
-    import dataclasses
-
     weight = conv.weight.copy()
     weight.reshape(-1)[np.argmax(np.abs(weight))] *= 1.01
     return pad_slice_add.emit(builder, x, dataclasses.replace(conv, weight=weight))
@@ -280,6 +314,7 @@ class TestOnnxSource:
         report = prune(path, output=tmp_path / "out.onnx", lowering=lowering)
         assert report.verification is not None
         assert report.verification.equivalent
+        assert report.verification.reference == f"{path} as given, in float64"
         assert [(layer.filters, layer.live_filters) for layer in report.layers] == [(8, 5), (4, 3)]
         assert report.architecture is None
         onnx.checker.check_model((tmp_path / "out.onnx").read_bytes(), full_check=True)
@@ -414,6 +449,6 @@ class TestReview:
         options = {"arch": "small_networks:mixed", "threshold": 0.05, "input_shape": (3, 10, 9)}
         report = prune(checkpoint, output=tmp_path / "mixed.onnx", **options)
         assert [layer.name for layer in report.layers] == ["stem", "twice", "twice_again"]
-        assert all(layer.lowering != "removed" and layer.flops for layer in report.layers)
+        assert all(layer.lowering != "removed" and layer.paper_flops for layer in report.layers)
         depthwise = [n for n in ir.load(tmp_path / "mixed.onnx").graph if n.name == "depthwise"]
         assert len(depthwise) == 1

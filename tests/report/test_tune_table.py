@@ -13,7 +13,7 @@ from swp_export.report.tune_table import tune_tables
 from swp_export.tuning.fastest import Fastest
 from swp_export.tuning.plan_file import PlanFile
 from swp_export.tuning.report import Candidate, Discarded, TuneReport
-from swp_export.verification.comparison import compare
+from swp_export.verification.comparison import Runs, compare
 from swp_export.verification.report import VerificationReport
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from rich.table import Table
 
+RUNS = Runs(truth=np.ones((1, 10)), single=np.ones((1, 10), np.float32), moved=np.zeros(10))
 FASTEST = Fastest(
     content=b"",
     plan=PlanFile(layers={"features.[0]": "shift-sum", "features.3": "dense"}, block=8, found_on={"device": "cpu"}),
@@ -33,18 +34,17 @@ FASTEST = Fastest(
     variants=17,
     over_input=Speedup(speedup=2.5, low=2.25, high=2.75, rounds=40),
     over_dense=Speedup(speedup=1.0, low=0.98, high=1.02, rounds=40),
+    verification=VerificationReport(
+        model="tuned",
+        reference="input",
+        cases=(compare(RUNS, RUNS.single, np.ones((1, 10)), case="ones", output="y"),),
+        first_diverging_layer=None,
+    ),
 )
-ONES = np.ones((1, 10))
 REPORT = TuneReport(
     model="out/[tuned].onnx",
     plan_file="plan.json",
     fastest=FASTEST,
-    verification=VerificationReport(
-        model="tuned",
-        reference="input",
-        cases=(compare(ONES, ONES.astype(np.float32), ONES.astype(np.float32), case="ones", output="y"),),
-        first_diverging_layer=None,
-    ),
 )
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import struct
+import zlib
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 import torch
 import torchvision
+from PIL import Image
 from tiny_training import write_images
 
 from swp_export.errors import InputError
@@ -78,7 +81,9 @@ def test_a_folder_of_images(tmp_path: Path) -> None:
 )
 def test_absent_data(tmp_path: Path, name: str, expected: str) -> None:
     """The message says where what is expected; a user's own images cannot be downloaded."""
-    with pytest.raises(InputError, match=rf"^{name} is not in .*, or is damaged; expected there: {expected}$"):
+    with pytest.raises(
+        InputError, match=rf"^{name} is not in .*, or is damaged( \(.*\))?; expected there: {expected}$"
+    ):
         load_dataset(name, tmp_path)
 
 
@@ -93,12 +98,42 @@ def without_images(root: Path) -> None:
         (root / part / "cat").mkdir(parents=True)
 
 
-@pytest.mark.parametrize("make", [without_val, without_images])
-def test_half_a_folder_of_images(tmp_path: Path, make: Callable[[Path], None]) -> None:
-    """What torchvision says in several ways is one."""
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [(without_val, "Found no valid file"), (without_images, "Found no valid file for the classes cat")],
+)
+def test_half_a_folder_of_images(tmp_path: Path, make: Callable[[Path], None], reason: str) -> None:
+    """What torchvision says in several ways is one, with its reason."""
     make(tmp_path)
-    with pytest.raises(InputError, match=r"^imagefolder is not in .*, or is damaged; expected there: train/ and val/"):
+    message = rf"^imagefolder is not in .*, or is damaged \({reason}.*\); expected there: train/ and val/"
+    with pytest.raises(InputError, match=message) as caught:
         load_dataset("imagefolder", tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("content", [b"", b"no image", None, "bomb"])
+def test_an_image_that_cannot_be_read(tmp_path: Path, content: bytes | str | None) -> None:
+    """Empty, something else, cut off, or so large that it would fill the memory: the message names the file."""
+    file = image_folder(tmp_path) / "train" / "cat" / "0.png"
+    whole = file.read_bytes()
+    if content == "bomb":
+        content = whole[:16] + struct.pack(">II", 100_000, 100_000) + whole[24:29]
+        content += struct.pack(">I", zlib.crc32(content[12:])) + whole[33:]
+    file.write_bytes(whole[: len(whole) // 2] if content is None else content)
+    data = load_dataset("imagefolder", tmp_path)
+    with pytest.raises(InputError, match=r"0\.png is no image that can be read: .*; repair or remove it$") as caught:
+        data.train[0]
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("mode", ["L", "P", "RGBA", "CMYK", "1", "LA", "I;16", "F"])
+@pytest.mark.parametrize("size", [(1, 1), (3, 900)])
+def test_images_of_other_modes_and_sizes(tmp_path: Path, mode: str, size: tuple[int, int]) -> None:
+    """They are made into the shape that the others have."""
+    folder = image_folder(tmp_path)
+    Image.new(mode, size).save(folder / "train" / "cat" / "0.tiff")
+    data = load_dataset("imagefolder", folder)
+    assert [image.shape for image, _ in data.train] == [(3, 224, 224)] * 3
 
 
 @pytest.mark.parametrize("content", [b"", b"abc", b"\0\0\x08\x03\0\0\0\x40", b"not what it says" * 9])
@@ -109,6 +144,21 @@ def test_a_damaged_file(tmp_path: Path, content: bytes) -> None:
     with pytest.raises(
         InputError, match=r"^fashion-mnist is not in .*, or is damaged; expected there: FashionMNIST/raw/"
     ):
+        load_dataset("fashion-mnist", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (bytes([0] * 63 + [10]), "a label is not one of its 10 classes"),
+        (bytes(63), "it holds 64 images and 63 labels"),
+    ],
+)
+def test_labels_that_contradict(tmp_path: Path, labels: bytes, message: str) -> None:
+    """It is said before training, not in the middle of it."""
+    raw = write_images(tmp_path) / "FashionMNIST" / "raw"
+    (raw / "train-labels-idx1-ubyte").write_bytes(struct.pack(">II", 0x801, len(labels)) + labels)
+    with pytest.raises(InputError, match=rf"^fashion-mnist in .* is damaged: {message}$"):
         load_dataset("fashion-mnist", tmp_path)
 
 

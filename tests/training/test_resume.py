@@ -196,6 +196,38 @@ class TestRefused:
         with pytest.raises(CheckpointError, match=r"checkpoint\.pth: it records no training that could be resumed"):
             train(save=run, data_path=images, resume=True, **OPTIONS)
 
+    @pytest.mark.parametrize(
+        "wrong",
+        [
+            {"settings": None},
+            {"settings": {}},
+            {"optimizer": {}},
+            {"optimizer": [1]},
+            {"schedule": None},
+            {"log": 3},
+            {"log": [1]},
+            {"log": [{"epoch": 1}]},
+        ],
+    )
+    def test_a_record_that_train_did_not_write(self, images: Path, run: Path, wrong: dict[str, Any]) -> None:
+        """Whatever part of it is something else."""
+        self.refused(images, run, wrong)
+
+    def test_a_momentum_of_another_shape(self, images: Path, run: Path) -> None:
+        """It is found before the first step."""
+        _, training = read_training(run / "checkpoint.pth")
+        training["optimizer"]["state"][0]["momentum_buffer"] = torch.ones(3)
+        self.refused(images, run, training)
+
+    @staticmethod
+    def refused(images: Path, run: Path, wrong: dict[str, Any]) -> None:
+        """Assert that a record with these parts is not gone on with."""
+        state, training = read_training(run / "checkpoint.pth")
+        write_checkpoint(run / "checkpoint.pth", state, training=training | wrong, force=True)
+        with pytest.raises(CheckpointError, match=r"checkpoint\.pth (is damaged: it|was begun)") as caught:
+            train(save=run, data_path=images, resume=True, **OPTIONS)
+        assert "\n" not in str(caught.value)
+
     def test_a_network_that_changed_meanwhile(self, images: Path, run: Path) -> None:
         """The user's own code makes another network now."""
         state, training = read_training(run / "checkpoint.pth")

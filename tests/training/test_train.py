@@ -15,7 +15,9 @@ from torch import nn
 from swp_export.checkpoint import read_checkpoint
 from swp_export.errors import ArchitectureError, DeviceError, InputError, OutputError, SwpExportError, TrainingError
 from swp_export.network import instantiate
+from swp_export.nn import FilterStripe
 from swp_export.pruning.prune import prune
+from swp_export.training.epoch import _loaded
 from swp_export.training.log import read_log
 from swp_export.training.train import train
 
@@ -143,11 +145,49 @@ def test_workers_load_the_same_images(images: Path, tmp_path: Path) -> None:
     assert reports[0].log.epochs[0]["loss"] == reports[1].log.epochs[0]["loss"]
 
 
+@pytest.mark.parametrize("workers", [0, 1])
+def test_an_image_that_cannot_be_read(tmp_path: Path, workers: int) -> None:
+    """One line names it, also where another process loads it."""
+    for part in ("train", "val"):
+        (tmp_path / part / "cat").mkdir(parents=True)
+        (tmp_path / part / "cat" / "0.png").write_bytes(b"no image")
+    with pytest.raises(InputError, match=r"^[^\n]*0\.png is no image that can be read: [^\n]*; repair or remove it$"):
+        train(
+            save=tmp_path / "run",
+            **OPTIONS
+            | {"dataset": "imagefolder", "data_path": tmp_path, "workers": workers, "arch": "tiny_training:plain"},
+        )
+
+
+def test_more_images_to_a_batch_than_there_are(images: Path, tmp_path: Path) -> None:
+    """They are one batch."""
+    options = OPTIONS | {"epochs": 1, "batch_size": 1000, "arch": "tiny_training:plain"}
+    assert len(train(save=tmp_path / "run", data_path=images, **options).log.epochs) == 1
+
+
+def test_a_loading_process_that_ends() -> None:
+    """Killed by the system, it is named with what to do."""
+
+    def batches() -> Any:
+        yield torch.zeros(1), torch.zeros(1)
+        raise RuntimeError("DataLoader worker (pid 12) is killed by signal: Killed. ")
+
+    with pytest.raises(TrainingError, match=r"a process that loads images ended: .*Killed.*; .*pass fewer --workers"):
+        list(_loaded(batches()))
+
+
 def five_outputs() -> nn.Module:
     """Return a network for other data."""
     from tiny_training import plain
 
     return plain(5)
+
+
+def one_pixel(num_classes: int) -> nn.Module:
+    """Return a network that normalises over the batch alone."""
+    return nn.Sequential(
+        FilterStripe(1, 4, 3), nn.AdaptiveAvgPool2d(1), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(4, num_classes)
+    )
 
 
 def ordinary(num_classes: int) -> nn.Module:
@@ -171,6 +211,11 @@ class TestMistakes:
                 {"threshold": 1.0},
                 TrainingError,
                 r"no stripe is left after epoch 1: sr 0\.2 and threshold 1 are too strong",
+            ),
+            (
+                {"arch": f"{__name__}:one_pixel", "batch_size": 63},  # of 64
+                TrainingError,
+                r"a batch of one image is too small for this network's BatchNorm; choose a --batch-size above 1",
             ),
             ({"dataset": "mnist"}, InputError, r"no data set 'mnist'"),
             ({"data_path": "nowhere"}, InputError, r"fashion-mnist is not in nowhere"),

@@ -1,0 +1,31 @@
+"""The widest gap between the values of Filter Skeletons: training leaves one where it drives stripes to zero.
+
+Values below FLOOR are all the same to a float32 network, so they count as one point: between 1e-44 and 1e-20 lie 24
+decades, but nothing to choose between.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+FLOOR_DECADE = -8
+"""Values below 10 to this power are taken as one point."""
+_GAP_DECADES = 0.5
+
+
+def widest_gap(values: npt.NDArray[np.float32]) -> tuple[float, float] | None:
+    """Return the neighbours among `values`, sorted and not negative, that are furthest apart on a logarithmic scale.
+
+    None where nothing lies half a decade apart.
+    """
+    logarithms = np.log10(np.maximum(values.astype(np.float64), 10.0**FLOOR_DECADE))
+    gaps = np.diff(logarithms)
+    if not gaps.size or gaps.max() < _GAP_DECADES:
+        return None
+    index = int(gaps.argmax())
+    return float(values[index]), float(values[index + 1])

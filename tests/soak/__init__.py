@@ -1,0 +1,1 @@
+"""What measures the program's word: planted faults, random networks, hostile inputs. `make soak` runs it in full."""

@@ -1,0 +1,167 @@
+"""Random networks through the whole program: it must call each equivalent, and be right.
+
+What it says is compared with a float64 run that shares no code with it. A false alarm is a model that computes what its
+source does and is refused; worse is the opposite.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import traceback
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import onnx
+
+import swp_export
+from swp_export.errors import NotEquivalentError, SwpExportError
+from swp_export.lowerings import LOWERINGS
+
+from . import random_networks, truth
+from .planted import TIMES_NOISE, Case, cases_of, distance
+from .random_models import random_model
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+FAILURES = ("false alarm", "wrong, and refused", "wrong, and called equivalent", "crashed")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Promise:
+    """What became of one random network.
+
+    Attributes:
+        name: what it is, enough to make it again.
+        kind: `equivalent`, `refused` (exit code 2), `no second opinion`, or one of FAILURES.
+        message: of the program.
+        error_to_budget: as the program says.
+        times_noise: how far what was written is from the source in float64, in multiples of float32's noise.
+
+    """
+
+    name: str
+    kind: str
+    message: str = ""
+    error_to_budget: float = 0.0
+    times_noise: float = 0.0
+
+
+def checkpoint_promise(seed: int, folder: Path) -> Promise:
+    """Prune the random network `seed`, by a lowering or a plan that it decides too."""
+    from swp_export.checkpoint import read_checkpoint
+    from swp_export.network import instantiate
+    from swp_export.verification.references import TorchReference
+
+    os.environ[random_networks.SEED] = str(seed)
+    path, pruned = folder / "network.pth", folder / "pruned.onnx"
+    rng = np.random.default_rng([seed, 3])
+    options: dict[str, Any] = {
+        "threshold": random_networks.THRESHOLD,
+        "arch": random_networks.ARCHITECTURE,
+        "input_shape": random_networks.write_checkpoint(path, seed),
+        "output": pruned,
+        "force": True,
+    }
+    form = "by the static rule"
+    if rng.random() < 0.4:
+        options["lowering"] = form = str(rng.choice(list(LOWERINGS)))
+    elif rng.random() < 0.4:
+        form = "planned"
+
+    def cases() -> list[Case]:
+        network = instantiate(
+            read_checkpoint(path), threshold=options["threshold"], architecture=options["arch"],
+            input_shape=options["input_shape"],
+        )  # fmt: skip
+        reference = TorchReference(network.module, "")
+        inputs = truth.inputs_of(network.input_shape, batch=None, resizable=True, seed=seed)
+        return cases_of(inputs, reference.float64, reference.float32)
+
+    def planned() -> None:
+        if form == "planned":
+            swp_export.prune(path, verify=False, **options)
+            options["plan"] = random_plan(pruned, folder / "plan.json", rng)
+
+    return _promise(f"random network {seed}, {form}", path, pruned, options, cases, planned)
+
+
+def onnx_promise(seed: int, folder: Path) -> Promise:
+    """Prune the random ONNX file `seed`."""
+    model = random_model(seed)
+    path, pruned = folder / "source.onnx", folder / "pruned.onnx"
+    path.write_bytes(model.proto.SerializeToString())
+    rng = np.random.default_rng([seed, 3])
+    options: dict[str, Any] = {"input_shape": model.input_shape, "output": pruned, "force": True}
+    form = "by the static rule"
+    if rng.random() < 0.4:
+        options["lowering"] = form = str(rng.choice(list(LOWERINGS)))
+
+    def cases() -> list[Case]:
+        session = truth.float32_session(path.read_bytes())
+        inputs = truth.inputs_of(model.input_shape, batch=model.batch, resizable=model.resizable, seed=seed)
+        return cases_of(inputs, lambda x: truth.evaluate(model.proto, x), lambda x: truth.float32(session, x))
+
+    name = f"random model {seed}, opset {model.proto.opset_import[0].version}, {form}"
+    return _promise(name, path, pruned, options, cases, lambda: None)
+
+
+def random_plan(model: Path, plan: Path, rng: np.random.Generator) -> Path:
+    """Write a plan that gives each layer of `model` any lowering that does not refuse it."""
+    from swp_export.graph.convolutions import LAYER, iterate_stripe_convs
+    from swp_export.tuning.variants import compact_from_portable
+
+    layers = {}
+    for node, conv in iterate_stripe_convs(compact_from_portable(model.read_bytes()).graph):
+        if LAYER in node.metadata_props:
+            admitted = [name for name, lowering in LOWERINGS.items() if lowering.refuse(conv) is None]
+            layers[conv.name] = str(rng.choice(admitted))
+    document = {"format": "swp-export-plan", "version": 1, "block": int(rng.choice([1, 4, 16])), "layers": layers}
+    plan.write_text(json.dumps(document), encoding="utf-8")
+    return plan
+
+
+def _promise(name: str, path: Path, pruned: Path, options: dict[str, Any], cases: Any, planned: Any) -> Promise:
+    try:
+        planned()
+        report = swp_export.prune(path, **options)
+        assert report.verification is not None
+        ratio = max(case.error_to_budget for case in report.verification.cases)
+        message = report.verification.summary()
+    except NotEquivalentError as error:
+        ratio, message = error.report.worst.error_to_budget, str(error)
+    except SwpExportError as error:
+        return Promise(name=name, kind="refused", message=str(error))
+    except Exception:  # noqa: BLE001 - whatever it is, it is a defect, and counted as one
+        return Promise(name=name, kind="crashed", message=traceback.format_exc())
+    alarm = message.startswith("not equivalent")
+    if alarm:  # nothing was written
+        try:
+            swp_export.prune(path, verify=False, **options)
+        except Exception:  # noqa: BLE001
+            return Promise(name=name, kind="crashed", message=traceback.format_exc())
+    try:
+        furthest = _written(pruned, cases())
+    except truth.UnsupportedError as error:
+        return Promise(name=name, kind="no second opinion", message=str(error), error_to_budget=ratio)
+    wrong = furthest > TIMES_NOISE
+    kinds = {
+        (False, False): "equivalent",
+        (True, False): "false alarm",
+        (True, True): "wrong, and refused",
+        (False, True): "wrong, and called equivalent",
+    }
+    return Promise(name=name, kind=kinds[alarm, wrong], message=message, error_to_budget=ratio, times_noise=furthest)
+
+
+def _written(pruned: Path, cases: list[Case]) -> float:
+    model = onnx.load(pruned)
+    single = len(model.graph.output) == 1
+
+    def run(x: np.ndarray) -> dict[str, np.ndarray]:
+        found = truth.evaluate(model, x)
+        return dict(zip(cases[0].truth, found.values(), strict=True)) if single else found
+
+    return max((distance(case, run) for case in cases), default=0.0)

@@ -1,0 +1,222 @@
+"""A reference that contradicts itself, or that rounding decides, proves nothing; what it proves is what it says."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import torch
+from small_models import PADS, model_from_text, to_bytes, to_float32, weights
+from torch import nn
+
+from swp_export.errors import UnprovableError
+from swp_export.verification.cases import Case, make_cases
+from swp_export.verification.evidence import CEILING, Gathered, gather
+from swp_export.verification.references import OnnxReference, TorchReference
+from swp_export.verification.verify import verify_model
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import onnx_ir as ir
+
+    Outputs = dict[str, np.ndarray]
+
+RNG = np.random.default_rng(0)
+CASES = [(case, True) for case in make_cases((3, 8, 8))]
+
+
+def model(body: str, y: str = "double[N, 4, P, Q] y", **tensors: np.ndarray) -> ir.Model:
+    """Return the float32 model of `body`."""
+    return to_float32(model_from_text(body, y=y, w=weights(RNG, 4, 3, 3, 3), **tensors))
+
+
+@dataclasses.dataclass
+class Fixed:
+    """A reference whose output is its input's first channel, changed by the functions that it is given."""
+
+    single: Callable[[np.ndarray], np.ndarray] = lambda y: y
+    rounded_: Callable[[np.ndarray], np.ndarray] = lambda y: y
+    plain: Fixed | None = None
+    description: str = "fixed.pth"
+    unit: float = 2.0**-24
+
+    def float64(self, x: np.ndarray) -> Outputs:
+        """Return the truth."""
+        return {"y": x[:, :1].astype(np.float64)}
+
+    def float32(self, x: np.ndarray) -> Outputs:
+        """Return what a float32 run gives."""
+        return {"y": self.single(x[:, :1]).astype(np.float32)}
+
+    def rounded(self, seed: int) -> Callable[[np.ndarray], Outputs]:  # noqa: ARG002 (the protocol)
+        """Return what rounding moves."""
+        return lambda x: {"y": self.rounded_(x[:, :1].astype(np.float64))}
+
+    def unoptimised(self) -> Fixed | None:
+        """Return what is right without optimisation."""
+        return self.plain
+
+    def parts_at(self, x: np.ndarray) -> str | None:  # noqa: ARG002 (the protocol)
+        """Name a node."""
+        return "Conv node 'c'"
+
+    def wavers_at(self, x: np.ndarray) -> str | None:  # noqa: ARG002 (the protocol)
+        """Name a node."""
+        return "Dropout node 'd'"
+
+
+def gathered(reference: object, cases: list[tuple[Case, bool]] = CASES) -> Gathered:
+    """Gather the evidence of `reference`."""
+    return gather(reference, cases, lambda _: None)
+
+
+class TestContradictions:
+    """Nothing is proved against a reference that contradicts itself."""
+
+    def test_two_runs_differ(self) -> None:
+        """The node at which they differ is named."""
+        draws = np.random.default_rng(0)
+        with pytest.raises(UnprovableError, match=r"two runs on the same input differ, first at Dropout node 'd'"):
+            gathered(Fixed(single=lambda y: y + draws.normal()))
+
+    def test_dropout_of_a_module(self) -> None:
+        """A module that drops out in eval mode is found."""
+
+        class Dropping(nn.Module):
+            def forward(self, x: torch.Tensor) -> torch.Tensor:
+                return torch.nn.functional.dropout(x, 0.5, training=True)
+
+        with pytest.raises(UnprovableError, match="two runs on the same input differ"):
+            gathered(TorchReference(Dropping(), "r"))
+
+    def test_further_off_than_rounding_explains(self) -> None:
+        """The refusal says what, on which input, by how much, from which node on."""
+        with pytest.raises(
+            UnprovableError, match=r"output 'y' on noise.* is off by 0.002 of its scale, first at Conv node 'c'"
+        ):
+            gathered(Fixed(single=lambda y: y * 1.002, rounded_=lambda y: y * (1 + 1e-7)))
+
+    def test_further_off_below_the_ceiling(self) -> None:
+        """What can still be seen is proved, and what cannot is said: an LRN of ONNX Runtime sums by differences."""
+        found = gathered(Fixed(single=lambda y: y * 1.0001, rounded_=lambda y: y * (1 + 1e-7)))
+        (note,) = found.notes
+        assert "fixed.pth is itself further from float64 than rounding explains: output 'y' on noise" in note
+        assert "off by 0.0001 of its scale, first at Conv node 'c'" in note
+        assert found.optimise
+
+    def test_further_off_on_unusual_inputs(self) -> None:
+        """A float32 run that is spoilt by large inputs alone leaves them undecided, and the usual ones count."""
+        found = gathered(Fixed(single=lambda y: np.where(np.abs(y) > 100, y * 1.01, y)))
+        assert [each.case.name for each in found.evidence if each.undecided] == ["noise times 1000"]
+        assert len(found.notes) == 1
+
+    def test_wrong_optimisation(self) -> None:
+        """Where the unoptimised run is right, it is taken, and what is wrong is said."""
+        right = Fixed(rounded_=lambda y: y * (1 + 1e-7))
+        wrong = dataclasses.replace(right, single=lambda y: y * 1.01, plain=right)
+        found = gathered(wrong)
+        (said,) = found.notes
+        assert not found.optimise
+        assert "default optimisation of fixed.pth is wrong: output 'y'" in said
+        assert "is off by 0.01 of its scale, first at Conv node 'c'" in said
+        assert all((each.runs["y"].single == each.runs["y"].truth).all() for each in found.evidence)
+
+    def test_wrong_either_way(self) -> None:
+        """Where the unoptimised run is wrong too, nothing is proved."""
+        wrong = Fixed(single=lambda y: y * 1.01)
+        with pytest.raises(UnprovableError, match="more than rounding explains"):
+            gathered(dataclasses.replace(wrong, plain=wrong))
+
+
+class TestUndecided:
+    """An input on which rounding decides an output proves nothing of it."""
+
+    def test_large_inputs(self) -> None:
+        """Where only unusual inputs are beyond the ceiling, they are undecided and the others count."""
+
+        def steep(y: np.ndarray) -> np.ndarray:
+            return np.where(np.abs(y) > 10, -y, y * (1 + 1e-7))
+
+        evidence = gathered(Fixed(rounded_=steep)).evidence
+        undecided = {each.case.name: each.undecided for each in evidence if each.undecided}
+        assert undecided.keys() == {"noise times 1000"}
+        assert "rounding alone moves it by" in undecided["noise times 1000"]["y"]
+
+    def test_usual_inputs(self) -> None:
+        """Where all usual inputs are, the output is refused by name."""
+        beyond = Fixed(rounded_=lambda y: y * (1 + 2 * CEILING), single=lambda y: y * (1 + 0.5 * CEILING))
+        with pytest.raises(UnprovableError, match=r"nothing can be proved of output 'y' .* on noise: rounding alone"):
+            gathered(beyond)
+
+    def test_the_users_samples(self) -> None:
+        """Samples of the user's on which nothing is decided are an error, not left out."""
+        samples = Case(name="samples", x=np.full((2, 3, 8, 8), 50, np.float32), is_usual=True, is_of_user=True)
+        steep = Fixed(rounded_=lambda y: np.where(np.abs(y) > 10, -y, y))
+        with pytest.raises(UnprovableError, match="on samples: rounding alone"):
+            gathered(steep, [*CASES, (samples, True)])
+
+    def test_not_finite(self) -> None:
+        """An input on which the reference overflows is undecided; a usual one is refused."""
+        evidence = gathered(Fixed(single=lambda y: np.where(np.abs(y) > 100, np.inf, y))).evidence
+        assert [each.case.name for each in evidence if each.undecided] == ["noise times 1000"]
+        with pytest.raises(UnprovableError, match="NaN or infinite"):
+            gathered(Fixed(single=lambda y: y * np.float32(np.nan)))
+
+    def test_integers(self) -> None:
+        """An ArgMax between equal maps is decided by rounding, one between maps that differ is not."""
+        decided = model(f"h = Conv <{PADS}> (x, w) y = ArgMax <axis = 1> (h)", y="int64[N, 1, P, Q] y")
+        report = verify_model(to_bytes(decided), OnnxReference(decided, "r"), name="m", input_shape=(3, 8, 8))
+        assert report.equivalent
+        assert any(case.budget == 0 and case.elements for case in report.cases)
+        w = np.repeat(weights(RNG, 1, 3, 3, 3), 4, axis=0)
+        w[1:] += 1e-9 * RNG.normal(size=w[1:].shape)
+        torn = to_float32(
+            model_from_text(f"h = Conv <{PADS}> (x, w) y = ArgMax <axis = 1> (h)", y="int64[N, 1, P, Q] y", w=w)
+        )
+        with pytest.raises(UnprovableError, match=r"output .y. .* rounding alone decides its values"):
+            verify_model(to_bytes(torn), OnnxReference(torn, "r"), name="m", input_shape=(3, 8, 8))
+
+
+def test_another_integer_fails() -> None:
+    """An ArgMax over maps in another order is not equivalent."""
+    w = weights(RNG, 4, 3, 3, 3)
+    one, other = (
+        to_float32(
+            model_from_text(f"h = Conv <{PADS}> (x, w) y = ArgMax <axis = 1> (h)", y="int64[N, 1, P, Q] y", w=part)
+        )
+        for part in (w, w[::-1])
+    )
+    report = verify_model(to_bytes(other), OnnxReference(one, "r"), name="m", input_shape=(3, 8, 8))
+    assert not report.equivalent
+
+
+def test_batch_inside_a_reshape() -> None:
+    """A network that takes one image at a time is compared so, and the report says it."""
+    baked = model(
+        f"h = Conv <{PADS}> (x, w) f = Reshape (h, shape) y = MatMul (f, m)",
+        y="double[N, 5] y",
+        shape=np.array([1, 256]),
+        m=RNG.normal(size=(256, 5)),
+    )
+    report = verify_model(to_bytes(baked), OnnxReference(baked, "baked.onnx"), name="m", input_shape=(3, 8, 8))
+    assert report.equivalent
+    assert {case.input_shape[0] for case in report.cases} == {1}
+    assert report.notes == ("baked.onnx runs in batches of 1 only, and so does the model",)
+
+
+def test_saturated_heads_hide_nothing() -> None:
+    """A Sigmoid head whose weight is off by a thousandth is found, though large inputs saturate it."""
+    w = 0.1 * weights(RNG, 4, 4, 1, 1)
+    body = f"h = Conv <{PADS}> (x, w) g = Conv (h, v) y = Sigmoid (g)"
+    first = model(body, v=w)
+    spoilt = w.copy()
+    spoilt[1, 2] *= 1.001
+    tensors = {name: value.const_value.numpy() for name, value in first.graph.initializers.items()}
+    other = to_float32(model_from_text(body, y="double[N, 4, P, Q] y", w=tensors["w"], v=spoilt))
+    reference = OnnxReference(first, "r")
+    assert verify_model(to_bytes(first), reference, name="m", input_shape=(3, 8, 8)).equivalent
+    report = verify_model(to_bytes(other), reference, name="m", input_shape=(3, 8, 8))
+    assert {case.case for case in report.cases if not case.ok} >= {"noise", "constants", "impulses"}

@@ -1,0 +1,65 @@
+"""Random roundings move a network's outputs as far as float32 does, and where it does."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+
+from swp_export.verification.references import TorchReference
+from swp_export.verification.rounding import UNIT, move_module, moved
+
+
+@given(st.integers(0, 100), st.sampled_from([UNIT, 2.0**-11]))
+def test_each_element_by_its_own_unit(seed: int, unit: float) -> None:
+    """No element moves by more than a unit of its own size, most do move, and zeros stay zeros."""
+    array = np.random.default_rng(seed).normal(size=(4, 5)) * 10.0 ** np.arange(-2, 3)
+    array[1] = 0
+    result = moved(array, np.random.default_rng(seed), unit)
+    assert (np.abs(result - array) <= unit * np.abs(array)).all()
+    assert (result[[0, 2, 3]] != array[[0, 2, 3]]).all()
+
+
+@pytest.mark.parametrize(
+    "array", [np.array(2.0), np.array([2.0, 3.0]), np.ones((2, 2), np.int64), np.ones((2, 2), bool)]
+)
+def test_what_may_be_a_size_stays(array: np.ndarray) -> None:
+    """Scalars, vectors and integers may say how large a map becomes: they are left alone."""
+    assert moved(array, np.random.default_rng(0), 0.5) is array
+
+
+def test_module_moves_each_time_that_it_runs() -> None:
+    """Weights move once; the outputs of layers move anew in every run."""
+    module = nn.Sequential(nn.Conv2d(2, 3, 3, bias=False), nn.ReLU()).double()
+    before = module[0].weight.detach().clone()
+    move_module(module, 0, UNIT)
+    assert 0 < float((module[0].weight.detach() - before).abs().max()) <= UNIT * float(before.abs().max())
+    x = torch.rand(1, 2, 5, 5, dtype=torch.float64)
+    with torch.no_grad():
+        assert not torch.equal(module(x), module(x))
+
+
+@pytest.mark.parametrize("depth", [1, 8])
+def test_as_far_as_float32(depth: int) -> None:
+    """By rms, rounded runs of a network stray from the truth within a few times of what its float32 run does."""
+    torch.manual_seed(0)
+    layers = [layer for _ in range(depth) for layer in (nn.Conv2d(8, 8, 3, padding=1), nn.ReLU())]
+    reference = TorchReference(nn.Sequential(*layers), "r")
+    x = np.random.default_rng(0).normal(size=(2, 8, 12, 12)).astype(np.float32)
+    truth = reference.float64(x)["output"]
+    single = np.sqrt(np.mean((reference.float32(x)["output"] - truth) ** 2))
+    rounded = np.sqrt(np.mean((reference.rounded(0)(x)["output"] - truth) ** 2))
+    assert 1 / 4 < single / rounded < 4
+
+
+def test_where_float32_does() -> None:
+    """A Sigmoid that is saturated does not move, one that is steep does."""
+    reference = TorchReference(nn.Sequential(nn.Conv2d(1, 1, 1, bias=False), nn.Sigmoid()), "r")
+    reference._double[0].weight.data.fill_(1.0)
+    x = np.array([60.0, 0.5], np.float32).reshape(2, 1, 1, 1)
+    off = np.abs(reference.rounded(0)(x)["output"] - reference.float64(x)["output"]).reshape(-1)
+    assert off[0] <= UNIT
+    assert UNIT / 100 < off[1] <= 2 * UNIT
