@@ -55,6 +55,21 @@ def conv_transpose(call: Call) -> np.ndarray:
     return y if bias is None else y + _over_maps(bias, y)
 
 
+def col2im(call: Call) -> np.ndarray:
+    """Return images `[N, C, ...]` summed of blocks `[N, C * block, positions]`, the inverse of taking windows apart."""
+    x, size, block = call.input(0), call.numbers(1) or [], call.numbers(2) or []
+    windows = windows_of(call, size, block)
+    columns = x.reshape(x.shape[0], -1, math.prod(block), *windows.positions)
+    padded = windows.padded(np.zeros((x.shape[0], columns.shape[1], *size)), 0)
+    for number, tap in enumerate(windows.taps()):
+        windows.seen_by(tap, padded)[...] += columns[:, :, number]
+    inside = (slice(begin, begin + n) for begin, n in zip(windows.begins, size, strict=True))
+    y = np.zeros((x.shape[0], columns.shape[1], *size))
+    cut = padded[(slice(None), slice(None), *inside)]
+    y[(slice(None), slice(None), *(slice(0, n) for n in cut.shape[2:]))] = cut  # no window may reach the end
+    return y
+
+
 def _over_maps(bias: np.ndarray, y: np.ndarray) -> np.ndarray:
     return bias.reshape(-1, *[1] * (y.ndim - 2))
 

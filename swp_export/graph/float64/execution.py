@@ -1,13 +1,12 @@
 """Graphs of nodes made ready to run: what a node means is looked up once, its arrays flow through a dictionary.
 
-Local functions are run as graphs of their own, under the opset that they state themselves. If, Loop and Scan run the
-graphs that they hold, which see the values around them.
+Local functions are run as graphs of their own, under the opset that they state themselves.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,9 +15,9 @@ import onnx_ir as ir
 from swp_export.errors import InputError, ModelError
 from swp_export.graph.constants import array_of
 from swp_export.graph.float64.call import Call, UnsupportedError, is_float, promoted
+from swp_export.graph.float64.control_flow import CONTROL_FLOW
 from swp_export.graph.float64.operators import (
     CHECKS,
-    CONTROL_FLOW,
     NEWEST_OPSET,
     OLDEST_OPSET,
     OPERATORS,
@@ -138,7 +137,7 @@ class _Step:
             missing = [None] * (len(self._function.inputs) - len(arrays))
             return self._function.run(dict(zip(self._function.inputs, [*arrays, *missing], strict=True)))
         if self._op in CONTROL_FLOW:
-            return _CONTROL_FLOW[self._op](self._attributes, arrays, values)
+            return CONTROL_FLOW[self._op](self._attributes, arrays, values)
         results = OPERATORS[self._op](self._call(arrays))
         return results if isinstance(results, tuple) else (results,)
 
@@ -261,58 +260,3 @@ def _called(function: ir.Function, node: ir.Node, scope: Scope) -> Program:
         nodes=scope.nodes,
     )
     return Program(function, inner)
-
-
-def _if(attributes: Mapping[str, Any], arrays: list[np.ndarray | None], values: Values) -> list[np.ndarray | None]:
-    (condition,) = arrays
-    assert condition is not None
-    branch: Program = attributes["then_branch" if condition.any() else "else_branch"]
-    return branch.run(dict(values))
-
-
-def _loop(attributes: Mapping[str, Any], arrays: list[np.ndarray | None], values: Values) -> list[np.ndarray | None]:
-    body: Program = attributes["body"]
-    trips, condition, *carried = arrays
-    going = True if condition is None else bool(condition.any())
-    most = None if trips is None else int(trips.reshape(-1)[0])
-    scanned: list[list[np.ndarray]] = [[] for _ in body.outputs[1 + len(carried) :]]
-    count = 0
-    while going and (most is None or count < most):
-        fed = [np.array(count, np.int64), np.array(going), *carried]
-        condition, *results = body.run({**values, **dict(zip(body.inputs, fed, strict=True))})
-        going = bool(condition is not None and condition.any())
-        carried = results[: len(carried)]
-        for rows, row in zip(scanned, results[len(carried) :], strict=True):
-            rows.append(np.asarray(row))
-        count += 1
-    return [*carried, *(np.stack(rows) if rows else np.zeros(0) for rows in scanned)]
-
-
-def _scan(attributes: Mapping[str, Any], arrays: list[np.ndarray | None], values: Values) -> list[np.ndarray | None]:
-    body: Program = attributes["body"]
-    split = len(arrays) - attributes["num_scan_inputs"]
-    carried, sequences = arrays[:split], [np.asarray(array) for array in arrays[split:]]
-    axes = attributes.get("scan_input_axes", [0] * len(sequences))
-    ahead = [np.moveaxis(array, axis, 0) for array, axis in zip(sequences, axes, strict=True)]
-    backwards = attributes.get("scan_input_directions", [0] * len(sequences))
-    ahead = [array[::-1] if back else array for array, back in zip(ahead, backwards, strict=True)]
-    scanned: list[list[np.ndarray]] = [[] for _ in body.outputs[split:]]
-    for rows_in in zip(*ahead, strict=True):
-        results = body.run({**values, **dict(zip(body.inputs, [*carried, *rows_in], strict=True))})
-        carried = results[:split]
-        for rows, row in zip(scanned, results[split:], strict=True):
-            rows.append(np.asarray(row))
-    out_axes = attributes.get("scan_output_axes", [0] * len(scanned))
-    out_back = attributes.get("scan_output_directions", [0] * len(scanned))
-    stacked: Iterator[np.ndarray] = (
-        np.stack(rows[::-1] if back else rows, axis=axis)
-        for rows, back, axis in zip(scanned, out_back, out_axes, strict=True)
-    )
-    return [*carried, *stacked]
-
-
-_CONTROL_FLOW: dict[str, Callable[[Mapping[str, Any], list[np.ndarray | None], Values], list[np.ndarray | None]]] = {
-    "If": _if,
-    "Loop": _loop,
-    "Scan": _scan,
-}

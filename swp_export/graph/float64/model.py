@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class Float64Model:
-    """`model` in float64. It is not changed, and must not be while this is in use.
+    """`model` in float64, as it is now: it is not changed, and later changes of it are not seen.
 
     Attributes:
         inputs: the names of what must be fed; stored weights are not among them, where they are also graph inputs.

@@ -62,6 +62,7 @@ OPERATORS: dict[str, Callable[[Call], Result]] = {
     "Ceil": of_one(arithmetic.ceil),
     "Celu": activation.celu,
     "Clip": arithmetic.clip,
+    "Col2Im": convolution.col2im,
     "Compress": indexing.compress,
     "Concat": shaping.concat,
     "Constant": creation.constant,
@@ -116,6 +117,7 @@ OPERATORS: dict[str, Callable[[Call], Result]] = {
     "MatMul": products.matmul,
     "Max": of_many(np.maximum),
     "MaxPool": pooling.max_pool,
+    "MaxUnpool": pooling.max_unpool,
     "Mean": arithmetic.mean,
     "MeanVarianceNormalization": normalisation.mean_variance_normalization,
     "Min": of_many(np.minimum),
@@ -185,9 +187,6 @@ OPERATORS: dict[str, Callable[[Call], Result]] = {
     "Where": arithmetic.where,
     "Xor": of_two(np.logical_xor),
 }
-
-CONTROL_FLOW = ("If", "Loop", "Scan")
-"""Operators that run graphs of their own; `execution` holds them."""
 
 RANDOM = ("Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike")
 """Operators whose output no input determines."""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from swp_export.graph.float64.call import UnsupportedError
 from swp_export.graph.float64.windows import Windows, windows_of
 
 if TYPE_CHECKING:
@@ -16,6 +17,8 @@ def max_pool(call: Call) -> tuple[np.ndarray, ...]:
     """Return the largest value of each window, and where it lies in the whole tensor; padding is never the largest."""
     x = call.input(0)
     windows = _windows(call, x)
+    if not windows.counts(include_pads=False).all():
+        raise UnsupportedError("a window that sees padding only, of which runtimes make different numbers")
     lowest = -np.inf if x.dtype.kind == "f" else np.iinfo(x.dtype).min
     padded = windows.padded(x, lowest)
     largest = np.full((*x.shape[:2], *windows.positions), lowest, x.dtype)
@@ -30,6 +33,22 @@ def max_pool(call: Call) -> tuple[np.ndarray, ...]:
         better = (place >= 0) & ((index < 0) | (seen > largest))
         largest, index = np.where(better, seen, largest), np.where(better, place, index)
     return largest, index
+
+
+def max_unpool(call: Call) -> np.ndarray:
+    """Return zeros, with each value where MaxPool says that it came from."""
+    x, places = call.input(0), call.input(1)
+    if call.optional(2) is not None:
+        raise UnsupportedError("an output_shape, of which the places do not say whether they count in it")
+    kernel, rank = call.integers("kernel_shape") or [], x.ndim - 2
+    strides, pads = call.integers("strides") or [1] * rank, call.integers("pads") or [0] * 2 * rank
+    size = [
+        (n - 1) * s + k - pads[axis] - pads[axis + rank]
+        for axis, (n, s, k) in enumerate(zip(x.shape[2:], strides, kernel, strict=True))
+    ]
+    y = np.zeros((*x.shape[:2], *size))
+    y.reshape(-1)[places.reshape(-1)] = x.reshape(-1)
+    return y
 
 
 def average_pool(call: Call) -> np.ndarray:
@@ -74,7 +93,14 @@ def global_lp_pool(call: Call) -> np.ndarray:
 
 
 def _windows(call: Call, x: np.ndarray) -> Windows:
-    return windows_of(call, x.shape[2:], call.integers("kernel_shape") or [])
+    windows = windows_of(call, x.shape[2:], call.integers("kernel_shape") or [])
+    if call.text("auto_pad", "NOTSET").startswith("SAME"):
+        for size, kernel, stride, count in zip(
+            windows.size, windows.kernel, windows.strides, windows.positions, strict=True
+        ):
+            if (count - 1) * stride + kernel < size:
+                raise UnsupportedError("auto_pad that would cut the input, on which runtimes differ; state the pads")
+    return windows
 
 
 def _places(shape: tuple[int, ...], *, column_major: bool) -> np.ndarray:

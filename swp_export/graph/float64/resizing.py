@@ -89,6 +89,8 @@ def _resized(call: Call, x: np.ndarray, axes: list[_Axis]) -> np.ndarray:
     if mode not in {"nearest", "linear", "cubic"}:
         raise UnsupportedError(f"mode = {mode!r}")
     crops = call.text("coordinate_transformation_mode", "half_pixel") == "tf_crop_and_resize"
+    if all(axis.out == axis.size for axis in axes) and any(axis.scale != 1 for axis in axes) and not crops:
+        raise UnsupportedError("scales that change no size, on which runtimes differ; resize to a size")
     y, outside = x, np.zeros((1,) * x.ndim, bool)
     for axis in axes:
         if axis.out == axis.size and axis.scale == 1 and not crops:
@@ -144,11 +146,12 @@ def _nearest(call: Call, axis: _Axis) -> np.ndarray:
     mode = call.text("nearest_mode", "round_prefer_floor")
     if call.opset < 11:
         mode = "ceil" if axis.scale < 1 else "floor"
-    half = np.float32(0.5)
+    whole = np.floor(where)
+    is_tie = np.abs(where - whole - 0.5) < 1e-5  # a tie that float32 missed is one, in runtimes too
     if mode == "round_prefer_floor":
-        places = np.ceil(where - half)
+        places = np.where(is_tie, whole, np.rint(where))
     elif mode == "round_prefer_ceil":
-        places = np.floor(where + half)
+        places = np.where(is_tie, whole + 1, np.rint(where))
     elif mode == "floor":
         places = np.floor(where)
     elif mode == "ceil":

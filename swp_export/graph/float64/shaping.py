@@ -166,7 +166,5 @@ def _part(start: int, end: int, step: int, count: int) -> slice:
     start, end = (position + count if position < 0 else position for position in (start, end))
     if step > 0:
         return slice(max(0, min(start, count)), max(0, min(end, count)), step)
-    start, end = max(-1, min(start, count - 1)), max(-1, min(end, count - 1))
-    if start < 0:
-        return slice(0, 0)
+    start, end = max(0, min(start, count - 1)), max(-1, min(end, count - 1))
     return slice(start, None if end < 0 else end, step)

@@ -103,12 +103,12 @@ def windows_of(call: Call, size: Sequence[int], kernel: Sequence[int]) -> Window
     positions = []
     for axis in range(rank):
         room = size[axis] + pads[axis] + pads[axis + rank] - extents[axis]
-        if room < 0:
-            shape = "x".join(map(str, kernel))
-            raise ValueError(f"a padded input of {_padded_size(size, pads)} is smaller than the kernel {shape}")
         count = (-(-room // strides[axis]) if ceil else room // strides[axis]) + 1
         if ceil and (count - 1) * strides[axis] >= size[axis] + pads[axis]:
             count -= 1  # a window that would begin in the end's padding is left out
+        if count < 1:
+            shape = "x".join(map(str, kernel))
+            raise ValueError(f"a padded input of {_padded_size(size, pads)} is smaller than the kernel {shape}")
         positions.append(count)
     return Windows(
         size=tuple(size),

@@ -156,6 +156,7 @@ MAX_POOL = (
     *(case(X4, since=8, outputs=2, **g) for g in POOL_2D),
     case(X4, since=8, outputs=2, storage_order=1, kernel_shape=[2, 2]),
     *(case(X4, since=10, **g) for g in (*CEIL_2D, *DILATED)),
+    case(f(1, 2, 2, 2), since=10, kernel_shape=[3, 3], strides=[2, 2], ceil_mode=1),
     *(case(X4, since=10, outputs=2, **g) for g in (*CEIL_2D, *DILATED)),
     case(i32(1, 2, 5, 5).astype(np.int8), since=12, kernel_shape=[2, 2], pads=[1, 1, 0, 0]),
     case(i32(1, 2, 5, 5, low=0).astype(np.uint8), since=12, kernel_shape=[2, 2], strides=[2, 2]),
@@ -312,6 +313,14 @@ RESIZE = (
         for mode in ("nearest", "linear", "cubic")
         for made in sized(IMAGE, *sizes, mode=mode, coordinate_transformation_mode=c)
     ),
+    *(  # ties that float32 misses by a rounding
+        made
+        for nearest in ("round_prefer_floor", "round_prefer_ceil")
+        for coordinates, before, after in (("asymmetric", 7, 4), ("asymmetric", 23, 14), ("half_pixel", 14, 19))
+        for made in sized(
+            f(1, 1, before), 1, 1, after, nearest_mode=nearest, coordinate_transformation_mode=coordinates
+        )
+    ),
     resized(f(1, 2, 3, 4, 5), floats(1, 1, 2, 2, 1.5), mode="linear"),
     resized(f(1, 2, 3, 4, 5), floats(1, 1, 2, 0.5, 1.5), mode="nearest"),
     resized(f(4, 6), floats(1.5, 2), mode="linear"),
@@ -457,6 +466,13 @@ CASES: dict[str, tuple[Case, ...]] = {
         case(f(3, 4), None, np.float32(0.7), since=11),
         case(f(3, 4), np.float32(0.7), np.float32(-0.5), since=11),
         case(i32(9), np.int32(-3), np.int32(4), since=12),
+    ),
+    "Col2Im": (
+        case(f(1, 10, 5), ints(5, 5), ints(1, 5)),
+        case(f(2, 8, 12), ints(4, 5), ints(2, 2)),
+        case(f(1, 8, 9), ints(5, 5), ints(2, 2), dilations=[2, 2]),
+        case(f(1, 4, 8), ints(5, 5), ints(2, 2), strides=[2, 1], pads=[0, 0, 0, 0]),
+        case(f(1, 4, 30), ints(4, 4), ints(2, 1), pads=[1, 1, 1, 1]),
     ),
     "Compress": (
         case(f(3, 4), np.array([True, False, True]), axis=0),
@@ -627,6 +643,11 @@ CASES: dict[str, tuple[Case, ...]] = {
     ),
     "Max": EXTREME,
     "MaxPool": MAX_POOL,
+    "MaxUnpool": (
+        case(f(1, 2, 2, 3), np.arange(12).reshape(1, 2, 2, 3) * 4 + 1, kernel_shape=[2, 2], strides=[2, 2]),
+        case(f(1, 1, 2, 2), np.array([[[[0, 2], [5, 8]]]]), kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1]),
+        case(f(1, 1, 3), np.array([[[0, 3, 4]]]), kernel_shape=[2], strides=[2]),
+    ),
     "Mean": VARIADIC,
     "MeanVarianceNormalization": (case(X4), case(X4, axes=[0, 2, 3]), case(X4, axes=[2, 3])),
     "Min": EXTREME,
@@ -755,6 +776,7 @@ CASES: dict[str, tuple[Case, ...]] = {
             since=10,
         ),
         case(X4, ints(4), ints(2), ints(2), since=10),
+        case(X4, ints(-9, 9), ints(-99, 2), ints(2, 3), ints(-1, -2), since=10),
     ),
     "Softmax": SOFTMAX,
     "Softplus": unary(low=-30, high=30),

@@ -191,6 +191,11 @@ def test_what_cannot_be_computed_is_refused(body: str, reason: str, opset: int) 
     [
         ('y = Conv <auto_pad = "SAME_UPPER", dilations = [2, 2]> (x, w)', "dilations with auto_pad = 'SAME_UPPER'"),
         (
+            'y = MaxPool <auto_pad = "SAME_UPPER", kernel_shape = [1, 1], strides = [3, 3]> (x)',
+            "auto_pad that would cut the input",
+        ),
+        ("s = Constant <value_floats = [1.0, 1.0, 1.1, 1.0]> () y = Resize (x, , s)", "scales that change no size"),
+        (
             (
                 "i = Constant <value_ints = [0]> () r = Constant <value = float[1, 4] {0, 0, 1, 1}> () "
                 'y = RoiAlign <mode = "max"> (x, r, i)'
@@ -203,7 +208,7 @@ def test_settings_on_which_runtimes_differ(body: str, reason: str) -> None:
     """A setting with no agreed meaning is refused by the node's name when it is met."""
     tensors = {"w": np.ones((4, 3, 2, 2))} if "w)" in body else {}
     with pytest.raises(ModelError, match=f"node 'y'.*{reason}"):
-        Float64Model(to_float32(model_from_text(body, **tensors))).run(np.ones((1, 3, 5, 5)))
+        Float64Model(to_float32(model_from_text(body, **tensors))).run(np.ones((1, 3, 6, 6)))
 
 
 def test_both_spellings_of_the_domain() -> None:
