@@ -190,3 +190,11 @@ class TestFilters:
         """What was not written by us is refused in one line."""
         with pytest.raises(ModelError, match="metadata is damaged"):
             decode_order(text)
+
+
+def test_zeros_of_a_normalisation_without_epsilon() -> None:
+    """A channel that fills up is not divided by zero, since nothing else keeps the variance from being it."""
+    vectors = {"s": RNG.normal(size=5), "t": RNG.normal(size=5), "v": RNG.random(5) + 0.5}
+    before = chain("m = BatchNormalization <epsilon = 0.0> (h, s, s, t, v)", **vectors)
+    after = ordered(before, conv0=ORDER)
+    assert furthest(before, after, X) < 1e-12
