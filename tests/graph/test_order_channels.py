@@ -232,3 +232,17 @@ def test_a_filter_that_holds_a_constant_is_not_left_out(bias: float) -> None:
             ordered(model, conv0=order)
     else:
         assert furthest(model, ordered(model, conv0=order), X) < 1e-10
+
+
+def test_zeros_behind_a_flatten() -> None:
+    """Each column of a channel that fills up is zero, also where a Sigmoid makes its map a half."""
+    before = marked(
+        model_from_text(
+            "h = Conv (x, w0) m = Sigmoid (h) f = Flatten (m) y = MatMul (f, g)",
+            x="double[N, 3, 4, 4] x",
+            y="double[N, 3] y",
+            w0=weights(RNG, 5, 3, 3, 3),
+            g=RNG.normal(size=(20, 3)),
+        )
+    )
+    assert furthest(before, ordered(before, conv0=ORDER), X[:, :, :4, :4]) < 1e-10

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from real_networks import RESNET, Exported, Pruned
 from small_models import copied, from_bytes, furthest, marked, model_from_text, to_bytes, weight_shapes
 
+from swp_export.graph import pipeline
 from swp_export.graph.convolutions import iterate_stripe_convs
 from swp_export.graph.pipeline import PASSES, compact
 from swp_export.lowerings.lower import lower
@@ -292,3 +293,18 @@ def test_lowered_networks_compute_the_same(network: RandomNetwork) -> None:
     x = np.random.default_rng(1).normal(size=(2, 3, *SIZE))
     assert furthest(before, after, x) < 1e-9 * scale(before, x)
     onnx.checker.check_model(ir.to_proto(after), full_check=True)
+
+
+@pytest.mark.parametrize("rounds", [1, 5])
+def test_rounds_go_on_while_anything_changes(monkeypatch: pytest.MonkeyPatch, rounds: int) -> None:
+    """Passes run again for as long as one of them changes something, and once more, to see that nothing does."""
+    calls: list[int] = []
+
+    class Changing(ir.passes.InPlacePass):
+        def call(self, model: ir.Model) -> ir.passes.PassResult:
+            calls.append(len(calls))
+            return ir.passes.PassResult(model, len(calls) <= rounds)
+
+    monkeypatch.setattr(pipeline, "PASSES", (Changing,))
+    pipeline.compact(model_from_text("y = Relu (x)"))
+    assert len(calls) == rounds + 1

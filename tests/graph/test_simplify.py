@@ -6,7 +6,7 @@ import pytest
 from small_models import PADS, furthest, model_from_text, ops, to_float32, weights
 
 from swp_export.errors import ModelError
-from swp_export.graph.convolutions import FILTERS, LAYER, iterate_stripe_convs
+from swp_export.graph.convolutions import FILTERS, LAYER, decode_filters, iterate_stripe_convs
 from swp_export.graph.simplify import simplify
 
 RNG = np.random.default_rng(0)
@@ -58,3 +58,9 @@ def test_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(onnxsim, "simplify", fails)
     with pytest.raises(ModelError, match=r"cannot process this model: out of luck$"):
         simplify(model())
+
+
+def test_every_filter_is_there() -> None:
+    """Before anything is pruned each layer's own filters are all there, which is what its channels are named by."""
+    after = [node for node, _ in iterate_stripe_convs(simplify(model()).graph)]
+    assert [decode_filters(node.metadata_props[FILTERS]).tolist() for node in after] == [[True] * 4] * 3

@@ -8,7 +8,16 @@ import onnx_ir as ir
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from small_models import conv_model, ops, random_conv, smallest_size, stripe_convs, to_bytes, torch_conv
+from small_models import (
+    conv_model,
+    ops,
+    random_conv,
+    smallest_size,
+    stripe_convs,
+    to_bytes,
+    torch_conv,
+    weight_shapes,
+)
 
 from swp_export.errors import ModelError
 from swp_export.graph.constants import array_of
@@ -262,3 +271,19 @@ class TestForm:
         conv = wide_conv(filters)
         if LOWERINGS[name].refuse(conv) is None and name != "pad-slice-add":
             assert set(ops(lowered(conv, name))) <= {"Conv", "Add", "Concat"}
+
+
+def test_cropped_writes_each_window_once() -> None:
+    """Filters of one row, of one column and of all taps are three Convs, each of the smallest window that holds it."""
+    mask = np.zeros((24, 3, 3), bool)
+    mask[:8, 0], mask[8:16, :, 0], mask[16:] = True, True, True
+    model = lowered(random_conv(mask, channels=4, pads=(2, 2, 2, 2)), "cropped")
+    assert sorted(weight_shapes(model)) == [[8, 4, 1, 3], [8, 4, 3, 1], [8, 4, 3, 3]]
+
+
+def test_chunks_fill_one_block() -> None:
+    """Rows of zeros fill the last block of stripes, and nothing beyond."""
+    mask = np.zeros((5, 3, 3), bool)
+    mask[:, 0, 0] = mask[:3, 1, 1] = True
+    model = lowered(random_conv(mask, pads=(1, 1, 1, 1)), "shift-chunks", block=16)
+    assert weight_shapes(model) == [[16, 3, 1, 1], [16, 1, 2, 2]]

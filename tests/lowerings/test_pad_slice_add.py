@@ -46,3 +46,13 @@ def test_layers_in_that_order_need_no_last_gather() -> None:
         indices = array_of(last.inputs[1]) if last.op_type == "Gather" else None
         assert (None if indices is None else indices.tolist()) == places
     assert "Gather" in ops(model)
+
+
+def test_filters_of_one_stripe_need_no_sum() -> None:
+    """There is one Sum for each number of stripes above one, and none for the filters that kept a single stripe."""
+    model = conv_model(CONV)
+    lower(model, lambda _: "pad-slice-add", block=1)
+    assert ops(model).count("Sum") == 2
+    single = conv_model(dataclasses.replace(CONV, weight=CONV.weight[[1, 2, 5]], bias=CONV.bias[[1, 2, 5]]))
+    lower(single, lambda _: "pad-slice-add", block=1)
+    assert "Sum" not in ops(single)
