@@ -183,8 +183,9 @@ class TestUndecided:
         report = verify_model(to_bytes(decided), OnnxReference(decided, "r"), name="m", input_shape=(3, 8, 8))
         assert report.equivalent
         assert any(case.budget == 0 and case.elements for case in report.cases)
-        w = np.repeat(weights(RNG, 1, 3, 3, 3), 4, axis=0)
-        w[1:] += 1e-7 * RNG.normal(size=w[1:].shape)
+        rng = np.random.default_rng(0)
+        w = np.repeat(weights(rng, 1, 3, 3, 3), 4, axis=0)
+        w[1:] += 1e-7 * rng.normal(size=w[1:].shape)
         torn = to_float32(
             model_from_text(f"h = Conv <{PADS}> (x, w) y = ArgMax <axis = 1> (h)", y="int64[N, 1, P, Q] y", w=w)
         )
