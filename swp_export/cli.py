@@ -145,7 +145,7 @@ def prune(*, checkpoint: str, no_verify: bool, as_json: bool, **options: Any) ->
     """
     from swp_export.pruning.prune import prune as run
     from swp_export.report.prune_table import prune_tables
-    from swp_export.report.terminal import print_data, print_json, progress
+    from swp_export.report.terminal import print_data, print_json, print_line, progress
 
     try:
         with progress() as show:
@@ -155,15 +155,15 @@ def prune(*, checkpoint: str, no_verify: bool, as_json: bool, **options: Any) ->
             print_json({"model": error.report.model, "verification": error.report.to_json()})
         raise
     for warning in report.warnings:
-        click.echo(f"swp-export: warning: {warning}", err=True)
+        print_line(f"swp-export: warning: {warning}", err=True)
     if as_json:
         print_json(report.to_json())
         return
     print_data([*prune_tables(report)])
-    click.echo(f"{report.model}: {report.bytes / 1e6:.2f} MB, sha256 {report.sha256[:16]}")
+    print_line(f"{report.model}: {report.bytes / 1e6:.2f} MB, sha256 {report.sha256[:16]}")
     if report.dense is not None:
-        click.echo(f"{report.dense}: the network before pruning")
-    click.echo("not verified: --no-verify" if report.verification is None else report.verification.summary())
+        print_line(f"{report.dense}: the network before pruning")
+    print_line("not verified: --no-verify" if report.verification is None else report.verification.summary())
 
 
 @cli.command()
@@ -180,7 +180,7 @@ def tune(*, model: str, as_json: bool, **options: Any) -> None:
     MODEL is one that `prune` or `tune` wrote. Each layer's forms are measured here, then refined in the whole model.
     Needs no torch.
     """
-    from swp_export.report.terminal import print_data, print_json, progress
+    from swp_export.report.terminal import print_data, print_json, print_line, progress
     from swp_export.report.tune_table import tune_tables
     from swp_export.tuning.tune import tune as run
 
@@ -190,8 +190,8 @@ def tune(*, model: str, as_json: bool, **options: Any) -> None:
         print_json(report.to_json())
         return
     print_data([*tune_tables(report)])
-    click.echo(f"{report.model}: {report.fastest.variants} variants of the whole model were compared")
-    click.echo(report.verification.summary())
+    print_line(f"{report.model}: {report.fastest.variants} variants of the whole model were compared")
+    print_line(report.verification.summary())
 
 
 @cli.command()
@@ -208,7 +208,7 @@ def verify(*, model: str, junit: str | None, force: bool, as_json: bool, **optio
     Exits with 0 if it does, 1 if it does not, and then names the first layer that diverges.
     """
     from swp_export.atomic import atomic_outputs
-    from swp_export.report.terminal import print_data, print_json, progress
+    from swp_export.report.terminal import print_data, print_json, print_line, progress
     from swp_export.report.verify_table import verify_table
     from swp_export.verification.junit import junit_xml
     from swp_export.verification.verify_file import verify as run
@@ -223,7 +223,7 @@ def verify(*, model: str, junit: str | None, force: bool, as_json: bool, **optio
         print_json(report.to_json())
     else:
         print_data([verify_table(report)])
-        click.echo(report.summary())
+        print_line(report.summary())
     if not report.equivalent:
         raise NotEquivalentError(report.summary(), report=report)
 
@@ -246,7 +246,7 @@ def bench(*, models: Sequence[str], as_json: bool, **options: Any) -> None:
     """
     from swp_export.benchmark.benchmark import bench as run
     from swp_export.report.bench_table import bench_tables
-    from swp_export.report.terminal import print_data, print_json, progress
+    from swp_export.report.terminal import print_data, print_json, print_line, progress
 
     with progress() as show:
         report = run(models, progress=lambda text, fraction: show(f"measuring: {text} {fraction:.0%}"), **options)
@@ -316,7 +316,7 @@ def train(*, as_json: bool, **options: Any) -> None:
     For several processes: torchrun --nproc-per-node N -m swp_export train ... DIR/network.pth is then pruned by
     `swp-export prune DIR/network.pth`; a stripe that died is exactly zero in it.
     """
-    from swp_export.report.terminal import print_data, print_json, progress
+    from swp_export.report.terminal import print_data, print_json, print_line, progress
     from swp_export.report.training_table import training_table
     from swp_export.training.train import train as run
 
@@ -328,7 +328,7 @@ def train(*, as_json: bool, **options: Any) -> None:
         print_json(report.to_json())
         return
     print_data([training_table(report.log)])
-    click.echo(report.summary())
+    print_line(report.summary())
 
 
 @cli.command()
