@@ -146,6 +146,8 @@ def decode_order(text: str) -> tuple[int, np.ndarray]:
     """
     try:
         count, bits, *rest = text.split(":")
+        if not 0 < int(count) <= 4 * len(bits):  # checked before so many are made
+            raise ValueError("it has fewer bits than filters")  # noqa: TRY301
         kept = np.unpackbits(np.frombuffer(bytes.fromhex(bits), np.uint8), count=int(count)).astype(bool)
         order = np.flatnonzero(kept)
         if rest:
@@ -154,6 +156,6 @@ def decode_order(text: str) -> tuple[int, np.ndarray]:
             if stated.min() < -1 or not np.array_equal(np.sort(stated[stated >= 0]), order):
                 raise ValueError("the order is not one of the filters that are left")  # noqa: TRY301
             order = stated
-    except ValueError as error:
-        raise ModelError(f"the model's metadata is damaged: {FILTERS} is {text!r}; write it again") from error
+    except (ValueError, OverflowError) as error:
+        raise ModelError(f"the model's metadata is damaged: {FILTERS} is {text[:80]!r}; write it again") from error
     return kept.size, order

@@ -6,6 +6,7 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 import numpy as np
+import onnx
 import onnx_ir as ir
 
 from swp_export.errors import InputError, ModelError, ThresholdError
@@ -14,6 +15,7 @@ from swp_export.graph.convolutions import iterate_stripe_convs
 from swp_export.graph.counts import count
 from swp_export.graph.files import input_shape_of, is_onnx, read_model
 from swp_export.graph.simplify import simplify
+from swp_export.isolated import isolated
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -168,19 +170,16 @@ def _from_onnx(path: Path, input_shape: tuple[int, int, int] | None) -> Source:
 
 def _upgraded(file: OnnxFile) -> ir.Model:
     """Return the model in an opset in which our lowerings are valid."""
-    import onnx.version_converter
-
     from swp_export.graph.export import OPSET
 
     found = file.model.opset_imports.get("", OPSET)
     if found >= OLDEST_OPSET:
         return file.model
     try:
-        proto = onnx.version_converter.convert_version(ir.serde.serialize_model(file.model), OPSET)
-    except RuntimeError as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        proto = onnx.ModelProto.FromString(isolated("convert_version", file.content, OPSET))
+    except ModelError as error:
         raise ModelError(
-            f"{file.path} is of opset {found} and cannot be converted to {OPSET}: {reason}; export it again with opset "
+            f"{file.path} is of opset {found} and cannot be converted to {OPSET}: {error}; export it again with opset "
             f"{OLDEST_OPSET} or later"
         ) from error
     proto.ir_version = max(proto.ir_version, 8)  # the first version of the format that has opset 18
