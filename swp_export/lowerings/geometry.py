@@ -110,14 +110,17 @@ def lift(layer: str, nodes: Sequence[tuple[str, np.ndarray, np.ndarray | None]])
         ValueError, KeyError, TypeError, IndexError: the metadata do not fit each other or the weights.
 
     """
-    first = json.loads(nodes[0][0])
-    shape = _shape(first, [weight for _, weight, _ in nodes])
-    if shape[0] > sum(len(json.loads(text).get("bias", ())) for text, _, _ in nodes):
+    stated = [json.loads(text) for text, _, _ in nodes]
+    first = stated[0]
+    shape = _shape(first)
+    if shape[0] > sum(len(facts.get("bias", ())) for facts in stated):
         raise ValueError("expected the bias of each filter once")
+    weighted = [facts.keys() & {"stripes", "window"} for facts in stated]
+    if any(weight.shape[1] != shape[1] for (_, weight, _), holds in zip(nodes, weighted, strict=True) if holds):
+        raise ValueError(f"{shape} does not fit the weights of its nodes")
     weight, bias = np.zeros(shape, nodes[0][1].dtype), np.zeros(shape[0], nodes[0][1].dtype)
     biased = np.zeros(shape[0], np.int64)
-    for text, of_node, bias_of_node in nodes:
-        facts = json.loads(text)
+    for facts, (_, of_node, bias_of_node) in zip(stated, nodes, strict=True):
         if "stripes" in facts:
             _put_stripes(weight, of_node, np.array(facts["stripes"], np.int64))
         if "window" in facts:
@@ -138,14 +141,12 @@ def lift(layer: str, nodes: Sequence[tuple[str, np.ndarray, np.ndarray | None]])
     return StripeConv(name=layer, weight=weight, bias=bias, **geometry)
 
 
-def _shape(facts: dict[str, list[int]], parts: Sequence[np.ndarray]) -> tuple[int, ...]:
+def _shape(facts: dict[str, list[int]]) -> tuple[int, ...]:
     """Return the shape of the layer's weight, checked before so many zeros are made."""
     shape = tuple(facts["shape"])
     if len(shape) != 4 or not all(isinstance(size, int) and 0 < size <= _LARGEST for size in shape):
         raise ValueError(f"{shape} is no shape of a weight")
-    if any(part.shape[1] != shape[1] for part in parts) or max(shape[2:]) > _LARGEST_KERNEL:
-        raise ValueError(f"{shape} does not fit the weights of its nodes")
-    if math.prod(shape) > _MOST_WEIGHTS:
+    if max(shape[2:]) > _LARGEST_KERNEL or math.prod(shape) > _MOST_WEIGHTS:
         raise ValueError(f"a weight of {shape} is too large")
     return shape
 
