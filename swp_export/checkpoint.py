@@ -177,7 +177,7 @@ def read_training(path: str | Path) -> tuple[dict[str, torch.Tensor], dict[str, 
     with _naming(path):
         content = _parse(path, data)
         training = content.get("training") if isinstance(content, Mapping) and _described(content) else None
-        if not isinstance(content, Mapping) or not isinstance(training, dict):
+        if not isinstance(content, Mapping) or not isinstance(training, dict) or "state_dict" not in content:
             raise CheckpointError("it records no training that could be resumed; name a folder `train` wrote")
         return content["state_dict"], training
 
@@ -307,7 +307,9 @@ def _image_shape(shape: object) -> tuple[int, int, int]:
 def _unwrap(content: object, size: int) -> tuple[dict[str, torch.Tensor], frozenset[str]]:
     """Return the state dict inside `content`, read from a file of `size` bytes, and the module names it recorded."""
     for _ in range(_DEEPEST_WRAPPER):
-        if not isinstance(content, Mapping) or not (wrapper := next((key for key in _WRAPPERS if key in content), None)):
+        if not isinstance(content, Mapping) or not (
+            wrapper := next((key for key in _WRAPPERS if key in content), None)
+        ):
             break
         content = content[wrapper]
     else:

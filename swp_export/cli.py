@@ -208,12 +208,13 @@ def verify(*, model: str, junit: str | None, force: bool, as_json: bool, **optio
     Exits with 0 if it does, 1 if it does not, and then names the first layer that diverges.
     """
     from swp_export.atomic import atomic_outputs
+    from swp_export.graph.external_data import files_of
     from swp_export.report.terminal import print_data, print_json, print_line, progress
     from swp_export.report.verify_table import verify_table
     from swp_export.verification.junit import junit_xml
     from swp_export.verification.verify_file import verify as run
 
-    inputs = (model, options["against"], options["data"])
+    inputs = (*files_of(model), *files_of(options["against"]), options["data"])
     with atomic_outputs(junit, inputs=inputs, force=force) as (target,):
         with progress() as show:
             report = run(model, progress=show, **options)
@@ -246,7 +247,7 @@ def bench(*, models: Sequence[str], as_json: bool, **options: Any) -> None:
     """
     from swp_export.benchmark.benchmark import bench as run
     from swp_export.report.bench_table import bench_tables
-    from swp_export.report.terminal import print_data, print_json, print_line, progress
+    from swp_export.report.terminal import print_data, print_json, progress
 
     with progress() as show:
         report = run(models, progress=lambda text, fraction: show(f"measuring: {text} {fraction:.0%}"), **options)

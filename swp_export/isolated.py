@@ -72,7 +72,9 @@ def isolated(function: str, content: bytes, *arguments: int, seconds: float = SE
         timer.cancel()
     code = _stop()
     if late.is_set():
-        raise ModelError(f"{tool} was stopped after {seconds:g} s on this model; export it again, or simplify it yourself")
+        raise ModelError(
+            f"{tool} was stopped after {seconds:g} s on this model; export it again, or simplify it yourself"
+        )
     raise ModelError(f"{tool} crashed ({_reason(code)}) on this model; the model is damaged: export it again")
 
 
@@ -115,7 +117,7 @@ def _started() -> subprocess.Popen[bytes]:
 
 def _stop() -> int:
     """End the process, if there is one, and return its exit code."""
-    global _worker  # noqa: PLW0603
+    global _worker
     worker, _worker = _worker, None
     atexit.unregister(_stop)
     if worker is None:
@@ -144,8 +146,8 @@ def serve() -> None:
     answers = os.fdopen(os.dup(1), "wb")
     with Path(os.devnull).open("wb") as nowhere:
         os.dup2(nowhere.fileno(), 1)  # what C++ prints must not end up among the answers
-    import onnx.version_converter
     import onnxsim  # noqa: F401 # both now, before memory is counted
+
     while True:
         try:
             name, content = _receive(sys.stdin.buffer)
@@ -161,7 +163,9 @@ def serve() -> None:
         except Exception as error:  # noqa: BLE001 # whatever C++ raises is told to the caller
             lines = str(error).strip().splitlines()
             memory = "it needs far more memory than its file is large"
-            text = memory if isinstance(error, MemoryError) and not lines else "".join(lines[:1]) or type(error).__name__
+            text = (
+                memory if isinstance(error, MemoryError) and not lines else "".join(lines[:1]) or type(error).__name__
+            )
             verdict, answer = b"failed", (memory if "bad_alloc" in text else text).encode(errors="replace")
         _send(answers, verdict, answer)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from typing import TYPE_CHECKING
 
@@ -43,7 +44,9 @@ def infer_shapes(model: onnx.ModelProto, input_shape: Sequence[int]) -> dict[str
     fixed = onnx.ModelProto()
     fixed.CopyFrom(model)
     stored = {tensor.name for tensor in fixed.graph.initializer}
-    data = next(value for value in fixed.graph.input if value.name not in stored)
+    data = next((value for value in fixed.graph.input if value.name not in stored), None)
+    if data is None:
+        raise ModelError("the model takes no input")
     del data.type.tensor_type.shape.dim[:]
     for size in input_shape:
         data.type.tensor_type.shape.dim.add().dim_value = size
@@ -60,6 +63,17 @@ def infer_shapes(model: onnx.ModelProto, input_shape: Sequence[int]) -> dict[str
     for name, shape in shapes.items():
         require_affordable(name, shape)
     return shapes
+
+
+def require_runnable(model: onnx.ModelProto, input_shape: Sequence[int]) -> None:
+    """Check that no value of `model` is too large to be computed and verified for one input of `input_shape`.
+
+    Raises:
+        ModelError: One is. A model whose shapes cannot be inferred is left to the one who runs it.
+
+    """
+    with contextlib.suppress(onnx.shape_inference.InferenceError):
+        infer_shapes(model, input_shape)
 
 
 def require_affordable(name: str, shape: Sequence[int]) -> None:

@@ -71,7 +71,15 @@ def lift(model: ir.Model) -> ir.Model:
         if convolutions:
             try:
                 conv = geometry.lift(name, [_constants(node) for node in convolutions])
-            except (ValueError, KeyError, TypeError, IndexError, AttributeError, OverflowError, RecursionError) as error:
+            except (
+                ValueError,
+                KeyError,
+                TypeError,
+                IndexError,
+                AttributeError,
+                OverflowError,
+                RecursionError,
+            ) as error:
                 raise ModelError(
                     f"the model's metadata is damaged: {geometry.GEOMETRY} of layer {name} does not fit its "
                     "weights; write the model again"

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import io
+import warnings
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from swp_export.errors import InputError
+from swp_export.input_file import read_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -43,6 +46,10 @@ class _Kind:
     mean: list[float]
     std: list[float]
 
+
+_DAMAGED = (RuntimeError, OSError, ValueError, AssertionError, TypeError, IndexError, KeyError, EOFError)
+"""What torchvision raises where files are missing or damaged."""
+_MOST_PIXELS = 50_000_000
 
 _CIFAR10 = _Kind(
     torchvision="CIFAR10",
@@ -91,7 +98,7 @@ def load_dataset(name: str, folder: str | Path, *, download: bool = False, chann
         kind = dataclasses.replace(kind, input_shape=shape, mean=mean, std=std)
     try:
         train, test = (_open(name, kind, folder, train=part, download=download) for part in (True, False))
-    except (RuntimeError, OSError, ValueError, AssertionError) as error:  # the latter two on damaged idx files
+    except _DAMAGED as error:
         expected = f"expected there: {kind.where}"
         if download:
             reason = next(iter(str(error).splitlines()), type(error).__name__)
@@ -114,8 +121,34 @@ def _open(name: str, kind: _Kind, folder: Path, *, train: bool, download: bool) 
 
     opened, transform = getattr(datasets, kind.torchvision), _transform(name, kind, train=train)
     if name == "imagefolder":
-        return opened(folder / ("train" if train else "val"), transform)
-    return opened(folder, train=train, transform=transform, download=download)
+        return opened(folder / ("train" if train else "val"), transform, loader=_image)
+    data = opened(folder, train=train, transform=transform, download=download)
+    images, labels = data.data, data.targets
+    if len(images) != len(labels) or not len(images):
+        raise ValueError(f"{len(images)} images and {len(labels)} labels")
+    if not all(0 <= int(label) < len(data.classes) for label in labels):
+        raise ValueError(f"labels beyond the {len(data.classes)} classes")
+    return data
+
+
+def _image(path: str) -> Any:
+    """Return the image in the file `path` as RGB; what its header declares is checked before it is unpacked.
+
+    Raises:
+        InputError: It is damaged, no image, or too large.
+
+    """
+    from PIL import Image
+
+    try:
+        with io.BytesIO(read_bytes(path)) as file, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about the image, which is read or refused
+            with Image.open(file) as image:
+                if image.width * image.height > _MOST_PIXELS:
+                    raise InputError(f"{path} is an image of {image.width}x{image.height}, expected a smaller one")
+                return image.convert("RGB")
+    except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
+        raise InputError(f"{path} is no image that can be read; remove it or replace it") from error
 
 
 def _transform(name: str, kind: _Kind, *, train: bool) -> Any:
