@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from swp_export.tuning.tune import tune
     from swp_export.verification.verify_file import verify
 
-# ONNX Runtime 1.31 writes telemetry below the cache folder and sends it, unless this is set before it is first imported.
+# ONNX Runtime 1.31 writes telemetry below the cache folder and sends it, unless this is set before its first import.
 # Whoever sets it, to 0 too, is left alone. Subprocesses inherit it.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 

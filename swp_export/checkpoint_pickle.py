@@ -1,6 +1,6 @@
 """What the pickles of a checkpoint may ask for, checked before they are read: time and memory stay linear in the file.
 
-`torch.load(weights_only=True)` executes no code, but it builds what it is told to: arrays of any size, and tuples within
+`torch.load(weights_only=True)` executes no code, but it builds what it is told to: arrays of any size, and tuples in
 tuples whose hash takes for ever.
 """
 
@@ -68,7 +68,7 @@ def _require_sound(stream: io.BytesIO) -> None:
         if "PUT" in name or name == "MEMOIZE":
             memo[argument if isinstance(argument, int) else len(memo)] = stack[-1] or [1]
         elif "GET" in name:
-            stack.append(memo[int(argument)])
+            stack.append(memo[int(argument or 0)])
         else:
             _step(opcode, stack)
 
@@ -83,8 +83,7 @@ def _step(opcode: pickletools.OpcodeInfo, stack: list[list[int] | None]) -> None
         while (item := stack.pop()) is not None:
             taken.append(item)
         before = before[: before.index(pickletools.markobject)]
-    for _ in before:
-        taken.append(stack.pop() or [1])
+    taken += [stack.pop() or [1] for _ in before]
     weight = 1 + sum(item[0] for item in taken)
     if weight > MOST_PARTS:
         raise CheckpointError(f"its pickle nests one value into more than {MOST_PARTS:,} parts; {_expected()}")

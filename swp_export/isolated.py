@@ -1,4 +1,4 @@
-"""C++ tools that can crash, hang or eat memory on a hostile model run in a process of their own, bytes in and bytes out.
+"""C++ tools that can crash, hang or eat memory run in a process of their own, bytes of a model in and out.
 
 One process serves a whole run of the program: it starts with the first call and is started again after a crash. It
 imports no torch, which onnx-simplifier would otherwise load for things that are not used here.
@@ -44,8 +44,6 @@ def isolated(function: str, content: bytes, *arguments: int, seconds: float = SE
     """
     tool = _TOOLS[function]
     worker = _started()
-    assert worker.stdin is not None
-    assert worker.stdout is not None
     late = threading.Event()
 
     def kill() -> None:
@@ -54,28 +52,36 @@ def isolated(function: str, content: bytes, *arguments: int, seconds: float = SE
 
     timer = threading.Timer(seconds, kill)
     timer.start()
-    answer = b""
     try:
-        with contextlib.suppress(BrokenPipeError):
-            _send(worker.stdin, "/".join((function, *map(str, arguments))).encode(), content)
-            verdict, answer = _receive(worker.stdout)
-            if verdict == b"done":
-                return answer
-            raise ModelError(f"{tool} cannot process this model: {answer.decode(errors='replace')}")
+        verdict, answer = _ask(worker, "/".join((function, *map(str, arguments))), content)
     except EOFError:
-        pass
-    except BaseException as error:
-        if not isinstance(error, ModelError):
-            _stop()  # it may be amid an answer
+        code = _stop()
+        if late.is_set():
+            raise ModelError(f"{tool} was stopped after {seconds:g} s on this model; export a simpler one") from None
+        raise ModelError(f"{tool} crashed ({_reason(code)}) on this model; export it again") from None
+    except BaseException:
+        _stop()  # interrupted: it is amid an answer
         raise
     finally:
         timer.cancel()
-    code = _stop()
-    if late.is_set():
-        raise ModelError(
-            f"{tool} was stopped after {seconds:g} s on this model; export it again, or simplify it yourself"
-        )
-    raise ModelError(f"{tool} crashed ({_reason(code)}) on this model; the model is damaged: export it again")
+    if verdict != b"done":
+        raise ModelError(f"{tool} cannot process this model: {answer.decode(errors='replace')}")
+    return answer
+
+
+def _ask(worker: subprocess.Popen[bytes], name: str, content: bytes) -> tuple[bytes, bytes]:
+    """Return the worker's answer.
+
+    Raises:
+        EOFError: It is gone.
+
+    """
+    assert worker.stdin is not None
+    assert worker.stdout is not None
+    with contextlib.suppress(BrokenPipeError):
+        _send(worker.stdin, name.encode(), content)
+        return _receive(worker.stdout)
+    raise EOFError
 
 
 def _simplify(content: bytes) -> bytes:

@@ -139,5 +139,5 @@ def test_torch_is_imported_only_for_checkpoints() -> None:
 
 
 def test_only_one_file_imports_the_simplifier() -> None:
-    """Importing onnxsim takes seconds, so one function does it."""
-    assert [path.name for path in FILES if "onnxsim" in packages(path)] == ["simplify.py"]
+    """Importing onnxsim takes seconds, and it can crash, so only a process of its own does it."""
+    assert [path.name for path in FILES if "onnxsim" in packages(path)] == ["isolated.py"]

@@ -79,17 +79,12 @@ def load_external_data(model: onnx.ModelProto, folder: Path) -> None:
 
 
 def _content(folder: Path, location: str) -> bytes:
-    inside = os.path.normpath(location)
+    inside = Path(os.path.normpath(location))
     path = folder / inside
-    if (
-        "\\" in location
-        or os.path.isabs(location)
-        or inside.split(os.sep)[0] == os.pardir
-        or path.drive != folder.drive
-    ):
+    if "\\" in location or inside.is_absolute() or inside.drive or os.pardir in inside.parts:
         raise ModelError(f"keeps data in {location!r}, outside its own folder, which is not followed; copy it there")
     try:
-        parts = [folder.joinpath(*Path(inside).parts[:count]) for count in range(1, len(Path(inside).parts) + 1)]
+        parts = [folder.joinpath(*inside.parts[:count]) for count in range(1, len(inside.parts) + 1)]
         if any(stat.S_ISLNK(part.lstat().st_mode) for part in parts):
             raise ModelError(f"keeps data behind the symbolic link {location!r}, which is not followed; copy it there")
         return read_bytes(path)

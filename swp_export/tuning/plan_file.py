@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from swp_export.errors import InputError
 from swp_export.input_file import read_bytes
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 FORMAT = "swp-export-plan"
 VERSION = 1
