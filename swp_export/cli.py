@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from swp_export.errors import NotEquivalentError
-from swp_export.program import Program, heed_termination
+from swp_export.program import Program, heed_termination, open_closed_streams
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -349,5 +349,6 @@ def doctor(*, as_json: bool) -> None:
 
 def main() -> None:
     """Run the program."""
+    open_closed_streams()
     heed_termination()
     cli(prog_name="swp-export")

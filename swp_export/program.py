@@ -107,6 +107,17 @@ def _say(line: str) -> None:
         click.echo(printable(line), err=True)
 
 
+def open_closed_streams() -> None:
+    """Give each standard stream that was closed a file that swallows all, or a file of ours would get its number."""
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        if getattr(sys, name) is None:
+            nowhere = os.open(os.devnull, os.O_RDWR)
+            if nowhere != number:
+                os.dup2(nowhere, number)
+                os.close(nowhere)
+            setattr(sys, name, os.fdopen(number, mode, encoding="utf-8"))
+
+
 def heed_termination() -> None:
     """Let SIGTERM raise Termination."""
     signal.signal(signal.SIGTERM, _terminate)
