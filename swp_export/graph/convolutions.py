@@ -97,10 +97,9 @@ def iterate_stripe_convs(graph: ir.Graph) -> Iterator[tuple[ir.Node, StripeConv]
 
 def set_weight(node: ir.Node, weight: np.ndarray) -> None:
     """Give a Conv or Gemm `node` the constant `weight`, in the dtype it had."""
-    old = node.inputs[1]
+    old = array_of(node.inputs[1])  # its value may lack a type
     assert old is not None
-    assert old.dtype is not None
-    set_input(node, 1, f"{node.name}.weight", weight.astype(old.dtype.numpy()))
+    set_input(node, 1, f"{node.name}.weight", weight.astype(old.dtype))
 
 
 def set_bias(node: ir.Node, bias: np.ndarray) -> None:

@@ -116,7 +116,11 @@ def serialized(model: ir.Model, facts: Mapping[str, str]) -> bytes:
             if not value.is_graph_output():
                 value.shape, value.type = None, None  # inferred by every reader, and stale after lowering
     content: bytes = ir.serde.serialize_model(model).SerializeToString(deterministic=True)
-    onnx.checker.check_model(content, full_check=True)
+    try:
+        onnx.checker.check_model(content, full_check=True)
+    except onnx.shape_inference.InferenceError as error:
+        reason = " ".join(str(error).split())
+        raise ModelError(f"the model contradicts itself in the shapes it declares: {reason}") from error
     return content
 
 

@@ -106,6 +106,10 @@ def _stored(graph: GraphProto | FunctionProto) -> dict[str, TensorProto]:
         _require_type(tensor_type.elem_type, f"{value.name!r}", undefined=True)
         if len(tensor_type.shape.dim) > MOST_DIMENSIONS:
             raise ModelError(f"declares {value.name!r} with {len(tensor_type.shape.dim)} dimensions")
+    for value in graph.input:
+        sizes = [dim.dim_value for dim in value.type.tensor_type.shape.dim if dim.HasField("dim_value")]
+        if min(sizes, default=1) < 1 and not any(tensor.name == value.name for tensor in graph.initializer):
+            raise ModelError(f"declares its input {value.name!r} with a dimension of {min(sizes)}, expected at least 1")
     for tensor in graph.initializer:
         require_sound_tensor(tensor)
     return {tensor.name: tensor for tensor in graph.initializer}

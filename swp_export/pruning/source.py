@@ -146,6 +146,7 @@ def _from_onnx(path: Path, input_shape: tuple[int, int, int] | None) -> Source:
         array = array_of(value)
         if array is not None and array.dtype.kind == "f" and not np.isfinite(array).all():
             raise ModelError(f"{name} of {path} holds NaN or infinite values; export it from finite weights")
+    _require_accepted(file, shape)
     dense = simplify(_upgraded(file))
     skeletons = {conv.name: conv.skeleton for _, conv in iterate_stripe_convs(dense.graph)}
     if all(skeleton.live_stripes == skeleton.stripes for skeleton in skeletons.values()):
@@ -166,6 +167,23 @@ def _from_onnx(path: Path, input_shape: tuple[int, int, int] | None) -> Source:
         sha256=file.sha256,
         metadata=dict(file.model.metadata_props),
     )
+
+
+def _require_accepted(file: OnnxFile, shape: tuple[int, int, int]) -> None:
+    """Check that the source runs at all: what fails after this is a defect of ours, not of the file.
+
+    Raises:
+        ModelError, InputError: it does not, or some value of it is too large.
+
+    """
+    from swp_export.graph.flops import require_runnable
+    from swp_export.runtime.session import open_session
+
+    require_runnable(onnx.ModelProto.FromString(file.content), (1, *shape))
+    session = open_session(file.content)
+    (spec,) = session.inputs
+    batch = spec.shape[0] if isinstance(spec.shape[0], int) else 1
+    session.run({spec.name: np.zeros((batch, *shape), spec.dtype)})
 
 
 def _upgraded(file: OnnxFile) -> ir.Model:

@@ -56,7 +56,7 @@ def read_log(path: str | Path) -> TrainingLog:
 
 def _record(path: str | Path, number: int, line: str) -> Mapping[str, Any]:
     try:
-        record = json.loads(line)
+        record = json.loads(line, parse_constant=_finite, parse_float=_finite)
     except (ValueError, RecursionError):
         record = None
     live = record.get("live_stripes") if isinstance(record, dict) else None
@@ -65,6 +65,13 @@ def _record(path: str | Path, number: int, line: str) -> Mapping[str, Any]:
     if missing := [key for key in _NUMBERS if not _is_number(record.get(key))]:
         raise InputError(f"line {number} of {path} lacks {', '.join(missing)}; expected what `train` writes")
     return dict(record)
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text} is no finite number")
+    return number
 
 
 def _is_number(value: object) -> bool:
