@@ -14,8 +14,9 @@ ROOT = Path(__file__).parents[1] / "swp_export"
 # A module may import from its own stage and from those above it. Names are files or folders of swp_export.
 STAGES: tuple[tuple[str, ...], ...] = (
     ("errors",),
-    ("stripes",),
-    ("atomic",),
+    ("stripes", "printable", "input_file"),
+    ("atomic", "isolated", "npz"),
+    ("checkpoint_pickle",),
     ("checkpoint",),
     ("nn",),
     ("architectures",),
