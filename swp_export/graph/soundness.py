@@ -167,6 +167,10 @@ def _require_sound_node(node: NodeProto, tensors: dict[str, TensorProto]) -> Non
             raise ModelError(f"keeps a sparse tensor in {_called(node)}, which is not supported; store it dense")
     if node.domain not in _ONNX:
         return
+    for attribute in node.attribute:
+        for text in (attribute.s, *attribute.strings):
+            if not text.isascii() and "\ufffd" in text.decode(errors="replace"):
+                raise ModelError(f"holds {text[:80]!r} as {attribute.name} of {_called(node)}, which is not UTF-8")
     if node.op_type in _WINDOWED:
         for attribute in node.attribute:
             if attribute.name in _BOUNDED:
