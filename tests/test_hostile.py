@@ -245,3 +245,20 @@ def test_closed_streams() -> None:
         done = subprocess.run(["/bin/sh", "-c", command], capture_output=True, text=True, check=False)
         assert done.returncode == 2, (closed, done.stderr)
         assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("shape", [[10**6, 10**6], [-1]])
+@pytest.mark.parametrize("behind_constant", [False, True])
+def test_constants_that_a_runtime_would_make_while_loading(
+    shape: list[int], behind_constant: bool, tmp_path: Path
+) -> None:
+    """A stated shape is checked when the model is read, in an initializer or a Constant node."""
+    import numpy as np
+
+    make = helper.make_node("ConstantOfShape", ["s"], ["y"])
+    stated = np.array(shape, np.int64)
+    constant = helper.make_node("Constant", [], ["s"], value=onnx.numpy_helper.from_array(stated))
+    content = model_of(constant, make) if behind_constant else model_of(make, s=stated)
+    (tmp_path / "m.onnx").write_bytes(content)
+    with pytest.raises(ModelError, match="at ConstantOfShape 'y'"):
+        read_model(tmp_path / "m.onnx")

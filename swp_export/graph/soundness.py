@@ -27,6 +27,8 @@ MOST_ENTRIES = 500_000
 MOST_DIMENSIONS = 64
 DEEPEST = 16
 """Graphs within graphs."""
+MOST_CONSTANT = 1 << 26
+"""Numbers that one node makes of a shape."""
 LONGEST_LOOP = 100_000
 """Turns of a Loop."""
 
@@ -97,6 +99,8 @@ def _require_text(model: ModelProto) -> None:
 
 def _stored(graph: GraphProto | FunctionProto) -> dict[str, TensorProto]:
     """Return the tensors stored in `graph` by name, checked, and check its inputs and outputs."""
+    for node in graph.node:
+        _require_sound_tensors(node)
     if isinstance(graph, onnx.FunctionProto):
         return {}
     if graph.sparse_initializer:
@@ -112,7 +116,14 @@ def _stored(graph: GraphProto | FunctionProto) -> dict[str, TensorProto]:
             raise ModelError(f"declares its input {value.name!r} with a dimension of {min(sizes)}, expected at least 1")
     for tensor in graph.initializer:
         require_sound_tensor(tensor)
-    return {tensor.name: tensor for tensor in graph.initializer}
+    made = {
+        node.output[0]: attribute.t
+        for node in graph.node
+        if node.op_type == "Constant" and node.output
+        for attribute in node.attribute
+        if attribute.HasField("t")
+    }
+    return {tensor.name: tensor for tensor in graph.initializer} | made
 
 
 def _require_type(number: int, of: str, *, undefined: bool = False) -> str:
@@ -160,17 +171,11 @@ def _listed(tensor: TensorProto, name: str, count: int) -> tuple[int, int, str]:
 
 
 def _require_sound_node(node: NodeProto, tensors: dict[str, TensorProto]) -> None:
-    for attribute in node.attribute:
-        for tensor in (attribute.t, *attribute.tensors) if attribute.HasField("t") else attribute.tensors:
-            require_sound_tensor(tensor)
-        if attribute.HasField("sparse_tensor") or attribute.sparse_tensors:
-            raise ModelError(f"keeps a sparse tensor in {_called(node)}, which is not supported; store it dense")
     if node.domain not in _ONNX:
         return
-    for attribute in node.attribute:
-        for text in (attribute.s, *attribute.strings):
-            if not text.isascii() and "\ufffd" in text.decode(errors="replace"):
-                raise ModelError(f"holds {text[:80]!r} as {attribute.name} of {_called(node)}, which is not UTF-8")
+    _require_utf8(node)
+    if node.op_type in {"ConstantOfShape", "Expand"}:
+        _require_small(node, tensors)
     if node.op_type in _WINDOWED:
         for attribute in node.attribute:
             if attribute.name in _BOUNDED:
@@ -179,6 +184,31 @@ def _require_sound_node(node: NodeProto, tensors: dict[str, TensorProto]) -> Non
         _require_fitting(node, tensors)
     if node.op_type == "Loop":
         _require_end(node, tensors)
+
+
+def _require_sound_tensors(node: NodeProto) -> None:
+    for attribute in node.attribute:
+        for tensor in (attribute.t, *attribute.tensors) if attribute.HasField("t") else attribute.tensors:
+            require_sound_tensor(tensor)
+        if attribute.HasField("sparse_tensor") or attribute.sparse_tensors:
+            raise ModelError(f"keeps a sparse tensor in {_called(node)}, which is not supported; store it dense")
+
+
+def _require_utf8(node: NodeProto) -> None:
+    for attribute in node.attribute:
+        for text in (attribute.s, *attribute.strings):
+            if not text.isascii() and "\ufffd" in text.decode(errors="replace"):
+                raise ModelError(f"holds {text[:80]!r} as {attribute.name} of {_called(node)}, which is not UTF-8")
+
+
+def _require_small(node: NodeProto, tensors: dict[str, TensorProto]) -> None:
+    """Check a shape that the file states: ONNX Runtime computes such constants when it loads a model."""
+    stated = tensors.get(node.input[-1]) if node.input else None
+    if stated is None or stated.data_type != onnx.TensorProto.INT64:
+        return
+    shape = onnx.numpy_helper.to_array(stated).ravel()[: MOST_DIMENSIONS + 1].tolist()
+    if min(shape, default=0) < 0 or math.prod(shape) > MOST_CONSTANT:
+        raise ModelError(f"makes {shape[:8]} numbers at {_called(node)}, expected at most {MOST_CONSTANT:,}")
 
 
 def _require_bounded(node: NodeProto, attribute: AttributeProto) -> None:
