@@ -94,25 +94,6 @@ def test_functions_are_written_out() -> None:
     assert not after.functions
 
 
-def test_functions_that_call_themselves() -> None:
-    """They cannot be written out; the name is said."""
-    text = FUNCTIONS.replace("{{", "{").replace("}}", "}").replace("{opset}", "17").replace("{inner}", "f.twice")
-    with pytest.raises(ModelError, match="calls itself"):
-        normalised(parsed(text.replace("{body}", "{ y = f.twice (x) }")), "m")
-
-
-def test_functions_that_double() -> None:
-    """Thirty functions that each call the next one twice stand for a billion nodes: refused before any is written."""
-    parts = ['<ir_version: 8, opset_import: ["": 17, "f": 1]> g (float[2] x) => (float[2] y) { y = f.f0 (x) }']
-    for number in range(30):
-        inner = "f.f" + str(number + 1) if number < 29 else "Relu"
-        parts.append(
-            f'<domain: "f", opset_import: ["": 17, "f": 1]> f{number} (a) => (b) {{ c = {inner} (a) b = {inner} (c) }}'
-        )
-    with pytest.raises(ModelError, match="more than 20000 nodes"):
-        normalised(parsed("\n".join(parts)), "m")
-
-
 def test_functions_of_another_opset() -> None:
     """Their nodes cannot be mixed with the model's; one sentence says so."""
     text = FUNCTIONS.replace("{{", "{").replace("}}", "}").replace("{opset}", "13").replace("{inner}", "Relu")
