@@ -102,7 +102,7 @@ def in_batches_of(case: Case, size: int) -> Iterator[Case]:
 def noise_case(input_shape: tuple[int, int, int], seed: int = 0) -> Case:
     """Return one noise image of `input_shape`."""
     x = np.random.default_rng(seed).standard_normal((1, *input_shape), dtype=np.float32)
-    return Case(name=f"noise, {input_shape[1]}x{input_shape[2]}", x=x, is_usual=True)
+    return Case(name=f"noise, {input_shape[1]}x{input_shape[2]}", x=x)
 
 
 def read_samples(path: str | Path, input_shape: tuple[int, int, int]) -> Case:

@@ -13,7 +13,7 @@ import onnx_ir as ir
 from swp_export.errors import InputError, SwpExportError, UnprovableError
 from swp_export.runtime.session import open_session
 from swp_export.verification.cases import Case, in_batches_of, make_cases, noise_case, other_sizes
-from swp_export.verification.comparison import CaseResult, Runs, Tolerance, budgets, compare, limits_of
+from swp_export.verification.comparison import NOT_FINITE, CaseResult, Runs, Tolerance, budgets, compare, limits_of
 from swp_export.verification.diverging_layer import first_diverging_layer
 from swp_export.verification.evidence import Evidence, gather
 from swp_export.verification.report import VerificationReport
@@ -121,10 +121,11 @@ def _compared(session: Session, evidence: list[Evidence], tolerance: Tolerance |
     """Return the results of each case; the budget of an output is set by all cases together."""
     limits: list[dict[str, np.ndarray]] = [{} for _ in evidence]
     for output in evidence[0].runs:
-        decided = [number for number, each in enumerate(evidence) if output not in each.undecided]
-        runs = [evidence[number].runs[output] for number in decided]
-        found = budgets(runs) if tolerance is None else [limits_of(tolerance, each) for each in runs]
-        for number, limit in zip(decided, found, strict=True):
+        having = [number for number, each in enumerate(evidence) if each.runs[output].has_one_shape]
+        runs = [evidence[number].runs[output] for number in having]
+        decided = [output not in evidence[number].undecided for number in having]
+        found = budgets(runs, decided) if tolerance is None else [limits_of(tolerance, each) for each in runs]
+        for number, limit in zip(having, found, strict=True):
             limits[number][output] = limit
     return [_of_case(session, each, limit) for each, limit in zip(evidence, limits, strict=True)]
 
@@ -148,16 +149,22 @@ def _of_case(session: Session, evidence: Evidence, limits: dict[str, np.ndarray]
 def _result(
     case: Case, output: str, runs: Runs, y: np.ndarray, evidence: Evidence, limits: np.ndarray | None
 ) -> CaseResult:
-    """Compare one output. Where rounding decides integers, they may be those of either run of the reference."""
-    if runs.is_exact and limits is None:
-        same = next((own for own in (runs.truth, runs.single) if y.dtype == own.dtype and np.array_equal(y, own)), None)
+    """Compare one output: where nothing is decided too, since what is beyond even that budget is wrong."""
+    undecided = evidence.undecided.get(output)
+    if undecided is not None and (
+        runs.is_exact or limits is None
+    ):  # then what either run of the reference gives is right
+        same = next((own for own in (runs.truth, runs.single) if np.array_equal(y, own)), None)
         if same is not None:
-            runs, limits = dataclasses.replace(runs, truth=same, single=same), np.zeros(same.shape)
+            runs, limits, undecided = dataclasses.replace(runs, truth=same), np.zeros(same.shape), None
     if limits is None:
-        return _not_compared(case, output, undecided=evidence.undecided[output])
+        return _not_compared(case, output, undecided=undecided)
     if y.shape == runs.truth.shape and not y.size:
         return _not_compared(case, output, undecided="it is empty")
-    return compare(runs, y, limits, case=case.name, output=output, input_shape=case.x.shape)
+    result = compare(runs, y, limits, case=case.name, output=output, input_shape=case.x.shape)
+    if undecided is not None and (result.ok or result.problem == NOT_FINITE):
+        return dataclasses.replace(result, undecided=undecided)
+    return result
 
 
 def _require_enough(results: list[list[CaseResult]], evidence: list[Evidence], reference: str) -> None:

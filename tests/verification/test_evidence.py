@@ -43,7 +43,7 @@ class Fixed:
     rounded_: Callable[[np.ndarray], np.ndarray] = lambda y: y
     plain: Fixed | None = None
     description: str = "fixed.pth"
-    unit: float = 2.0**-24
+    computes_in_float16: bool = False
 
     def float64(self, x: np.ndarray) -> Outputs:
         """Return the truth."""
@@ -123,7 +123,7 @@ class TestContradictions:
         """A float32 run that is spoilt by large inputs alone leaves them undecided, and the usual ones count."""
         found = gathered(Fixed(single=lambda y: np.where(np.abs(y) > 100, y * 1.01, y)))
         assert [each.case.name for each in found.evidence if each.undecided] == ["noise times 1000"]
-        assert len(found.notes) == 1
+        assert not found.notes
 
     def test_wrong_optimisation(self) -> None:
         """Where the unoptimised run is right, it is taken, and what is wrong is said."""
@@ -196,7 +196,7 @@ class TestUndecided:
                 f"h = Conv <{PADS}> (x, w) y = ArgMax <axis = 1> (h)", y="int64[N, 1, P, Q] y", w=w[[1, 0, 2, 3]]
             )
         )
-        with pytest.raises(UnprovableError, match=r"output .y. .* rounding alone decides its values"):
+        with pytest.raises(UnprovableError, match=r"output .y. .* rounding decides most of its values"):
             verify_model(to_bytes(swapped), reference, name="m", input_shape=(3, 8, 8))
 
 
