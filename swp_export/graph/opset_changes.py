@@ -128,6 +128,7 @@ def _split_13(node: ir.Node) -> None:
 
 def _split_18(node: ir.Node) -> None:
     if len(node.inputs) < 2 or node.inputs[1] is None:
+        node.resize_inputs(1)  # ONNX Runtime takes sizes of the empty name for sizes
         node.attributes["num_outputs"] = ir.AttrInt64("num_outputs", len(node.outputs))
 
 

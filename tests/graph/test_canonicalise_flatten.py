@@ -65,3 +65,29 @@ def test_other_ranks_stay() -> None:
         "y = Reshape (x, target)", x="double[N, 3, 4, 4] x", y="double[N, 3, 16] y", target=np.array([0, 3, 16])
     )
     assert ops(CanonicaliseFlatten()(other).model) == ["Reshape"]
+
+
+def test_zero_behind_minus_one_stays() -> None:
+    """[-1, 0] copies the number of channels: it makes a row of every position, which is no Flatten."""
+    rows = model_from_text(
+        "y = Reshape (x, target)", x="double[N, 3, 4, 4] x", y="double[M, 3] y", target=np.array([-1, 0])
+    )
+    result = CanonicaliseFlatten()(rows)
+    assert ops(result.model) == ["Reshape"]
+    assert not result.modified
+
+
+def test_columns_of_a_flatten_without_any_shape() -> None:
+    """Where nothing is known of a Flatten's output, the weight that reads it states its columns."""
+    flat = model_from_text(
+        "f = Flatten (x) y = Gemm (f, m)", x="double[N, 3, 4, 4] x", y="double[N, 2] y", m=RNG.normal(size=(48, 2))
+    )
+    flat.graph[0].outputs[0].shape = None
+    CanonicaliseFlatten()(flat)
+    assert flat.graph[0].outputs[0].shape is not None
+    assert flat.graph[0].outputs[0].shape[1] == 48
+
+
+def test_a_change_is_reported() -> None:
+    """The pass says that it changed something."""
+    assert CanonicaliseFlatten()(model([0, -1])).modified

@@ -223,3 +223,27 @@ def test_gemm_with_a_bias_per_row_is_not_understood(shape: tuple[int, ...], fits
         c=RNG.normal(size=shape),
     )
     assert Channels(model.graph).understands(model.graph[2]) == fits
+
+
+def test_ranks_that_are_not_known() -> None:
+    """An Add of tensors of unknown ranks may broadcast a matrix over maps: their channels stay apart, and stay."""
+    model = build(f"h = Conv <{PADS}> (x, w0) a = Conv <{PADS}> (h, w1) s = Add (h, a) y = Conv <{PADS}> (s, w4)")
+    for node in list(model.graph)[:2]:
+        node.outputs[0].shape = None
+    assert identities(model, "h") != identities(model, "a")
+    assert is_pinned(model, "h")
+    assert is_pinned(model, "a")
+
+
+def test_the_size_of_a_tensor_of_unknown_rank_pins() -> None:
+    """Which axes a Shape leaves out is not known where the rank is not."""
+    model = build(f"h = Conv <{PADS}> (x, w0) s = Shape <start = -1> (h) y = Conv <{PADS}> (h, w4)")
+    model.graph[0].outputs[0].shape = None
+    assert is_pinned(model, "h")
+
+
+def test_a_constant_of_each_image_is_not_one_of_each_channel() -> None:
+    """`[N, C, 1, 1]` adds another number to the channel of each image."""
+    model = build(f"h = Conv <{PADS}> (x, w0) u = Add (h, k) y = Relu (u)", k=RNG.normal(size=(2, 8, 1, 1)))
+    assert is_pinned(model, "h")
+    assert not Channels(model.graph).understands(model.graph[1])

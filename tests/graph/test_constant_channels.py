@@ -202,3 +202,18 @@ def test_every_constant_reaches_its_reader() -> None:
     seen: list[tuple[ir.Node, list[int]]] = []
     constant_channels(model.graph, before_node=lambda node, known: seen.append((node, channels(known))))
     assert seen == [(model.graph[2], list(DEAD))]
+
+
+def test_constants_through_concat() -> None:
+    """A Concat lines up the constants of its inputs, what is unknown between them."""
+    assert channels(claims("Concat <axis = 1> (h, x, h)")) == [*DEAD, *(11 + channel for channel in DEAD)]
+
+
+@pytest.mark.parametrize("operator", ["Mul (h, k)", "Mul (k, h)"])
+def test_a_factor_of_zero_on_either_side(operator: str) -> None:
+    """Zero times a map is zero, whichever of the two comes first."""
+    factors = np.ones((8, 1, 1))
+    factors[[3, 5]] = 0
+    found = claims(operator, k=factors)
+    assert channels(found) == sorted({*DEAD, 3})
+    assert (found[[3, 5]] == 0).all()

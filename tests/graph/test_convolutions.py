@@ -89,3 +89,14 @@ def test_names_are_unique() -> None:
 def test_filters_travel_as_text(kept: list[bool]) -> None:
     """Encoding and decoding which filters are left are inverse."""
     assert decode_filters(encode_filters(np.array(kept))).tolist() == kept
+
+
+def test_a_new_weight_has_the_dtype_of_the_old_one() -> None:
+    """What is computed in float64 is written in the weight's own dtype, also where that of the input is unknown."""
+    model = model_from_text("y = Conv (x, w)", w=W.astype(np.float32))
+    model.graph.inputs[0].type = None
+    set_weight(model.graph[0], np.zeros_like(W, np.float64))
+    weight = array_of(model.graph[0].inputs[1])
+    assert weight is not None
+    assert weight.dtype == np.float32
+    assert not weight.any()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+import onnx
 import onnx_ir as ir
 import pytest
 from small_models import PADS, from_bytes, marked, model_from_text, random_conv
@@ -180,3 +181,22 @@ class TestRealNetworks:
             total += expected
         gemm = pruned.report.totals.paper_flops_after - total
         assert 0 < gemm < 2 * 512 * 10 + 1
+
+
+def test_constants_without_a_tensor() -> None:
+    """A Constant that gives numbers as an attribute stores no tensor, and does not stop the count."""
+    text = "k = Constant <value_float = 2.0> () h = Conv (x, w) y = Mul (h, k)"
+    model = model_from_text(text, w=RNG.normal(size=(4, 3, 3, 3)))
+    assert stored_floats(model).total == 4 * 3 * 3 * 3
+
+
+def test_weights_that_are_inputs_too_keep_their_shapes() -> None:
+    """Shapes follow from the images alone: an initializer that is a graph input too has the shape it has."""
+    proto = ir.to_proto(network())
+    images = proto.graph.input.pop()
+    for tensor in proto.graph.initializer:
+        proto.graph.input.append(onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims))
+    proto.graph.input.append(images)
+    shapes = infer_shapes(proto, (1, 3, 8, 6))
+    assert shapes["h"] == (1, 4, 4, 3)
+    assert shapes["y"] == (1, 5)

@@ -155,3 +155,27 @@ class TestThreshold:
         model.metadata_props[THRESHOLD] = text
         with pytest.raises(ModelError, match=f"^m.onnx records .* = '{text}', expected a number"):
             threshold_of(model, "m.onnx")
+
+
+def test_a_threshold_of_zero_is_one() -> None:
+    """A threshold of zero keeps every stripe that is not exactly zero; none at all is something else."""
+    model = ir.from_proto(onnx.ModelProto.FromString(content()))
+    assert threshold_of(model) is None
+    model.metadata_props[THRESHOLD] = "0"
+    assert threshold_of(model) == 0
+
+
+def test_data_of_a_constant_node_in_another_file(tmp_path: Path) -> None:
+    """The tensor of a Constant node may lie beside the model too: it is read with it."""
+    path = tmp_path / "m.onnx"
+    values = np.arange(3 * 8 * 8, dtype=np.float64).reshape(3, 8, 8)
+    proto = to_bytes(model_from_text("y = Add (x, k)", x="double[N, 3, 8, 8] x", k=values))
+    model = onnx.ModelProto.FromString(proto)
+    constant = onnx.helper.make_node("Constant", [], ["k"], value=model.graph.initializer[0])
+    del model.graph.initializer[:]
+    model.graph.node.insert(0, constant)
+    onnx.save(model, path, save_as_external_data=True, location="m.data", size_threshold=0, convert_attribute=True)
+    file = read_model(path)
+    (tmp_path / "m.data").unlink()
+    stored = onnx.ModelProto.FromString(file.content).graph.node[0].attribute[0].t
+    np.testing.assert_array_equal(onnx.numpy_helper.to_array(stored), values)

@@ -2,6 +2,7 @@
 
 import numpy as np
 import onnx_ir as ir
+import pytest
 from small_models import PADS, copied, furthest, model_from_text, ops, weights
 
 from swp_export.graph.convolutions import iterate_stripe_convs
@@ -41,3 +42,15 @@ def test_a_convolution_that_is_read_elsewhere_is_left_alone() -> None:
     """Its other reader wants the output before the normalisation."""
     model = network("z = Relu (h) ")
     assert not FoldBatchNorm()(model).modified
+
+
+@pytest.mark.parametrize("before", ["r = Relu (x)", "r = Conv <group = 3> (x, d)", "r = ConvTranspose (x, t)"])
+def test_what_is_no_convolution_is_left_alone(before: str) -> None:
+    """A normalisation of anything else, an input among them, stays."""
+    vectors = {name: RNG.normal(size=3) for name in ("gamma", "beta", "mean")} | {"var": RNG.random(3) + 0.1}
+    tensors = {"d": weights(RNG, 3, 1, 3, 3), "t": weights(RNG, 3, 3, 3, 3)}
+    used = {name: array for name, array in tensors.items() if f"{name})" in before}
+    behind = f"{before} b = BatchNormalization (r, gamma, beta, mean, var) y = Relu (b)"
+    assert not FoldBatchNorm()(model_from_text(behind, **vectors, **used)).modified
+    alone = model_from_text("b = BatchNormalization (x, gamma, beta, mean, var) y = Relu (b)", **vectors)
+    assert not FoldBatchNorm()(alone).modified

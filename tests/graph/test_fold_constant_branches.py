@@ -126,3 +126,48 @@ def test_constants_that_change_on_the_way() -> None:
     after = folded(before)
     assert ops(after) == ["Conv", "Conv"]
     assert furthest(before, after, X) < 1e-9
+
+
+def test_a_stored_constant_per_channel_becomes_bias() -> None:
+    """`[C, 1, 1]` in the model itself is a constant branch like any other, and a change is reported."""
+    before = model_from_text(
+        f"h = Conv <{PADS}> (x, w) s = Add (h, k) y = Conv <{PADS}> (s, last)",
+        x="double[N, 3, 6, 5] x",
+        w=weights(RNG, 8, 3, 3, 3),
+        k=RNG.normal(size=(8, 1, 1)),
+        last=weights(RNG, 4, 8, 3, 3),
+    )
+    result = FoldConstantBranches()(copied(before))
+    assert result.modified
+    assert ops(result.model) == ["Conv", "Conv"]
+    assert furthest(before, result.model, X) < 1e-9
+
+
+def test_a_stored_constant_of_other_axes_stays() -> None:
+    """What differs along the width is no constant of a channel."""
+    before = model_from_text(
+        f"h = Conv <{PADS}> (x, w) s = Add (h, k) y = Conv <{PADS}> (s, last)",
+        x="double[N, 3, 6, 5] x",
+        w=weights(RNG, 5, 3, 3, 3),
+        k=RNG.normal(size=(1, 1, 5)),
+        last=weights(RNG, 4, 5, 3, 3),
+    )
+    assert ops(folded(before)) == ["Conv", "Add", "Conv"]
+
+
+def test_what_stays_is_not_reported_as_changed() -> None:
+    """An Add that must stay is no change: the rounds of the passes end."""
+    output = model_from_text(
+        f"h = Conv <{PADS}> (x, w) y = Add (h, k)",
+        x="double[N, 3, 6, 5] x",
+        w=weights(RNG, 8, 3, 3, 3),
+        k=RNG.normal(size=(8, 1, 1)),
+    )
+    read_twice = model_from_text(
+        f"h = Conv <{PADS}> (x, w) s = Add (h, k) y = Mul (s, h)",
+        x="double[N, 3, 6, 5] x",
+        w=weights(RNG, 8, 3, 3, 3),
+        k=RNG.normal(size=(8, 1, 1)),
+    )
+    for model in (output, read_twice):
+        assert not FoldConstantBranches()(model).modified

@@ -159,3 +159,9 @@ def test_nothing_to_fold_changes_nothing() -> None:
     result = FoldConstantChannels()(copied(before))
     assert not result.modified
     assert ir.to_proto(result.model) == ir.to_proto(before)
+
+
+def test_a_change_is_reported() -> None:
+    """The pass says that it changed something, so that the passes go round again."""
+    before = model("y = Conv (r, v)", v=weights(RNG, 4, 8, 3, 3))
+    assert FoldConstantChannels()(copied(before)).modified

@@ -236,3 +236,21 @@ def test_operators_of_others_stay() -> None:
     bring_to_opset(model, "m")
     assert ops(model) == ["Clip"]
     assert model.graph[0].attributes["min"].as_float() == 0
+
+
+def test_a_split_that_leaves_its_sizes_out_by_name() -> None:
+    """An optional input that is given as the empty name is not given: the parts are equal."""
+    before = build("y, z = Split <axis = 2> (x)", 13)
+    before.graph[0].resize_inputs(2)
+    after = brought(before)
+    onnx.checker.check_model(to_bytes(after), full_check=True)
+    assert [part.shape for part in run(after)] == [(2, 3, 3, 4), (2, 3, 3, 4)]
+
+
+def test_a_mode_that_opset_13_dropped_is_refused_in_opset_12() -> None:
+    """What opset 13 changed is checked for a file of the opset right before it."""
+    body = 'y = Resize <coordinate_transformation_mode = "tf_half_pixel_for_nn"> (x, none, scales)'
+    used = {name: TENSORS[name] for name in ("none", "scales")}
+    model = model_from_text(body, x="float[2, 3, 6, 4] x", y="float y", opset=12, **used)
+    with pytest.raises(ModelError, match="tf_half_pixel_for_nn"):
+        bring_to_opset(model, "m.onnx")

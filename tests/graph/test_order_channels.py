@@ -190,3 +190,45 @@ class TestFilters:
         """What was not written by us is refused in one line."""
         with pytest.raises(ModelError, match="metadata is damaged"):
             decode_order(text)
+
+
+def test_zeros_of_a_normalisation_without_epsilon() -> None:
+    """A channel that fills up is not divided by zero, since nothing else keeps the variance from being it."""
+    vectors = {"s": RNG.normal(size=5), "t": RNG.normal(size=5), "v": RNG.random(5) + 0.5}
+    before = chain("m = BatchNormalization <epsilon = 0.0> (h, s, s, t, v)", **vectors)
+    after = ordered(before, conv0=ORDER)
+    assert furthest(before, after, X) < 1e-12
+
+
+def test_zeros_beside_other_channels() -> None:
+    """What fills up reads a column of zeros, also behind channels of others and where a Sigmoid makes it a half."""
+    before = chain(
+        f"g = Conv <{PADS}> (x, wg) c = Concat <axis = 1> (g, h) m = Sigmoid (c)",
+        wg=RNG.normal(size=(6, 3, 3, 3)),
+        w1=RNG.normal(size=(4, 11, 3, 3)),
+    )
+    assert furthest(before, ordered(before, conv0=ORDER), X) < 1e-10
+
+
+def test_channels_that_are_there_twice_are_not_free() -> None:
+    """Maps that a Concat puts behind themselves have no single place each."""
+    model = chain("m = Concat <axis = 1> (h, h)", w1=RNG.normal(size=(4, 10, 3, 3)))
+    assert "conv0" not in free_layers(model.graph)
+
+
+@pytest.mark.parametrize("bias", [0.0, 0.5])
+def test_a_filter_that_holds_a_constant_is_not_left_out(bias: float) -> None:
+    """Only a filter of zeros, bias and all, may be missing in an order, and only where it is read times zero."""
+    biases, weight, reader = RNG.normal(size=5), weights(RNG, 5, 3, 3, 3, dead=[2]), weights(RNG, 4, 5, 3, 3)
+    biases[2], reader[:, 2] = bias, 0
+    model = marked(
+        model_from_text(
+            f"h = Conv <{PADS}> (x, w0, b) m = Relu (h) y = Conv <{PADS}> (m, w1)", w0=weight, b=biases, w1=reader
+        )
+    )
+    order = np.array([0, 1, 3, 4])
+    if bias:
+        with pytest.raises(ValueError, match="names each of the 5 filters once"):
+            ordered(model, conv0=order)
+    else:
+        assert furthest(model, ordered(model, conv0=order), X) < 1e-10

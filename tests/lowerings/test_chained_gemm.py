@@ -158,3 +158,28 @@ class TestUnchain:
         model.graph.insert_after(gemm, negated)
         model.graph[-1].replace_input_with(2, negated.outputs[0])
         assert not UnchainGemm()(model).modified
+
+
+def test_a_split_of_the_users_stays() -> None:
+    """A chain that nobody here wrote is not made into one Gemm: its Split bears no layer's name."""
+    foreign = copied(classifier())
+    ChainGemm()(foreign)
+    for node in foreign.graph:
+        node.metadata_props.clear()
+    assert not UnchainGemm()(foreign).modified
+    assert ops(foreign) == ["Relu", "Flatten", *CHAIN]
+
+
+def test_a_weight_in_a_constant_node() -> None:
+    """A weight that a Constant node gives is chained as one in an initializer."""
+    before = classifier()
+    value = before.graph.initializers.pop("w")
+    assert value.const_value is not None
+    constant = ir.node("Constant", [], {"value": value.const_value}, name="constant")
+    gemm = next(node for node in before.graph if node.op_type == "Gemm")
+    constant.outputs[0].shape, constant.outputs[0].type, constant.outputs[0].name = value.shape, value.type, "w"
+    before.graph.insert_before(before.graph[0], constant)
+    gemm.replace_input_with(1, constant.outputs[0])
+    after = copied(before)
+    assert ChainGemm()(after).modified
+    assert furthest(before, after, x()) < 1e-12

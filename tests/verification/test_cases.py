@@ -8,7 +8,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from swp_export.errors import InputError
-from swp_export.verification.cases import CONSTANTS, SAMPLES, Case, in_batches_of, make_cases, other_sizes, read_samples
+from swp_export.verification.cases import (
+    CONSTANTS,
+    SAMPLES,
+    Case,
+    in_batches_of,
+    make_cases,
+    noise_case,
+    other_sizes,
+    read_samples,
+)
 
 shapes = st.tuples(st.integers(1, 4), st.integers(1, 9), st.integers(1, 9))
 
@@ -119,3 +128,44 @@ class TestSamples:
             path.write_bytes(contents[kind])
         with pytest.raises(InputError, match=r"--data wants"):
             read_samples(path, (3, 2, 2))
+
+
+def test_cases_of_usual_magnitude() -> None:
+    """Noise is what networks are made for; what is a thousand times larger or smaller is not, and says so rightly."""
+    cases = {case.name: case for case in make_cases((3, 16, 16))}
+    assert [name for name, case in cases.items() if case.is_usual] == ["noise", "noise, batch of 7"]
+    assert noise_case((3, 16, 16)).is_usual
+    assert not any(case.is_of_user for case in cases.values())
+    assert 0.9 < cases["noise"].x.std() < 1.1
+    assert 900 < cases["noise times 1000"].x.std() < 1100
+    assert 0.0009 < cases["noise times 0.001"].x.std() < 0.0011
+
+
+def test_constants_of_both_signs() -> None:
+    """Eight constants of usual magnitude, none of them zero, none like another."""
+    assert CONSTANTS.tolist() == [-2, -1.5, -1, -0.5, 0.5, 1, 1.5, 2]
+
+
+def test_sizes_of_one_position() -> None:
+    """The smallest maps there are, of one position, are tried too."""
+    assert other_sizes(4, 2) == [(5, 4), (7, 2), (1, 1), (8, 5)]
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_single_value_that_is_not_finite(value: float, tmp_path: Path) -> None:
+    """One such value among good ones is enough to refuse the samples."""
+    images = np.zeros((2, 3, 2, 2), np.float32)
+    images[1, 2, 0, 1] = value
+    np.savez(tmp_path / "samples.npz", images=images)
+    with pytest.raises(InputError, match="NaN or infinite"):
+        read_samples(tmp_path / "samples.npz", (3, 2, 2))
+
+
+@pytest.mark.parametrize(("count", "name"), [(64, "samples of a.npz"), (65, "first 64 of 65 samples of a.npz")])
+def test_samples_are_the_users(count: int, name: str, tmp_path: Path) -> None:
+    """Every output must be decided on them, and where some are left out their name says so."""
+    np.savez(tmp_path / "a.npz", images=np.zeros((count, 3, 1, 1), np.float32))
+    case = read_samples(tmp_path / "a.npz", (3, 8, 8))
+    assert (case.name, len(case.x)) == (name, 64)
+    assert case.is_usual
+    assert case.is_of_user

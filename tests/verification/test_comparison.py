@@ -1,5 +1,6 @@
 """An output passes iff it is within its budget, and nothing passes for lack of anything to compare."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -303,3 +304,54 @@ def test_json() -> None:
     text = json.dumps(document, allow_nan=False)
     assert json.loads(text)["ok"] is False
     assert json.loads(text)["max_abs_error"] is None
+
+
+class TestNumbers:
+    """What the constants promise, in numbers: a change of one changes what "equivalent" means."""
+
+    def test_of_the_budget(self) -> None:
+        """Four times what the float32 run is off, eight times what roundings move it, eight units at least."""
+        exact = np.array([[1.0, 1.0]])
+        by_single, by_rounding, by_floor = (
+            budgets([each])[0][0, 0] for each in (runs(exact, exact + 1e-3), runs(exact, moved=1e-3), runs(exact))
+        )
+        assert by_single == pytest.approx(4e-3)
+        assert by_rounding == pytest.approx(8e-3)
+        assert by_floor == pytest.approx(8 * 2.0**-23)
+
+    def test_of_luck_and_of_long_sums(self) -> None:
+        """A lucky channel is granted four times more; a float32 run counts as at most 16 rounded ones."""
+        lucky, wide = np.ones((1, 3)), np.ones((1, 1))
+        assert budgets([runs(lucky, moved=np.array([1e-6, 1e-3, 1e-3]))])[0][0, 0] == pytest.approx(4 * 8e-6)
+        off = runs(wide, wide + 1.0, moved=1e-3)
+        assert unexplained(off, 0.0) == pytest.approx(1.0)
+        assert unexplained(runs(wide, wide + 0.0319, moved=1e-3), 0.0) is None
+        assert unexplained(runs(wide, wide + 0.0321, moved=1e-3), 0.0) is not None
+
+
+def test_an_undecided_case_is_no_failure() -> None:
+    """A case that proves nothing either way neither fails nor counts as a large error."""
+    good = result(TRUTH.astype(np.float32))
+    undecided = dataclasses.replace(good, elements=0, max_abs_error=np.inf, undecided="rounding alone moves it")
+    assert undecided.ok
+    assert undecided.error_to_budget == 0
+    assert not dataclasses.replace(undecided, undecided=None).ok
+
+
+def test_exact_where_exactness_is_asked() -> None:
+    """No error over no budget is a ratio of 0, not of infinity."""
+    found = result(TRUTH.astype(np.float32), tolerance=Tolerance(atol=0, rtol=0))
+    assert (found.budget, found.error_to_budget) == (0, 0)
+
+
+def test_the_references_own_error_is_reported() -> None:
+    """Of the reference's float32 run the largest error is reported, wherever it is."""
+    assert result(TRUTH.astype(np.float32)).reference_error == pytest.approx(OWN_ERROR, rel=1e-2)
+
+
+def test_a_vector_has_one_channel() -> None:
+    """An output of rank 1 or 0 has no axis of channels: its largest value sets the floor of all of it."""
+    for truth in (np.array([1.0, 0.0, 4.0]), np.array(4.0)):
+        (limits,) = budgets([runs(truth)])
+        assert limits.shape == truth.shape
+        assert (limits == ULPS * EPS * 4).all()

@@ -95,3 +95,13 @@ def test_behind_a_dead_block(resnet56_at_0_2: Exported) -> None:
     x = noise_case(resnet56_at_0_2.input_shape).x
     assert first_diverging_layer(model, reference, x) is None
     assert first_diverging_layer(changed(model, layers[-1]), reference, x) == layers[-1]
+
+
+def test_a_layer_that_shares_only_a_name_is_not_named() -> None:
+    """Where such a layer differs, the first one that both have and that differs behind it is named."""
+    reference = chain()
+    other = changed(reference, "conv0")
+    for node, conv in iterate_stripe_convs(other.graph):
+        if conv.name == "conv0":
+            node.metadata_props[FILTERS] = encode_filters(np.arange(9) < 6)
+    assert first_diverging_layer(other, reference, X) == "conv1"

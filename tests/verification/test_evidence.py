@@ -240,3 +240,38 @@ def test_saturated_heads_hide_nothing() -> None:
     assert verify_model(to_bytes(first), reference, name="m", input_shape=(3, 8, 8)).equivalent
     report = verify_model(to_bytes(other), reference, name="m", input_shape=(3, 8, 8))
     assert {case.case for case in report.cases if not case.ok} >= {"noise", "constants", "impulses"}
+
+
+def test_the_furthest_of_the_rounded_runs_counts() -> None:
+    """Of the rounded runs the one that goes furthest says how far rounding moves an output."""
+
+    class Varied(Fixed):
+        def rounded(self, seed: int) -> Callable[[np.ndarray], Outputs]:
+            return lambda x: {"y": x[:, :1] * (1 + (1e-4 if seed == 1 else 1e-7))}
+
+    for each in gathered(Varied()).evidence:
+        runs = each.runs["y"]
+        assert runs.moved == pytest.approx(1e-4 * np.abs(runs.truth).max(), rel=1e-3, abs=0)
+
+
+def test_a_shape_that_rounding_decides() -> None:
+    """Where a rounded run finds another number of boxes, the output is undecided there."""
+    found = gathered(Fixed(rounded_=lambda y: y[:, :, :2] if np.abs(y).max() > 100 else y)).evidence
+    assert {each.case.name for each in found if each.undecided} == {"noise times 1000"}
+
+
+def test_integers_that_agree_by_luck() -> None:
+    """Where roundings change an integer, it is undecided, though the float32 run happens to give the true one."""
+
+    class Rounds(Fixed):
+        def float64(self, x: np.ndarray) -> Outputs:
+            return {"y": np.rint(x[:, :1]).astype(np.int64)}
+
+        def float32(self, x: np.ndarray) -> Outputs:
+            return self.float64(x)
+
+        def rounded(self, seed: int) -> Callable[[np.ndarray], Outputs]:
+            return lambda x: {"y": self.float64(x)["y"] + int(np.abs(x).max() > 100 and seed == 2)}
+
+    found = gathered(Rounds()).evidence
+    assert {each.case.name for each in found if each.undecided} == {"noise times 1000"}

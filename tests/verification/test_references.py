@@ -7,6 +7,7 @@ from small_models import PADS, model_from_text, to_float32, weights
 from torch import nn
 
 from swp_export.errors import InputError
+from swp_export.verification import references
 from swp_export.verification.references import OnnxReference, Reference, TorchReference
 
 RNG = np.random.default_rng(0)
@@ -44,3 +45,48 @@ def test_refusal(make: type[Reference], precision: str) -> None:
     """An input that the network does not take is the user's error, not a traceback."""
     with pytest.raises(InputError, match=r"refuses"):
         getattr(make(), precision)(np.zeros((1, 5, 4, 4), np.float32))
+
+
+def test_optimised_or_not() -> None:
+    """A reference runs optimised, can be had without, and then there is nothing more to leave out."""
+    optimised = onnx_reference()
+    plain = optimised.unoptimised()
+    assert plain is not None
+    assert plain.unoptimised() is None
+    assert np.array_equal(plain.float64(X)["output"], optimised.float64(X)["output"])
+
+
+def test_where_it_parts_from_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of an optimised run the wrong optimisation is looked for, of another the wrong operator."""
+    monkeypatch.setattr(references.parting, "misoptimised_node", lambda *_: "misoptimised")
+    monkeypatch.setattr(references.parting, "parting_node", lambda *_: "parting")
+    optimised = onnx_reference()
+    plain = optimised.unoptimised()
+    assert optimised.parts_at(X) == "misoptimised"
+    assert plain is not None
+    assert plain.parts_at(X) == "parting"
+
+
+def test_a_seed_repeats_a_rounded_run() -> None:
+    """Two runs moved by one seed are alike, those of two seeds are not."""
+    reference = onnx_reference()
+    first, again, other = (reference.rounded(seed)(X)["output"] for seed in (1, 1, 2))
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first, other)
+
+
+def test_weights_in_constant_nodes_move_once() -> None:
+    """What a Constant node gives is moved once, as a weight in an initializer is."""
+    model = model_from_text("k = Constant <value_float = 2.0> () y = Mul (x, k)", y="double[N, 3, P, Q] y")
+    assert references._constant_names(model.graph) == {"k"}
+
+
+@pytest.mark.parametrize(("shape", "unit"), [((4, 3), 2.0**-11), ((4,), 2.0**-24)])
+def test_unit_of_float16(shape: tuple[int, ...], unit: float) -> None:
+    """Matrices of float16 say that a network computes in it; a vector, which may be a size or a scale, does not."""
+    model = model_from_text(
+        "k = Cast <to = 1> (half) s = ReduceSum <keepdims = 0> (k) y = Mul (x, s)",
+        y="double[N, 3, P, Q] y",
+        half=np.ones(shape, np.float16),
+    )
+    assert OnnxReference(to_float32(model), "r").unit == unit

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,8 @@ from swp_export.graph.constants import array_of
 from swp_export.graph.convolutions import LAYER
 from swp_export.graph.pipeline import compact
 from swp_export.lowerings.lower import lower
+from swp_export.runtime.session import open_session
+from swp_export.verification import verify
 from swp_export.verification.cases import Case
 from swp_export.verification.comparison import Tolerance
 from swp_export.verification.references import OnnxReference
@@ -380,3 +383,53 @@ class TestRealModels:
         report = self.changed(request.getfixturevalue(network), "", lambda _model, _layer: None)
         assert report.equivalent
         assert report.first_diverging_layer is None
+
+
+class TestOptimisation:
+    """What ONNX Runtime's optimisations spoil is told apart from what the model does."""
+
+    @staticmethod
+    def spoil(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+        """Let every optimised session of a model give half of what it computes; return what the sessions were."""
+        opened: list[bool] = []
+
+        class Halved:
+            def __init__(self, session: object) -> None:
+                self.inputs, self.outputs, self.label = session.inputs, session.outputs, session.label
+                self._session = session
+
+            def run(self, feeds: object) -> dict[str, np.ndarray]:
+                return {name: array / 2 for name, array in self._session.run(feeds).items()}
+
+        def opening(model: bytes, *, optimise: bool = True) -> object:
+            opened.append(optimise)
+            session = open_session(model, optimise=optimise)
+            return Halved(session) if optimise else session
+
+        monkeypatch.setattr(verify, "open_session", opening)
+        return opened
+
+    def test_a_model_that_is_right_without(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A model that fails by its optimisations alone fails, and the report says what is wrong."""
+        opened = self.spoil(monkeypatch)
+        report = verified(network(), network())
+        assert not report.equivalent
+        assert opened == [True, False]
+        assert any("without ONNX Runtime's optimisations it is within its budget" in note for note in report.notes)
+
+    def test_a_reference_that_is_right_without(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Where the reference is compared without optimisations, so is the model."""
+        real = verify.gather
+        monkeypatch.setattr(verify, "gather", lambda *given: dataclasses.replace(real(*given), optimise=False))
+        opened = self.spoil(monkeypatch)
+        assert verified(network(), network()).equivalent
+        assert opened == [True, False]
+
+
+def test_what_is_undecided_counts_for_nothing() -> None:
+    """A case that proves nothing of an output has no elements and no budget in the report."""
+    steep = network(y="double[N, 8, P, Q] y", body=f"h = Conv <{PADS}> (x, w0) m = Mul (h, k) y = Sin (m)", k=100.0)
+    report = verified(steep, steep)
+    undecided = [case for case in report.cases if case.undecided is not None]
+    assert {case.case for case in undecided} == {"noise times 1000"}
+    assert all((case.elements, case.budget, case.reference_error) == (0, 0, 0) for case in undecided)
