@@ -7,6 +7,7 @@ Each command of the program is one function here, with the same name and options
 from __future__ import annotations
 
 import importlib
+import os
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
     from swp_export.training.train import train
     from swp_export.tuning.tune import tune
     from swp_export.verification.verify_file import verify
+
+# ONNX Runtime 1.31 writes telemetry below the cache folder and sends it, unless this is set before its first import.
+# Whoever sets it, to 0 too, is left alone. Subprocesses inherit it.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 __all__ = ["bench", "doctor", "inspect", "prune", "train", "tune", "verify"]
 

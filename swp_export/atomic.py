@@ -30,7 +30,8 @@ def atomic_write(path: str | Path, *, force: bool = False) -> Iterator[Path]:
 
     """
     target = Path(os.path.realpath(path))
-    _require_writable(target, force=force)
+    with _translate_device_errors(target):  # a name may be too long, or its folder closed
+        _require_writable(target, force=force)
     temporary = target.with_name(f".swp-export-{secrets.token_hex(8)}{target.suffix}")
     try:
         with _translate_device_errors(target):

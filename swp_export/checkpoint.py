@@ -20,6 +20,7 @@ import io
 import math
 import pickle
 import re
+import warnings
 from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
@@ -28,7 +29,9 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict
 import torch
 
 from swp_export.atomic import atomic_write
+from swp_export.checkpoint_pickle import require_sound_pickles
 from swp_export.errors import CheckpointError
+from swp_export.input_file import read_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -41,6 +44,12 @@ SKELETON_SUFFIX = ".FilterSkeleton"
 
 _WRAPPERS = ("state_dict", "model")
 _PREFIXES = ("module.", "_orig_mod.")  # nn.DataParallel, torch.compile
+_DEEPEST_WRAPPER = 8
+_LARGEST = 1 << 20
+"""Of the numbers of an input shape."""
+_SMALL_FILE = 16 << 20
+_MOST_PER_BYTE = 8
+"""Bytes of tensors: so many for a small file, and so many for each byte of it; shared tensors count each time."""
 _ZIP_MAGIC = b"PK\x03\x04"
 _PICKLE_MAGIC = b"\x80"
 _SAVE_STATE_DICT = "save the state dict alone: torch.save(model.state_dict(), 'weights.pth')"
@@ -92,7 +101,7 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
     with _naming(path):
         content = _parse(path, data)
         described = _described(content)
-        state, modules = _unwrap(content)
+        state, modules = _unwrap(content, len(data))
         return Checkpoint(
             path=path,
             sha256=hashlib.sha256(data).hexdigest(),
@@ -168,7 +177,7 @@ def read_training(path: str | Path) -> tuple[dict[str, torch.Tensor], dict[str, 
     with _naming(path):
         content = _parse(path, data)
         training = content.get("training") if isinstance(content, Mapping) and _described(content) else None
-        if not isinstance(content, Mapping) or not isinstance(training, dict):
+        if not isinstance(content, Mapping) or not isinstance(training, dict) or "state_dict" not in content:
             raise CheckpointError("it records no training that could be resumed; name a folder `train` wrote")
         return content["state_dict"], training
 
@@ -185,7 +194,7 @@ def _naming(path: Path) -> Iterator[None]:
 def _read_bytes(path: Path) -> bytes:
     # One read for digest and weights, so that they cannot be of two versions of the file.
     try:
-        data = path.read_bytes()
+        data = read_bytes(path)
     except FileNotFoundError:
         raise CheckpointError(f"{path} does not exist; expected a checkpoint (.pth, .pth.tar, .safetensors)") from None
     except IsADirectoryError:
@@ -206,7 +215,12 @@ def _parse(path: Path, data: bytes) -> object:
             f"not a checkpoint: it starts with {data[:8]!r}; expected a file that torch.save or safetensors wrote"
         )
     try:
-        return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+        require_sound_pickles(data)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about the file, which is read or refused
+            return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    except CheckpointError:
+        raise
     except pickle.UnpicklingError as error:
         raise _unpickling_error(data, error) from error
     except Exception as error:  # a damaged file may make the unpickler raise anything
@@ -219,7 +233,7 @@ def _parse_safetensors(data: bytes) -> dict[str, torch.Tensor]:
 
     try:
         tensors: dict[str, torch.Tensor] = load(data)
-    except (SafetensorError, ValueError, KeyError) as error:
+    except (SafetensorError, ValueError, KeyError, TypeError, RuntimeError, AttributeError) as error:
         raise _damaged(error) from error
     return tensors
 
@@ -261,18 +275,20 @@ class _Description(TypedDict, total=False):
 
 def _described(content: object) -> _Description:
     """Return the self-describing layout's own fields; none for another layout."""
-    if not isinstance(content, Mapping) or content.get("format") != FORMAT:
+    stated = content.get("format") if isinstance(content, Mapping) else None
+    if not isinstance(content, Mapping) or not isinstance(stated, str) or stated != FORMAT:
         return {}
-    if content.get("version") != VERSION:
+    version = content.get("version")
+    if not isinstance(version, int) or version != VERSION:
         raise CheckpointError(
-            f"written in version {content.get('version')!r} of {FORMAT}, this program reads version {VERSION}; "
+            f"written in version {_shown(version)} of {FORMAT}, this program reads version {VERSION}; "
             "upgrade swp-export"
         )
     architecture, threshold, shape = (content.get(key) for key in ("architecture", "threshold", "input_shape"))
     if not isinstance(architecture, str | None):
-        raise CheckpointError(f"its architecture is {architecture!r}, expected a name")
+        raise CheckpointError(f"its architecture is {_shown(architecture)}, expected a name")
     if threshold is not None and not (isinstance(threshold, float | int) and threshold >= 0):
-        raise CheckpointError(f"its threshold is {threshold!r}, expected a number that is not negative")
+        raise CheckpointError(f"its threshold is {_shown(threshold)}, expected a number that is not negative")
     return {
         "architecture": architecture,
         "threshold": None if threshold is None else float(threshold),
@@ -283,34 +299,48 @@ def _described(content: object) -> _Description:
 
 def _image_shape(shape: object) -> tuple[int, int, int]:
     match shape:
-        case [int(channels), int(height), int(width)] if min(channels, height, width) > 0:
+        case [int(channels), int(height), int(width)] if 0 < min(channels, height, width) <= max(shape) <= _LARGEST:
             return channels, height, width
-    raise CheckpointError(f"its input_shape is {shape!r}, expected [C, H, W]")
+    raise CheckpointError(f"its input_shape is {_shown(shape)}, expected [C, H, W]")
 
 
-def _unwrap(content: object) -> tuple[dict[str, torch.Tensor], frozenset[str]]:
-    """Return the state dict inside `content`, and the module names that it recorded."""
-    while isinstance(content, Mapping) and (wrapper := next((key for key in _WRAPPERS if key in content), None)):
+def _unwrap(content: object, size: int) -> tuple[dict[str, torch.Tensor], frozenset[str]]:
+    """Return the state dict inside `content`, read from a file of `size` bytes, and the module names it recorded."""
+    for _ in range(_DEEPEST_WRAPPER):
+        if not isinstance(content, Mapping) or not (
+            wrapper := next((key for key in _WRAPPERS if key in content), None)
+        ):
+            break
         content = content[wrapper]
+    else:
+        raise CheckpointError(f"wraps its state dict more than {_DEEPEST_WRAPPER} times; {_SAVE_STATE_DICT}")
     if not isinstance(content, Mapping):
         raise CheckpointError(f"holds a {type(content).__name__}, expected a state dict; {_SAVE_STATE_DICT}")
-    state = _tensors(content)
-    modules = [name for name in getattr(content, "_metadata", ()) if isinstance(name, str)]
+    state = _tensors(content, most=_SMALL_FILE + _MOST_PER_BYTE * size)
+    recorded = getattr(content, "_metadata", ())
+    modules = [name for name in recorded if isinstance(name, str)] if isinstance(recorded, Mapping | tuple) else []
     while prefix := next((p for p in _PREFIXES if state and all(key.startswith(p) for key in state)), None):
         state = {key.removeprefix(prefix): tensor for key, tensor in state.items()}
         modules = [name.removeprefix(prefix) for name in modules]
     return state, frozenset(modules)
 
 
-def _tensors(content: Mapping[str, object]) -> dict[str, torch.Tensor]:
-    """Check that `content` maps names to finite tensors."""
+def _tensors(content: Mapping[str, object], most: float = math.inf) -> dict[str, torch.Tensor]:
+    """Check that `content` maps names to plain, finite tensors of at most `most` bytes in all."""
     state: dict[str, torch.Tensor] = {}
+    total = 0
     for key, value in content.items():
         if not isinstance(key, str) or not isinstance(value, torch.Tensor):
             raise CheckpointError(
-                f"{key!r} is a {type(value).__name__}, expected a state dict of tensors only; {_SAVE_STATE_DICT}"
+                f"{_shown(key)} is a {type(value).__name__}, expected a state dict of tensors only; {_SAVE_STATE_DICT}"
             )
-        tensor = value.detach()
+        tensor = _plain(key, value)
+        total += tensor.numel() * tensor.element_size()
+        if total > most:
+            raise CheckpointError(
+                f"{key} is declared as {list(tensor.shape)}, with which all tensors are {total:,} bytes, far more than "
+                "the file holds; save tensors that were expanded with .contiguous()"
+            )
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
             bad = int(tensor.numel() - torch.isfinite(tensor).sum())
             raise CheckpointError(
@@ -319,6 +349,27 @@ def _tensors(content: Mapping[str, object]) -> dict[str, torch.Tensor]:
             )
         state[key] = tensor
     return state
+
+
+def _plain(key: str, tensor: torch.Tensor) -> torch.Tensor:
+    """Return `tensor` without its history and its class, if it is one that holds its numbers itself."""
+    kind = "sparse" if tensor.layout != torch.strided else "quantised" if tensor.is_quantized else None
+    kind = "nested" if tensor.is_nested else "meta (it has no values)" if tensor.is_meta else kind
+    kind = "complex" if tensor.is_complex() else kind
+    if tensor.is_floating_point() and tensor.element_size() == 1:
+        kind = str(tensor.dtype).removeprefix("torch.")
+    if kind is not None:
+        raise CheckpointError(f"{key} is a tensor of another kind: {kind}; save plain tensors of float32")
+    with torch.no_grad():
+        return tensor.detach().as_subclass(torch.Tensor)
+
+
+def _shown(value: object) -> str:
+    """Return `value` as it stands in a message: containers, whose text may be endless, by their type."""
+    plain = isinstance(value, str | int | float | None)
+    if isinstance(value, list) and len(value) <= 8:
+        plain = all(isinstance(item, str | int | float | None) for item in value)
+    return repr(value)[:80] if plain else f"a {type(value).__name__}"
 
 
 def _skeletons(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:

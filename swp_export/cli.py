@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from swp_export.errors import NotEquivalentError
-from swp_export.program import Program, heed_termination
+from swp_export.program import Program, heed_termination, open_closed_streams
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -79,8 +79,10 @@ THRESHOLD = click.option(
 
 def _warn(warnings: Sequence[str], verification: VerificationReport | None) -> None:
     """Print what has to be known beside the result on standard error."""
+    from swp_export.report.terminal import print_line
+
     for text in (*warnings, *(() if verification is None else verification.notes)):
-        click.echo(f"swp-export: warning: {text}", err=True)
+        print_line(f"swp-export: warning: {text}", err=True)
 
 
 def _make_importable(_ctx: click.Context, _param: click.Parameter, value: str | None) -> str | None:
@@ -158,7 +160,7 @@ def prune(*, checkpoint: str, no_verify: bool, as_json: bool, **options: Any) ->
     """
     from swp_export.pruning.prune import prune as run
     from swp_export.report.prune_table import prune_tables
-    from swp_export.report.terminal import print_data, print_json, progress
+    from swp_export.report.terminal import print_data, print_json, print_line, progress
 
     try:
         with progress() as show:
@@ -172,12 +174,12 @@ def prune(*, checkpoint: str, no_verify: bool, as_json: bool, **options: Any) ->
         print_json(report.to_json())
         return
     print_data([*prune_tables(report)])
-    click.echo(f"{report.model}: {report.bytes / 1e6:.2f} MB, sha256 {report.sha256[:16]}")
+    print_line(f"{report.model}: {report.bytes / 1e6:.2f} MB, sha256 {report.sha256[:16]}")
     if report.dense is not None:
-        click.echo(f"{report.dense}: the network before pruning")
+        print_line(f"{report.dense}: the network before pruning")
     if report.verification is not None:
-        click.echo(report.verification.summary())
-    click.echo(report.claim())
+        print_line(report.verification.summary())
+    print_line(report.claim())
 
 
 @cli.command()
@@ -194,7 +196,7 @@ def tune(*, model: str, as_json: bool, **options: Any) -> None:
     MODEL is one that `prune` or `tune` wrote. Each layer's forms are measured here, then refined in the whole model.
     Needs no torch.
     """
-    from swp_export.report.terminal import print_data, print_json, progress
+    from swp_export.report.terminal import print_data, print_json, print_line, progress
     from swp_export.report.tune_table import tune_tables
     from swp_export.tuning.tune import tune as run
 
@@ -205,8 +207,8 @@ def tune(*, model: str, as_json: bool, **options: Any) -> None:
         print_json(report.to_json())
         return
     print_data([*tune_tables(report)])
-    click.echo(f"{report.model}: {report.fastest.variants} variants of the whole model were compared")
-    click.echo(report.verification.summary())
+    print_line(f"{report.model}: {report.fastest.variants} variants of the whole model were compared")
+    print_line(report.verification.summary())
 
 
 @cli.command()
@@ -223,12 +225,13 @@ def verify(*, model: str, junit: str | None, force: bool, as_json: bool, **optio
     Exits with 0 if it does, 1 if it does not, and then names the first layer that diverges.
     """
     from swp_export.atomic import atomic_outputs
-    from swp_export.report.terminal import print_data, print_json, progress
+    from swp_export.graph.external_data import files_of
+    from swp_export.report.terminal import print_data, print_json, print_line, progress
     from swp_export.report.verify_table import verify_table
     from swp_export.verification.junit import junit_xml
     from swp_export.verification.verify_file import verify as run
 
-    inputs = (model, options["against"], options["data"])
+    inputs = (*files_of(model), *files_of(options["against"]), options["data"])
     with atomic_outputs(junit, inputs=inputs, force=force) as (target,):
         with progress() as show:
             report = run(model, progress=show, **options)
@@ -239,7 +242,7 @@ def verify(*, model: str, junit: str | None, force: bool, as_json: bool, **optio
         print_json(report.to_json())
     else:
         print_data([verify_table(report)])
-        click.echo(report.summary())
+        print_line(report.summary())
     if not report.equivalent:
         raise NotEquivalentError(report.summary(), report=report)
 
@@ -332,7 +335,7 @@ def train(*, as_json: bool, **options: Any) -> None:
     For several processes: torchrun --nproc-per-node N -m swp_export train ... DIR/network.pth is then pruned by
     `swp-export prune DIR/network.pth`; a stripe that died is exactly zero in it.
     """
-    from swp_export.report.terminal import print_data, print_json, progress
+    from swp_export.report.terminal import print_data, print_json, print_line, progress
     from swp_export.report.training_table import training_table
     from swp_export.training.train import train as run
 
@@ -344,7 +347,7 @@ def train(*, as_json: bool, **options: Any) -> None:
         print_json(report.to_json())
         return
     print_data([training_table(report.log)])
-    click.echo(report.summary())
+    print_line(report.summary())
 
 
 @cli.command()
@@ -364,5 +367,6 @@ def doctor(*, as_json: bool) -> None:
 
 def main() -> None:
     """Run the program."""
+    open_closed_streams()
     heed_termination()
     cli(prog_name="swp-export")

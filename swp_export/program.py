@@ -18,6 +18,7 @@ import click
 
 from swp_export.atomic import DEVICE_ERRORS
 from swp_export.errors import SwpExportError
+from swp_export.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,6 +30,9 @@ DEFECT = 70
 INTERRUPTED = 130
 PIPE_CLOSED = 141
 TERMINATED = 143
+
+_LONGEST_LINE = 2000
+"""Characters of an error; a name in it may be as long as its file."""
 
 
 class Termination(BaseException):
@@ -80,8 +84,9 @@ def _fail_unexpectedly(error: Exception) -> None:
         _fail(f"cannot write standard output: {error.strerror}", UNUSABLE)
     if isinstance(error, ModuleNotFoundError) and error.name and not error.name.startswith("swp_export"):
         _fail(f"this command needs the package {error.name}, which is not installed here; pip install it", UNUSABLE)
-    traceback.print_exception(error)
-    click.echo("swp-export: this is a defect of swp-export, please report it", err=True)
+    for line in "".join(traceback.format_exception(error)).splitlines():
+        _say(line)
+    _say("swp-export: this is a defect of swp-export, please report it")
     sys.exit(DEFECT)
 
 
@@ -92,8 +97,25 @@ def _discard_output() -> None:
 
 
 def _fail(message: str, code: int) -> None:
-    click.echo(f"swp-export: error: {' '.join(message.split())}", err=True)
+    _say(f"swp-export: error: {printable(' '.join(message.split()), longest=_LONGEST_LINE)}")
     sys.exit(code)
+
+
+def _say(line: str) -> None:
+    """Write `line` to standard error, which may be closed: the exit code then says it alone."""
+    with contextlib.suppress(OSError, ValueError):
+        click.echo(printable(line), err=True)
+
+
+def open_closed_streams() -> None:
+    """Give each standard stream that was closed a file that swallows all, or a file of ours would get its number."""
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        if getattr(sys, name) is None:
+            nowhere = os.open(os.devnull, os.O_RDWR)
+            if nowhere != number:
+                os.dup2(nowhere, number)
+                os.close(nowhere)
+            setattr(sys, name, os.fdopen(number, mode, encoding="utf-8"))
 
 
 def heed_termination() -> None:

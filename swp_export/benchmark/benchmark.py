@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import onnx
 
 from swp_export.benchmark.environment import read_environment
 from swp_export.benchmark.inputs import noise, shape_of
@@ -18,6 +19,8 @@ from swp_export.benchmark.measure import INSTANCES, Schedule, measure
 from swp_export.benchmark.report import BenchReport, Comparison, ModelResult, Transfer
 from swp_export.benchmark.statistics import latency, speedup
 from swp_export.errors import InputError
+from swp_export.graph.files import read_model
+from swp_export.graph.flops import require_runnable
 from swp_export.runtime.binding import BoundRun
 from swp_export.runtime.cuda import require_cuda
 from swp_export.runtime.session import PROVIDERS, CudaOptions, Device, Session, open_session
@@ -191,8 +194,10 @@ class _Loader:
     def __init__(self, label: str, batch: int, setup: _Setup) -> None:
         self._label = label
         self._setup = setup
+        content = read_model(label).content  # what would crash ONNX Runtime is refused there
         self.session = self._open()
         self.shape = shape_of(self.session, batch, setup.input_shape)
+        require_runnable(onnx.ModelProto.FromString(content), (1, *self.shape[1:]))
         self.feeds = noise(self.session, self.shape, seed=setup.schedule.seed)
         self.call = self._prepare()
 

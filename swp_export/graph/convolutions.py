@@ -100,10 +100,9 @@ def iterate_stripe_convs(graph: ir.Graph) -> Iterator[tuple[ir.Node, StripeConv]
 
 def set_weight(node: ir.Node, weight: np.ndarray) -> None:
     """Give a Conv or Gemm `node` the constant `weight`, in the dtype it had."""
-    old = node.inputs[1]
+    old = array_of(node.inputs[1])  # its value may lack a type
     assert old is not None
-    assert old.dtype is not None
-    set_input(node, 1, "weight", weight.astype(old.dtype.numpy()))
+    set_input(node, 1, "weight", weight.astype(old.dtype))
 
 
 def set_bias(node: ir.Node, bias: np.ndarray) -> None:
@@ -149,6 +148,8 @@ def decode_order(text: str) -> tuple[int, np.ndarray]:
     """
     try:
         count, bits, *rest = text.split(":")
+        if not 0 < int(count) <= 4 * len(bits):  # checked before so many are made
+            raise ValueError("it has fewer bits than filters")  # noqa: TRY301
         kept = np.unpackbits(np.frombuffer(bytes.fromhex(bits), np.uint8), count=int(count)).astype(bool)
         order = np.flatnonzero(kept)
         if rest:
@@ -157,6 +158,6 @@ def decode_order(text: str) -> tuple[int, np.ndarray]:
             if stated.min() < -1 or not np.array_equal(np.sort(stated[stated >= 0]), order):
                 raise ValueError("the order is not one of the filters that are left")  # noqa: TRY301
             order = stated
-    except ValueError as error:
-        raise ModelError(f"the model's metadata is damaged: {FILTERS} is {text!r}; write it again") from error
+    except (ValueError, OverflowError) as error:
+        raise ModelError(f"the model's metadata is damaged: {FILTERS} is {text[:80]!r}; write it again") from error
     return kept.size, order

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import math
@@ -13,10 +14,12 @@ import onnx
 import onnx.shape_inference
 import onnx_ir as ir
 from google.protobuf.message import DecodeError, EncodeError
-from onnx.external_data_helper import load_external_data_for_model, uses_external_data
 
 from swp_export.errors import ModelError
+from swp_export.graph.external_data import has_external_data, load_external_data
 from swp_export.graph.residue import remove_residue, state_true_outputs
+from swp_export.graph.soundness import require_sound
+from swp_export.input_file import read_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -62,7 +65,7 @@ def read_model(path: str | Path) -> OnnxFile:
     """
     path = Path(path)
     try:
-        content = path.read_bytes()
+        content = read_bytes(path)
     except OSError as error:
         raise ModelError(f"cannot read {path}: {error.strerror or error}; expected an ONNX file") from error
     if not content:
@@ -72,15 +75,31 @@ def read_model(path: str | Path) -> OnnxFile:
         proto = onnx.ModelProto.FromString(content)
         if not proto.graph.node:
             raise ModelError(f"{path} holds no graph; expected an ONNX file, this is another format or truncated")
-        if any(uses_external_data(tensor) for tensor in _tensors(proto.graph)):
+        with _naming(path):
+            require_sound(proto)
+        if has_external_data(proto):
             content = _with_external_data(proto, path)
-        else:
-            onnx.checker.check_model(proto)
+        onnx.checker.check_model(content)
+        model = ir.serde.deserialize_model(proto)
     except DecodeError as error:
         raise ModelError(f"{path} is no ONNX file, or truncated; export it again") from error
+    except UnicodeDecodeError as error:
+        raise ModelError(f"{path} holds a name that is not UTF-8; it is damaged: export it again") from error
     except onnx.checker.ValidationError as error:
         raise ModelError(f"{path} breaks ONNX's rules: {' '.join(str(error).split())}") from error
-    return OnnxFile(path=path, sha256=sha256, content=content, model=ir.serde.deserialize_model(proto))
+    except (ir.serde.SerdeError, ValueError, TypeError, KeyError, RuntimeError) as error:
+        cause = error.__cause__ or error
+        raise ModelError(f"{path} is damaged, onnx-ir cannot read it: {' '.join(str(cause).split())}") from error
+    return OnnxFile(path=path, sha256=sha256, content=content, model=model)
+
+
+@contextlib.contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Put the file's name before what it is or has."""
+    try:
+        yield
+    except ModelError as error:
+        raise ModelError(f"{path} {error}") from error.__cause__
 
 
 def serialized(model: ir.Model, facts: Mapping[str, str]) -> bytes:
@@ -174,26 +193,12 @@ def threshold_of(model: ir.Model, label: str = "the model") -> float | None:
     return threshold
 
 
-def _tensors(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
-    """Yield every tensor that is stored in `graph` or in a graph inside it."""
-    yield from graph.initializer
-    for node in graph.node:
-        for attribute in node.attribute:
-            if attribute.HasField("t"):
-                yield attribute.t
-            yield from attribute.tensors
-            for inner in (attribute.g, *attribute.graphs):
-                yield from _tensors(inner)
-
-
 def _with_external_data(proto: onnx.ModelProto, path: Path) -> bytes:
-    """Check the file `path`, read the data beside it into `proto`, its content, and return that as one file."""
-    onnx.checker.check_model(str(path))  # by its path: the data is looked for beside it
+    """Read the data beside the file `path` into `proto`, its content, and return that as one file."""
+    with _naming(path):
+        load_external_data(proto, path.parent)
     try:
-        load_external_data_for_model(proto, str(path.parent))
         content: bytes = proto.SerializeToString(deterministic=True)
-    except OSError as error:
-        raise ModelError(f"{path} keeps data in other files: {' '.join(str(error).split())}") from error
     except (EncodeError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise ModelError(f"{path} with the data beside it does not make one file of at most 2 GB: {reason}") from error

@@ -7,11 +7,11 @@ graph. Only what another domain's operator gives is not inferred, so there the f
 from __future__ import annotations
 
 import onnx
-import onnx.shape_inference
 import onnx_ir as ir
 
 from swp_export.errors import ModelError
 from swp_export.graph.operators import operator_of
+from swp_export.isolated import isolated
 
 
 def with_inferred_shapes(model: ir.Model, label: str) -> ir.Model:
@@ -31,9 +31,11 @@ def with_inferred_shapes(model: ir.Model, label: str) -> ir.Model:
         if value.name in computed and value.type.HasField("tensor_type"):
             value.type.tensor_type.ClearField("shape")
     try:
-        inferred = ir.from_proto(onnx.shape_inference.infer_shapes(proto, data_prop=True))
-    except onnx.shape_inference.InferenceError as error:
-        raise ModelError(f"{label} contradicts itself: {' '.join(str(error).split())}; export it again") from error
+        inferred = ir.serde.deserialize_model(
+            onnx.ModelProto.FromString(isolated("infer_shapes", proto.SerializeToString()))
+        )
+    except ModelError as error:
+        raise ModelError(f"{label} contradicts itself: {error}; export it again") from error
     dims = (dim for value in inferred.graph.inputs for dim in value.shape or ())
     taken = {dim.value for dim in dims if isinstance(dim, ir.SymbolicDim)}
     for output, stated in zip(inferred.graph.outputs, model.graph.outputs, strict=True):

@@ -15,7 +15,6 @@ The function stays the same. What the passes do not understand is left as it is,
 from __future__ import annotations
 
 import onnx
-import onnx.inliner
 import onnx_ir as ir
 from onnx_ir.passes.common import LiftConstantsToInitializersPass
 
@@ -26,9 +25,8 @@ from swp_export.graph.inferred_shapes import with_inferred_shapes
 from swp_export.graph.operators import ONNX_DOMAINS
 from swp_export.graph.opset import OPSET, bring_to_opset
 from swp_export.graph.remove_identity import RemoveIdentity
+from swp_export.isolated import isolated
 
-LARGEST = 20_000
-"""Nodes of a model whose functions are inlined: a few that call one another can stand for any number."""
 _INITIALIZERS_ALONE = 4
 """The first version of the format whose initializers need not be listed as inputs."""
 
@@ -71,14 +69,9 @@ def _spell_domain(model: ir.Model) -> None:
 def _inlined(model: ir.Model, label: str) -> ir.Model:
     if not model.functions:
         return model
-    try:
-        nodes = _nodes_inlined(model, label)
-    except RecursionError:
-        nodes = LARGEST + 1
-    if nodes > LARGEST:
-        raise ModelError(f"{label} has more than {LARGEST} nodes when its functions are written out; export it without")
     # onnx_ir's own pass needs minutes for ten thousand calls.
-    inlined = ir.from_proto(onnx.inliner.inline_local_functions(ir.to_proto(model)))
+    content = isolated("inline", ir.to_proto(model).SerializeToString())
+    inlined = ir.serde.deserialize_model(onnx.ModelProto.FromString(content))
     nodes_left = ir.traversal.RecursiveGraphIterator(inlined.graph)
     called = sorted({node.op_type for node in nodes_left if node.op_identifier() in inlined.functions})
     if called:
@@ -88,27 +81,6 @@ def _inlined(model: ir.Model, label: str) -> ir.Model:
         )
     inlined.functions.clear()
     return inlined
-
-
-def _nodes_inlined(model: ir.Model, label: str) -> int:
-    """Return how many nodes the model has when each call is its function's nodes."""
-    counts: dict[ir.OperatorIdentifier, int] = {}
-
-    def count(nodes: ir.traversal.RecursiveGraphIterator) -> int:
-        total = 0
-        for node in nodes:
-            total += of_function(node.op_identifier()) if node.op_identifier() in model.functions else 1
-        return total
-
-    def of_function(identifier: ir.OperatorIdentifier) -> int:
-        if identifier not in counts:
-            counts[identifier] = -1
-            counts[identifier] = count(ir.traversal.RecursiveGraphIterator(model.functions[identifier].graph))
-        if counts[identifier] < 0:
-            raise ModelError(f"{label}: its function {identifier[1]} calls itself; export it without functions")
-        return counts[identifier]
-
-    return count(ir.traversal.RecursiveGraphIterator(model.graph))
 
 
 def _fix_weights(model: ir.Model) -> None:

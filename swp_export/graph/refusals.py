@@ -30,7 +30,6 @@ QUANTISED = frozenset(
 _ONNXRUNTIME = ("com.microsoft", "com.ms.internal")
 """Domains of the operators that ONNX Runtime's optimiser leaves, and of those of them that are quantised."""
 _WEIGHTED = frozenset(["BatchNormalization", "Conv", "ConvTranspose", "Gemm", "MatMul"])
-_POSITIVE = ("dilations", "kernel_shape", "strides")
 
 
 def require_float_model(model: ir.Model, label: str) -> None:
@@ -54,24 +53,6 @@ def require_float_model(model: ir.Model, label: str) -> None:
             f"{label} has been optimised for one runtime already ({_counted(fused)}, operators of ONNX Runtime's own): "
             "start from the model before that"
         )
-
-
-def require_sane_geometry(model: ir.Model, label: str) -> None:
-    """Refuse strides, dilations and kernels that are not positive: they end the process of who divides by them.
-
-    Raises:
-        ModelError: a node has such. The message calls the model `label`.
-
-    """
-    for node in _nodes(model):
-        for name in _POSITIVE if operator_of(node) else ():
-            attribute = node.attributes.get(name)
-            numbers = [1] if attribute is None or attribute.type != ir.AttributeType.INTS else attribute.as_ints()
-            if min(numbers, default=1) < 1:
-                raise ModelError(
-                    f"{label}: {node.op_type} {node.name or ''!r} has {name} {list(numbers)}, expected numbers of at "
-                    "least 1; export it again"
-                )
 
 
 def require_inference(model: ir.Model, label: str) -> None:

@@ -3,33 +3,27 @@
 from __future__ import annotations
 
 import numpy as np
+import onnx
 import onnx_ir as ir
 
-from swp_export.errors import ModelError
 from swp_export.graph.canonicalise_flatten import CanonicaliseFlatten
 from swp_export.graph.constants import array_of
 from swp_export.graph.convolutions import FILTERS, LAYER, encode_filters, iterate_stripe_convs
 from swp_export.graph.fold_batch_norm import FoldBatchNorm
+from swp_export.isolated import isolated
 
 
 def simplify(model: ir.Model) -> ir.Model:
     """Return `model` with constants folded, BatchNorm merged into the convolutions before it, and plain Flattens.
 
-    Importing onnxsim takes seconds, so this is the one place that does. It drops node metadata but keeps node names,
-    so the layers' names travel as those.
+    It drops node metadata but keeps node names, so the layers' names travel as those.
 
     Raises:
-        ModelError: onnx-simplifier cannot process the model.
+        ModelError: onnx-simplifier cannot process the model, or crashes on it.
 
     """
-    import onnxsim
-
     folded = FoldBatchNorm()(ir.from_proto(ir.to_proto(model))).model
-    try:
-        proto, _ = onnxsim.simplify(ir.to_proto(folded))
-    except (RuntimeError, ValueError) as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise ModelError(f"onnx-simplifier cannot process this model: {reason}") from error
+    proto = onnx.ModelProto.FromString(isolated("simplify", ir.to_proto(folded).SerializeToString()))
     simplified = ir.serde.deserialize_model(proto)
     _hold_arrays(simplified.graph)
     _mark_layers(simplified.graph)

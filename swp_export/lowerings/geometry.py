@@ -15,8 +15,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -29,6 +30,12 @@ if TYPE_CHECKING:
 
 GEOMETRY = "swp_export.stripe_conv"
 """Node metadata: see the module's docstring."""
+
+
+_LARGEST = 1 << 20
+_LARGEST_KERNEL = 64
+_MOST_WEIGHTS = 1 << 26
+"""Of one layer: 256 MB in float32, four times VGG16's largest."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -103,12 +110,12 @@ def lift(layer: str, nodes: Sequence[tuple[str, np.ndarray, np.ndarray | None]])
         ValueError, KeyError, TypeError, IndexError: the metadata do not fit each other or the weights.
 
     """
-    first = json.loads(nodes[0][0])
-    shape = tuple(first["shape"])
+    stated = [json.loads(text) for text, _, _ in nodes]
+    first = stated[0]
+    shape = _shape(stated, [weight for _, weight, _ in nodes])
     weight, bias = np.zeros(shape, nodes[0][1].dtype), np.zeros(shape[0], nodes[0][1].dtype)
     biased = np.zeros(shape[0], np.int64)
-    for text, of_node, bias_of_node in nodes:
-        facts = json.loads(text)
+    for facts, (_, of_node, bias_of_node) in zip(stated, nodes, strict=True):
         if "stripes" in facts:
             _put_stripes(weight, of_node, np.array(facts["stripes"], np.int64))
         if "window" in facts:
@@ -121,8 +128,33 @@ def lift(layer: str, nodes: Sequence[tuple[str, np.ndarray, np.ndarray | None]])
             np.add.at(biased, held[held >= 0], 1)
     if (biased != 1).any():
         raise ValueError("expected the bias of each filter once")
-    geometry = {key: tuple(first[key]) for key in ("strides", "pads", "dilations")}
+    geometry = _geometry(first)
     return StripeConv(name=layer, weight=weight, bias=bias, **geometry)
+
+
+def _shape(stated: Sequence[dict[str, list[int]]], parts: Sequence[np.ndarray]) -> tuple[int, ...]:
+    """Return the shape of the layer's weight, checked before so many zeros are made."""
+    shape = tuple(stated[0]["shape"])
+    if len(shape) != 4 or not all(isinstance(size, int) and 0 < size <= _LARGEST for size in shape):
+        raise ValueError(f"{shape} is no shape of a weight")
+    if max(shape[2:]) > _LARGEST_KERNEL or math.prod(shape) > _MOST_WEIGHTS:
+        raise ValueError(f"a weight of {shape} is too large")
+    if shape[0] > sum(len(facts.get("bias", ())) for facts in stated):
+        raise ValueError("expected the bias of each filter once")
+    holding = [part for facts, part in zip(stated, parts, strict=True) if facts.keys() & {"stripes", "window"}]
+    if any(part.shape[1] != shape[1] for part in holding):
+        raise ValueError(f"{shape} does not fit the weights of its nodes")
+    return shape
+
+
+def _geometry(facts: dict[str, list[int]]) -> dict[str, Any]:
+    """Return strides, pads and dilations, checked."""
+    geometry = {key: tuple(facts[key]) for key in ("strides", "pads", "dilations")}
+    if not all(isinstance(n, int) and 0 <= n <= _LARGEST for numbers in geometry.values() for n in numbers):
+        raise ValueError("strides, pads or dilations are no small numbers")
+    if [len(numbers) for numbers in geometry.values()] != [2, 4, 2] or 0 in geometry["strides"] + geometry["dilations"]:
+        raise ValueError("strides, pads or dilations are not those of a convolution")
+    return geometry
 
 
 def _put_stripes(weight: np.ndarray, rows: np.ndarray, stripes: np.ndarray) -> None:

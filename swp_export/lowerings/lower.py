@@ -71,20 +71,40 @@ def lift(model: ir.Model) -> ir.Model:
         if convolutions:
             try:
                 conv = geometry.lift(name, [_constants(node) for node in convolutions])
-            except (ValueError, KeyError, TypeError, IndexError) as error:
+            except (
+                ValueError,
+                KeyError,
+                TypeError,
+                IndexError,
+                AttributeError,
+                OverflowError,
+                RecursionError,
+            ) as error:
                 raise ModelError(
                     f"the model's metadata is damaged: {geometry.GEOMETRY} of layer {name} does not fit its "
                     "weights; write the model again"
                 ) from error
-            source = nodes[0].inputs[0]
-            assert source is not None
+            source = nodes[0].inputs[0] if nodes[0].inputs else None
+            if source is None or not _is_whole(nodes):
+                raise ModelError(
+                    f"the model's metadata is damaged: other nodes read what is inside layer {name}, whose own lack "
+                    f"{LAYER}; write the model again"
+                )
             _replace(model.graph, nodes, source, conv, "dense")
     return model
 
 
+def _is_whole(nodes: Sequence[ir.Node]) -> bool:
+    """Tell whether nothing but `nodes` reads what they compute, the last one's output excepted."""
+    own = set(nodes)
+    inner = [value for node in nodes for value in node.outputs if value is not nodes[-1].outputs[0]]
+    return not any(value.is_graph_output() or any(use.node not in own for use in value.uses()) for value in inner)
+
+
 def _constants(node: ir.Node) -> tuple[str, np.ndarray, np.ndarray | None]:
     weight, bias = array_of(node.inputs[1]), array_of(node.inputs[2]) if len(node.inputs) > 2 else None
-    assert weight is not None
+    if weight is None or weight.ndim != 4:
+        raise ValueError("its weight is no constant with a kernel")
     return node.metadata_props[geometry.GEOMETRY], weight, bias
 
 

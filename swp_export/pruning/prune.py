@@ -14,6 +14,7 @@ from swp_export.atomic import atomic_outputs
 from swp_export.errors import LoweringError, NotEquivalentError
 from swp_export.graph.convolutions import LAYER, iterate_stripe_convs
 from swp_export.graph.counts import Counts, count, executed, stored_floats
+from swp_export.graph.external_data import files_of
 from swp_export.graph.files import ARCHITECTURE, INPUT_SHAPE, SOURCE, THRESHOLD, serialized
 from swp_export.graph.pipeline import compact
 from swp_export.lowerings import LOWERINGS
@@ -94,7 +95,7 @@ def prune(
     _require_lowering(lowering)
     plan_file = None if plan is None else read_plan(plan)
     target = Path(output) if output is not None else default_output(source)
-    with atomic_outputs(target, dense_out, inputs=(source, data, plan), force=force) as (file, dense_file):
+    with atomic_outputs(target, dense_out, inputs=(*files_of(source), data, plan), force=force) as (file, dense_file):
         assert file is not None
         origin = read_source(Path(source), threshold=threshold, arch=arch, input_shape=input_shape, progress=progress)
         samples = None if data is None else read_samples(data, origin.input_shape)

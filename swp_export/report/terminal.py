@@ -9,22 +9,34 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
+from rich.segment import Segment
+from rich.table import Table
+from rich.text import Text
+
+from swp_export.printable import LONGEST, printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from rich.console import RenderableType
+    from rich.console import ConsoleOptions, RenderableType, RenderResult
 
 PLAIN_WIDTH = 120
 """Columns of a table that does not go to a terminal."""
 
 
 def print_data(renderables: list[RenderableType]) -> None:
-    """Print `renderables` on standard output."""
+    """Print `renderables` on standard output, long names cut and what would steer the terminal spelled out."""
     width = None if sys.stdout.isatty() else PLAIN_WIDTH
     console = Console(file=sys.stdout, width=width, highlight=False)
     for renderable in renderables:
-        console.print(renderable)
+        _cut(renderable)
+        console.print(_Harmless(renderable))
+
+
+def print_line(text: str, *, err: bool = False) -> None:
+    """Print `text` on one line of standard output, or of standard error, as `print_data` does."""
+    file = sys.stderr if err else sys.stdout
+    file.write(f"{printable(text)}\n")
 
 
 def print_json(document: dict[str, Any]) -> None:
@@ -48,8 +60,9 @@ def progress() -> Iterator[Callable[[str], None]]:
         stage = text.partition(":")[0]
         if stage not in seen:
             seen.add(stage)
-            sys.stderr.write(f"{stage}\n")
-            sys.stderr.flush()
+            with contextlib.suppress(OSError, ValueError):  # closed: nobody reads remarks, which is no error
+                sys.stderr.write(f"{printable(stage, longest=2 * LONGEST)}\n")
+                sys.stderr.flush()
 
     yield line
 
@@ -57,5 +70,37 @@ def progress() -> Iterator[Callable[[str], None]]:
 def _fitted(text: str) -> str:
     from rich.markup import escape
 
+    text = printable(text)
     columns = shutil.get_terminal_size().columns - 4
     return escape(text if len(text) <= columns else text[: columns - 1] + "…")
+
+
+class _Harmless:
+    """What a renderable draws, with every character of its text that a terminal would obey spelled out."""
+
+    def __init__(self, drawn: RenderableType) -> None:
+        self._drawn = drawn
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        for segment in console.render(self._drawn, options):
+            if segment.control or segment.text.isprintable():
+                yield segment
+            else:
+                lines = segment.text.split("\n")
+                yield Segment("\n".join(map(printable, lines)), segment.style)
+
+
+def _cut(renderable: RenderableType) -> None:
+    """Cut and spell the cells of a table before it is laid out, so that its columns stay aligned."""
+    if not isinstance(renderable, Table):
+        return
+    for column in renderable.columns:
+        cells = column._cells  # noqa: SLF001 # rich has no other way to change a cell
+        cells[:] = [_cell(cell) if isinstance(cell, str) else cell for cell in cells]
+
+
+def _cell(markup: str) -> RenderableType:
+    text = Text.from_markup(markup)
+    if len(text.plain) <= LONGEST and all(map(str.isprintable, text.plain.split("\n"))):
+        return markup
+    return Text(printable(text.plain, longest=LONGEST))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import pickle
+import warnings
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from swp_export.errors import InputError
+from swp_export.input_file import read_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -117,6 +120,7 @@ def load_dataset(name: str, folder: str | Path, *, download: bool = False, chann
 
 _DAMAGED = (RuntimeError, OSError, ValueError, AssertionError, LookupError, TypeError, EOFError, pickle.UnpicklingError)
 """What torchvision raises where files are not there, or hold something else."""
+_MOST_PIXELS = 50_000_000
 
 
 def _require_whole(part: Any, name: str, folder: Path) -> None:
@@ -130,12 +134,22 @@ def _require_whole(part: Any, name: str, folder: Path) -> None:
 
 
 def _read_image(path: str) -> Any:
+    """Return the image in the file `path` as RGB; what its header declares is checked before it is unpacked.
+
+    Raises:
+        InputError: It is damaged, no image, or too large.
+
+    """
     from PIL import Image
 
     try:
-        with Image.open(path) as image:
-            return image.convert("RGB")
-    except Exception as error:  # a damaged file makes decoders raise anything
+        with io.BytesIO(read_bytes(path)) as file, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about the image, which is read or refused
+            with Image.open(file) as image:
+                if image.width * image.height > _MOST_PIXELS:
+                    raise InputError(f"{path} is an image of {image.width}x{image.height}, expected a smaller one")
+                return image.convert("RGB")
+    except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
         raise InputError(f"{path} is no image that can be read: {_reason(error)}; repair or remove it") from error
 
 

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from pathlib import Path
+import math
 from typing import TYPE_CHECKING, Any
 
 from swp_export.errors import InputError
+from swp_export.input_file import read_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
+_MOST_STRIPES = 1 << 31
+_LARGEST = 1e300
 _NUMBERS = ("loss", "accuracy", "test_loss", "test_accuracy")
 
 
@@ -42,7 +46,7 @@ def read_log(path: str | Path) -> TrainingLog:
 
     """
     try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
+        lines = read_bytes(path).decode().splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from error
     if not lines:
@@ -60,12 +64,24 @@ def record_from_line(path: str | Path, number: int, line: str) -> Mapping[str, A
 
     """
     try:
-        record = json.loads(line)
-    except ValueError:
+        record = json.loads(line, parse_constant=_finite, parse_float=_finite)
+    except (ValueError, RecursionError):
         record = None
     live = record.get("live_stripes") if isinstance(record, dict) else None
-    if not isinstance(live, dict) or not all(isinstance(n, int) for n in live.values()):
+    if not isinstance(live, dict) or not all(isinstance(n, int) and 0 <= n <= _MOST_STRIPES for n in live.values()):
         raise InputError(f"line {number} of {path} is not a record of an epoch, as `train` writes them")
-    if missing := [key for key in _NUMBERS if not isinstance(record.get(key), float | int)]:
+    if missing := [key for key in _NUMBERS if not _is_number(record.get(key))]:
         raise InputError(f"line {number} of {path} lacks {', '.join(missing)}; expected what `train` writes")
     return dict(record)
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text} is no finite number")
+    return number
+
+
+def _is_number(value: object) -> bool:
+    """Tell whether `value` is finite and fits a float: JSON's integers may have any length."""
+    return isinstance(value, float | int) and abs(value) < _LARGEST and math.isfinite(value)

@@ -14,6 +14,7 @@ import numpy as np
 
 from swp_export.atomic import atomic_write
 from swp_export.errors import OutputError
+from swp_export.input_file import read_bytes
 from swp_export.lowerings import LOWERINGS
 from swp_export.runtime.cpu import read_cpu
 
@@ -30,7 +31,7 @@ class LayerCache:
     def __init__(self, path: Path | None = None) -> None:
         self._path = path if path is not None else default_path()
         try:
-            document = json.loads(self._path.read_text(encoding="utf-8"))
+            document = None if self._path is None else json.loads(read_bytes(self._path).decode())
         except (OSError, ValueError, RecursionError):
             document = None
         self._times = document if isinstance(document, dict) else {}
@@ -62,6 +63,8 @@ class LayerCache:
 
     def save(self) -> None:
         """Write the file; where that is not possible the next run measures again."""
+        if self._path is None:
+            return
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             with atomic_write(self._path, force=True) as file:
@@ -70,7 +73,10 @@ class LayerCache:
             logger.debug("the cache of layer times was not written: %s", error)
 
 
-def default_path() -> Path:
-    """Return where the cache lies: below XDG_CACHE_HOME, by default ~/.cache."""
-    root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(root) / "swp-export" / "layers.json"
+def default_path() -> Path | None:
+    """Return where the cache lies: below XDG_CACHE_HOME, by default ~/.cache; None where there is no home folder."""
+    root = os.environ.get("XDG_CACHE_HOME")
+    try:
+        return Path(root or Path.home() / ".cache") / "swp-export" / "layers.json"
+    except RuntimeError:
+        return None

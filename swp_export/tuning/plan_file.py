@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from swp_export.errors import InputError
+from swp_export.input_file import read_bytes
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 FORMAT = "swp-export-plan"
 VERSION = 1
+LARGEST_BLOCK = 64
+"""No runtime has a larger one: a file that states it was not written by us."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -48,7 +53,7 @@ def read_plan(path: str | Path) -> PlanFile:
 
     """
     try:
-        document = json.loads(Path(path).read_text(encoding="utf-8"))
+        document = json.loads(read_bytes(path).decode())
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror or error}; expected a plan that tune wrote") from error
     except (ValueError, RecursionError) as error:
@@ -56,9 +61,13 @@ def read_plan(path: str | Path) -> PlanFile:
     match document:
         case {"format": "swp-export-plan", "version": 1, "block": int(block), "layers": dict(layers)}:
             # JSON's true is an int to Python.
-            if block > 0 and not isinstance(block, bool) and all(isinstance(name, str) for name in layers.values()):
+            usable = 0 < block <= LARGEST_BLOCK and not isinstance(block, bool)
+            if usable and all(isinstance(name, str) for name in layers.values()):
                 found_on = document.get("found_on")
                 return PlanFile(layers=layers, block=block, found_on=found_on if isinstance(found_on, dict) else {})
         case {"format": "swp-export-plan", "version": version} if version != VERSION:
             raise InputError(f"{path} is a plan of version {version!r}, this program reads version {VERSION}")
-    raise InputError(f"{path} is no plan: expected the format {FORMAT!r} with a block and layers; write it with tune")
+    raise InputError(
+        f"{path} is no plan: expected the format {FORMAT!r} with a block of 1 to {LARGEST_BLOCK} and "
+        "layers; write it with tune"
+    )

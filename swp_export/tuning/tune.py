@@ -5,13 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import onnx
+
 from swp_export.atomic import atomic_outputs
 from swp_export.errors import InputError
+from swp_export.graph.external_data import files_of
 from swp_export.graph.files import input_shape_of, read_model
+from swp_export.graph.flops import require_runnable
 from swp_export.tuning.cache import LayerCache
 from swp_export.tuning.fastest import find_fastest
 from swp_export.tuning.race import Track
 from swp_export.tuning.report import TuneReport
+from swp_export.verification.cases import require_small
 from swp_export.verification.references import OnnxReference
 from swp_export.verification.verify import verify_model
 
@@ -60,13 +65,15 @@ def tune(
     """
     progress = progress or (lambda _: None)
     target = Path(output) if output is not None else Path(f"{Path(model).stem}-tuned.onnx")
-    with atomic_outputs(target, plan_out, inputs=(model,), force=force) as (file, plan_file):
+    with atomic_outputs(target, plan_out, inputs=files_of(model), force=force) as (file, plan_file):
         assert file is not None
         portable = read_model(model)
         shape = input_shape or input_shape_of(portable.model, str(model))
         if shape is None:
             raise InputError(f"{model} does not state the shape of its input; pass --input-shape C,H,W")
+        require_small(shape)
         original = portable.content
+        require_runnable(onnx.ModelProto.FromString(original), (1, *shape))
         track = Track(device=device, threads=threads, batch=batch, tf32=tf32)
         reference = OnnxReference(portable.model, f"{model} as given")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import zipfile
 import zlib
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from swp_export.errors import InputError
+from swp_export.npz import read_array
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,10 +21,13 @@ if TYPE_CHECKING:
 
 SAMPLES = 64
 """At most so many of the user's own samples are compared; the first ones."""
+MOST_NUMBERS = 1 << 25
+"""Of one input: 3 channels of 3,300 x 3,300. A batch of 9 takes 1.2 GB."""
 CONSTANTS = np.array([-2, -1.5, -1, -0.5, 0.5, 1, 1.5, 2], np.float32)
 """All positions of a constant map round alike, so a mean over them is as wrong as one of them: by 10 times more or less
 from one constant to the next. Several show what is usual for the network."""
 
+_DAMAGED = (ValueError, EOFError, TypeError, NotImplementedError, RuntimeError, zipfile.BadZipFile, zlib.error)
 IMAGES = 4
 """Of a case at whose magnitude there is no other: one image says little of what a float32 run is off in each logit."""
 
@@ -47,6 +52,7 @@ class Case:
 
 def make_cases(input_shape: tuple[int, int, int], *, seed: int = 0) -> Iterator[Case]:
     """Yield the cases at one input shape `(C, H, W)`; `seed` is that of the noise."""
+    require_small(input_shape)
     rng = np.random.default_rng(seed)
 
     def noise(count: int) -> npt.NDArray[np.float32]:
@@ -59,6 +65,20 @@ def make_cases(input_shape: tuple[int, int, int], *, seed: int = 0) -> Iterator[
     yield _impulses(input_shape)
     yield Case(name="noise times 1000", x=1000 * noise(IMAGES))
     yield Case(name="noise times 0.001", x=np.float32(0.001) * noise(IMAGES))
+
+
+def require_small(input_shape: tuple[int, int, int]) -> None:
+    """Check that inputs of `(C, H, W)` can be made.
+
+    Raises:
+        InputError: they are too large.
+
+    """
+    if math.prod(input_shape) > MOST_NUMBERS:
+        raise InputError(
+            f"an input {list(input_shape)} has {math.prod(input_shape):,} numbers, expected at most {MOST_NUMBERS:,}: "
+            "the cases are batches of up to 9; pass a smaller --input-shape"
+        )
 
 
 def other_sizes(height: int, width: int) -> list[tuple[int, int]]:
@@ -82,7 +102,7 @@ def in_batches_of(case: Case, size: int) -> Iterator[Case]:
 def noise_case(input_shape: tuple[int, int, int], seed: int = 0) -> Case:
     """Return one noise image of `input_shape`."""
     x = np.random.default_rng(seed).standard_normal((1, *input_shape), dtype=np.float32)
-    return Case(name=f"noise, {input_shape[1]}x{input_shape[2]}", x=x, is_usual=True)
+    return Case(name=f"noise, {input_shape[1]}x{input_shape[2]}", x=x)
 
 
 def read_samples(path: str | Path, input_shape: tuple[int, int, int]) -> Case:
@@ -98,17 +118,18 @@ def read_samples(path: str | Path, input_shape: tuple[int, int, int]) -> Case:
 
     """
     try:
-        with Path(path).open("rb") as file, np.load(file) as archive:  # np.load itself leaks the handle of a bad file
-            names = list(archive)
-            images = archive["images"] if "images" in names else None
+        names, images = read_array(path, "images")
     except FileNotFoundError as error:
         raise InputError(
             f"{path} does not exist; --data wants an .npz file with an array 'images' [N, C, H, W]"
         ) from error
-    except (OSError, ValueError, EOFError, TypeError, zipfile.BadZipFile, zlib.error) as error:
+    except OSError as error:
+        reason = error.strerror or error
+        raise InputError(f"cannot read {path}: {reason}; --data wants an .npz file with an array 'images'") from error
+    except _DAMAGED as error:
         raise InputError(f"{path} is no .npz file; --data wants one with an array 'images' [N, C, H, W]") from error
     if images is None:
-        found = ", ".join(names) or "nothing"
+        found = ", ".join(names[:20]) or "nothing"
         raise InputError(f"{path} has no array 'images', it has: {found}; --data wants 'images' [N, C, H, W]")
     channels = input_shape[0]
     if images.ndim != 4 or images.shape[1] not in {1, channels} or images.size == 0:

@@ -1,18 +1,19 @@
 """Comparing one output with the truth, within a budget that rounding alone explains.
 
-    moved(case, c)  = how far random roundings move channel c: the largest of some runs (`rounding`)
-    own(case, c)    = max |reference's own float32 run - truth|
-    k(case)         = how many times as far off as the rounded runs the float32 run is, by rms; at least what that is in
-                      the median case, and 1; at most MOST
-    off(case, c)    = max(own(case, c), TAIL * k(case) * moved(case, c))
-    usual(case, c)  = max(median over channels of off(case, .), S(case) * max over cases of off(., c) / S(.))
-    budget(case, c) = max(FACTOR * max(off, min(LUCK * off, usual)), ULPS * eps * max |truth(case, c)|)
+For each case and channel c of an output:
+
+    own(c)     how far the reference's own float32 run is from the truth, at its worst
+    moved(c)   how far the largest of a few random roundings moves it (`rounding`)
+    k          how many times as far off as rounded runs the float32 run is: one number per output, by rms
+    off(c)     = max(own(c), TAIL * k * moved(c))
+    usual(c)   the larger of the median of off over all channels, and of off(c) in other cases in proportion to scale
+    budget(c)  = FACTOR * max(off(c), min(LUCK * off(c), usual(c))),  at least ULPS * eps * max |truth(c)|
 
 A model may be as wrong as the framework it came from, times a small factor: sums are taken in another order, and
-BatchNorm is folded into the weights. Each case and channel (axis 1: a logit, or a map) has a budget of its own, so that
-a large logit hides nothing of the others, and inputs of a thousand times the magnitude nothing of the usual ones. The
-largest of a few errors may be small by luck; then what is usual of other channels and cases counts, up to LUCK times.
-Where all of it is exact, a few units in the last place of the channel's scale S remain.
+BatchNorm is folded into the weights. Each case and channel has a budget of its own, so that a large logit hides
+nothing of the others, and inputs of a thousand times the magnitude nothing of the usual ones. The largest of a few
+errors may be small by luck; then what is usual counts, up to LUCK times. A channel is an index of axis 1 (a logit, a
+map) and, of boxes that a detector gives, of the last one too; the smaller budget counts.
 """
 
 from __future__ import annotations
@@ -29,18 +30,19 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 FACTOR = 4.0
-"""How many times as far off as rounding alone explains a model may be."""
+"""How many times as far off as rounding explains a model may be; the forms of this project need up to 1.5."""
 TAIL = 2.0
 """How many times as far as the largest of a few rounded runs some of a thousand outputs go."""
 LUCK = 4.0
 """How many times smaller than usual the largest error of a channel in a case may come out by luck."""
-MOST = 16.0
-"""How many times as far off as rounded runs a float32 run may be: sums of many terms round at every term."""
+LEAST, MOST = 1 / 16, 16.0
+"""Bounds of k: sums of many terms round at every term; where the runtime merges layers it rounds less often."""
 NOT_MODELLED = 1e-6
-"""Of an output's scale: what an approximated function, as ONNX Runtime's Sigmoid, may add to rounding."""
+"""Of a channel's scale: what ONNX Runtime's approximated functions may be off; its Sigmoid is by 1e-7."""
 ULPS = 8
-"""The least budget, in units in the last place of the channel's largest value."""
+"""The least budget, in units in the last place of the channel's largest value; one of what it is in other cases."""
 EPS = float(np.finfo(np.float32).eps)
+NOT_FINITE = "the reference itself gives NaN or infinite values"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -72,7 +74,7 @@ class CaseResult:
         exceeding: how many of them are off by more than the budget.
         worst: index of that error.
         problem: what is wrong beside the size of the error (another shape, NaN), or None.
-        undecided: why this case proves nothing either way, or None; then nothing was compared.
+        undecided: why being within the budget proves nothing here, or None.
 
     """
 
@@ -123,7 +125,8 @@ class Runs:
     Attributes:
         truth: float64 `[N, C, ...]` or `[N]`; integers where the output holds integers.
         single: the reference's own float32 run.
-        moved: how far random roundings move each channel of it, float64 `[C]`; `[1]` where there is no axis 1.
+        moved: how far random roundings move each element of it, infinite where they make it another integer or no
+            number; float64 in the shape of `truth`, or `[]` and infinite where they change that shape.
 
     """
 
@@ -137,6 +140,11 @@ class Runs:
         return self.truth.dtype.kind != "f"
 
     @property
+    def has_one_shape(self) -> bool:
+        """Whether all runs gave the same shape."""
+        return self.truth.shape == self.single.shape == self.moved.shape
+
+    @property
     def is_finite(self) -> bool:
         """Whether the reference gives numbers, in both precisions."""
         return bool(np.isfinite(self.truth).all() and np.isfinite(self.single).all())
@@ -148,46 +156,50 @@ class Runs:
 
     @property
     def own(self) -> np.ndarray:
-        """How far the float32 run is off in each channel, `[C]`."""
-        return by_channel(np.abs(self.single.astype(np.float64) - self.truth))
+        """How far the float32 run is off, element by element."""
+        own: np.ndarray = np.abs(self.single.astype(np.float64) - self.truth)
+        return own
+
+    @property
+    def is_stable(self) -> np.ndarray:
+        """Which integers no rounding changes."""
+        stable: np.ndarray = (self.moved == 0) & (self.truth == self.single)
+        return stable
 
 
-def budgets(cases: Sequence[Runs]) -> list[np.ndarray]:
-    """Return the largest error allowed of each element of one output, case by case; see the module's docstring."""
-    times = [_times(runs) for runs in cases]
-    usual_times = float(np.median(times)) if times else 1.0
-    off = [
-        np.maximum(runs.own, TAIL * max(own_times, usual_times) * runs.moved)
-        for runs, own_times in zip(cases, times, strict=True)
-    ]
-    limits = []
-    for runs, here in zip(cases, off, strict=True):
-        alike = [
-            there * (runs.scale / of_other.scale)
-            for of_other, there in zip(cases, off, strict=True)
-            if of_other.scale > 0 and there.shape == here.shape
-        ]
-        usual = np.maximum(np.median(here) if here.size else 0.0, np.max(alike, axis=0) if alike else 0.0)
-        granted = np.maximum(here, np.minimum(LUCK * here, usual))
-        allowed = np.maximum(FACTOR * granted, ULPS * EPS * by_channel(np.abs(runs.truth)))
+def budgets(cases: Sequence[Runs], decided: Sequence[bool] | None = None) -> list[np.ndarray]:
+    """Return the largest error allowed of each element of one output, case by case; see the module's docstring.
+
+    Args:
+        cases: what the reference gave, numbers in one shape each.
+        decided: which cases say what is usual; default: all.
+
+    """
+    chosen = [runs for runs, counts in zip(cases, decided or [True] * len(cases), strict=True) if counts]
+    limits: list[np.ndarray] = []
+    for runs in cases:
         if runs.is_exact:
-            allowed = np.zeros_like(allowed)
-        rank = runs.truth.ndim
-        shape = (1, -1, *[1] * (rank - 2)) if rank > 1 else (1,) * rank
-        limits.append(np.broadcast_to(allowed.reshape(shape), runs.truth.shape))
+            limits.append(np.where(runs.is_stable, 0.0, np.inf))
+            continue
+        # [N, boxes, values] or [N, A, H, W, values] of a detector; the last axis of a map is a place, no channel.
+        axes = (1, runs.truth.ndim - 1) if runs.truth.ndim in {3, 5} else (1,)
+        by_axis = [_budget(runs, chosen, axis) for axis in axes]
+        limits.append(np.asarray(np.min(by_axis, axis=0)))
     return limits
 
 
-def unexplained(runs: Runs, usual_scale: float) -> float | None:
+def unexplained(runs: Runs, usual: Sequence[Runs]) -> float | None:
     """Return how far the reference's own float32 run is off where rounding does not explain it, or None where it does.
 
-    A share of the output's scale: its own on this case, or `usual_scale`, that of inputs of the usual magnitude.
+    A share of its channel's scale, on this case or on the `usual` ones.
     """
-    scale = max(runs.scale, usual_scale)
-    own = float(np.max(runs.own, initial=0))
-    if own <= TAIL * MOST * float(np.max(runs.moved, initial=0)) + NOT_MODELLED * scale:
+    own, moved = by_channel(runs.own), by_channel(runs.moved)
+    scale = _largest([runs, *usual], 1, own.shape)
+    lucky = np.maximum(moved, np.minimum(LUCK * moved, np.median(moved) if moved.size else 0.0))
+    beyond = own > TAIL * MOST * lucky + NOT_MODELLED * scale + EPS * np.max(scale, initial=0)
+    if not beyond.any():
         return None
-    return own / scale if scale else np.inf
+    return float(np.max(np.divide(own, scale, out=np.full_like(own, np.inf), where=scale > 0)[beyond]))
 
 
 def compare(
@@ -212,7 +224,9 @@ def compare(
         output=output,
         max_abs_error=largest,
         budget=allowed,
-        reference_error=float(np.max(np.abs(single.astype(np.float64) - truth), initial=0)),
+        reference_error=float(np.max(np.abs(single.astype(np.float64) - truth), initial=0))
+        if single.shape == truth.shape
+        else float("inf"),
         elements=truth.size,
         exceeding=exceeding,
         worst=index,
@@ -227,27 +241,56 @@ def limits_of(tolerance: Tolerance, runs: Runs) -> np.ndarray:
     return np.asarray(tolerance.atol + tolerance.rtol * np.abs(runs.truth), np.float64)
 
 
-def by_channel(values: np.ndarray) -> np.ndarray:
-    """Return the largest of `values` `[N, C, ...]` in each channel, `[C]`; of a vector the largest, `[1]`."""
-    axes = None if values.ndim < 2 else (0, *range(2, values.ndim))
+def by_channel(values: np.ndarray, axis: int = 1) -> np.ndarray:
+    """Return the largest of `values` `[N, C, ...]` at each index of `axis`; of a vector the largest, `[1]`."""
+    axes = None if values.ndim < 2 else tuple(other for other in range(values.ndim) if other != axis)
     return np.atleast_1d(np.max(values, axis=axes, initial=0)).astype(np.float64)
 
 
-def _times(runs: Runs) -> float:
-    """Return how many times as far off as rounded runs the float32 run is, by rms over the channels."""
-    rounded = float(np.sqrt(np.mean(runs.moved**2))) if runs.moved.size else 0.0
-    own = float(np.sqrt(np.mean(runs.own**2))) if runs.own.size else 0.0
-    return min(max(own / rounded, 1.0), MOST) if rounded > 0 else 1.0
+def _budget(runs: Runs, chosen: Sequence[Runs], axis: int) -> np.ndarray:
+    """Return the largest error allowed, one for each index of `axis`, in a shape that broadcasts to the output's."""
+    k = _times(chosen, axis)
+
+    def off(of: Runs) -> np.ndarray:
+        distance: np.ndarray = np.maximum(by_channel(of.own, axis), TAIL * k * by_channel(of.moved, axis))
+        return distance
+
+    here, size = off(runs), by_channel(np.abs(runs.truth), axis)
+    elsewhere = [off(other) * (runs.scale / other.scale) for other in chosen if other.scale > 0]
+    alike = [there for there in elsewhere if there.shape == here.shape]
+    usual = np.maximum(np.median(here) if here.size else 0.0, np.max(alike, axis=0) if alike else 0.0)
+    granted = np.maximum(here, np.minimum(LUCK * here, usual))
+    floor = np.maximum(ULPS * EPS * size, EPS * _largest(chosen, axis, size.shape))
+    allowed = np.maximum(FACTOR * granted, floor)
+    rank = runs.truth.ndim
+    shape = [-1 if other == axis else 1 for other in range(rank)] if rank > 1 else [1] * rank
+    return np.asarray(np.broadcast_to(allowed.reshape(shape), runs.truth.shape))
+
+
+def _times(cases: Sequence[Runs], axis: int) -> float:
+    """Return k: how many times as far off as rounded runs the float32 runs are, by rms over channels and cases."""
+    own, moved = 0.0, 0.0
+    for runs in cases:
+        if runs.scale > 0:
+            own += float(np.mean((by_channel(runs.own, axis) / runs.scale) ** 2))
+            moved += float(np.mean((by_channel(runs.moved, axis) / runs.scale) ** 2))
+    return min(max((own / moved) ** 0.5, LEAST), MOST) if 0 < moved < np.inf else 1.0
+
+
+def _largest(cases: Sequence[Runs], axis: int, shape: tuple[int, ...]) -> np.ndarray:
+    """Return the largest size of the truth at each index of `axis`, of all cases that have as many."""
+    sizes = [by_channel(np.abs(runs.truth), axis) for runs in cases]
+    return np.asarray(np.max([np.zeros(shape), *(size for size in sizes if size.shape == shape)], axis=0))
 
 
 def _problem(runs: Runs, y: np.ndarray) -> str | None:
     truth, single = runs.truth, runs.single
-    if not runs.is_finite:
-        return "the reference itself gives NaN or infinite values"
     if y.shape != truth.shape:
         return f"shape {list(y.shape)} instead of {list(truth.shape)}"
     if y.dtype != single.dtype:
         return f"dtype {y.dtype} instead of {single.dtype}"
+    if not runs.is_finite:
+        return NOT_FINITE
     if not np.isfinite(y).all():
         return f"{np.count_nonzero(~np.isfinite(y))} of {y.size} values are NaN or infinite"
     return None

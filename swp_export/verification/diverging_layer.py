@@ -39,10 +39,11 @@ def first_diverging_layer(model: ir.Model, reference: ir.Model, x: np.ndarray) -
         if mine.filters != other.filters or not both.size:
             continue  # one name, two layers
         of_mine, of_other = mine.places(both), other.places(both)
-        runs = Runs(truth=truth[other.value], single=single[other.value], moved=np.zeros(1))
+        # No rounded runs here, which would cost more than they tell: a layer that diverges does so by far.
+        runs = Runs(truth=truth[other.value], single=single[other.value], moved=np.zeros(truth[other.value].shape))
         # On one image a single channel may be exact by luck: the layer as a whole sets the limit.
         limit = budgets([runs])[0].max(initial=0)
-        same = Runs(truth=runs.truth[:, of_other], single=runs.single[:, of_other], moved=runs.moved)
+        same = Runs(truth=runs.truth[:, of_other], single=runs.single[:, of_other], moved=runs.moved[:, of_other])
         limits = np.full(same.truth.shape, limit)
         result = compare(same, y[mine.value][:, of_mine], limits, case="", output=layer)
         if not result.ok:

@@ -5,16 +5,18 @@ from __future__ import annotations
 import xml.etree.ElementTree as ET
 from typing import TYPE_CHECKING
 
+from swp_export.printable import printable
+
 if TYPE_CHECKING:
     from swp_export.verification.report import VerificationReport
 
 
 def junit_xml(report: VerificationReport) -> str:
-    """Return `report` as one test suite with a test case per comparison."""
+    """Return `report` as one test suite with a test case per comparison; what XML cannot hold is spelled out."""
     failures = sum(not case.ok for case in report.cases)
     suite = ET.Element(
         "testsuite",
-        name=f"equivalence of {report.model}",
+        name=printable(f"equivalence of {report.model}"),
         tests=str(len(report.cases)),
         failures=str(failures),
         errors="0",
@@ -22,14 +24,15 @@ def junit_xml(report: VerificationReport) -> str:
     )
     for case in report.cases:
         shape = "x".join(str(size) for size in case.input_shape)
-        element = ET.SubElement(suite, "testcase", classname=report.model, name=f"{case.case} [{shape}] {case.output}")
+        element = ET.SubElement(suite, "testcase", classname=printable(report.model))
+        element.set("name", printable(f"{case.case} [{shape}] {case.output}"))
         if case.undecided is not None:
-            ET.SubElement(element, "skipped", message=case.undecided)
+            ET.SubElement(element, "skipped", message=printable(case.undecided))
         elif not case.ok:
             text = case.problem or f"error {case.max_abs_error:.3g}, budget {case.budget:.3g}"
             layer = report.first_diverging_layer
             detail = f"at {list(case.worst)}; {case.exceeding} of {case.elements} values"
-            failure = ET.SubElement(element, "failure", message=text)
-            failure.text = detail + (f"; first diverging layer: {layer}" if layer else "")
+            failure = ET.SubElement(element, "failure", message=printable(text))
+            failure.text = printable(detail + (f"; first diverging layer: {layer}" if layer else ""))
     ET.indent(suite)
     return ET.tostring(suite, encoding="unicode", xml_declaration=True) + "\n"

@@ -6,18 +6,19 @@ import copy
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
+import onnx_ir as ir
 
 from swp_export.errors import InputError
-from swp_export.graph.constants import array_of
 from swp_export.graph.float64.model import Float64Model
+from swp_export.graph.inferred_shapes import with_inferred_shapes
+from swp_export.graph.operators import operator_of
 from swp_export.runtime.session import open_session
 from swp_export.verification import parting
-from swp_export.verification.rounding import UNIT, UNIT_OF_FLOAT16, move_module, moved
+from swp_export.verification.rounding import APPROXIMATED, EXACT, UNIT, UNIT_OF_FLOAT16, move_module, moved
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    import onnx_ir as ir
     from torch import nn
 
     Outputs = dict[str, np.ndarray]
@@ -28,12 +29,12 @@ class Reference(Protocol):
 
     Attributes:
         description: what it is, for the report.
-        unit: unit roundoff of the arithmetic that it is meant to be run in.
+        computes_in_float16: whether some of it is meant to be run in float16.
 
     """
 
     description: str
-    unit: float
+    computes_in_float16: bool
 
     def float64(self, x: np.ndarray) -> Outputs:
         """Run it in float64: the truth. Raises InputError where the network refuses `x`."""
@@ -63,7 +64,7 @@ class Reference(Protocol):
 class TorchReference:
     """A torch module with one output, called `output` in its export."""
 
-    unit = UNIT
+    computes_in_float16 = False
 
     def __init__(self, module: nn.Module, description: str) -> None:
         self.description = description
@@ -81,7 +82,7 @@ class TorchReference:
     def rounded(self, seed: int) -> Callable[[np.ndarray], Outputs]:
         """Move a copy of the module."""
         module = copy.deepcopy(self._double)
-        move_module(module, seed, self.unit)
+        move_module(module, seed, UNIT)
         return lambda x: self._run(module, x.astype(np.float64))
 
     def unoptimised(self) -> None:
@@ -107,10 +108,9 @@ class OnnxReference:
     """An ONNX model: float64 by our own operators, float32 by ONNX Runtime on the CPU, `optimise`d or not."""
 
     def __init__(self, model: ir.Model, description: str, *, optimise: bool = True) -> None:
-        import onnx_ir as ir
-
         self.description = description
-        self.unit = UNIT_OF_FLOAT16 if _computes_in_float16(model.graph) else UNIT
+        self._half = _float16_values(model)
+        self.computes_in_float16 = bool(self._half)
         self._model = model
         self._optimise = optimise
         self._double = Float64Model(model)
@@ -127,14 +127,21 @@ class OnnxReference:
     def rounded(self, seed: int) -> Callable[[np.ndarray], Outputs]:
         """Move the constants of a copy now, and what its nodes give whenever it runs."""
         rng = np.random.default_rng(seed)
-        names = _constant_names(self._model.graph)
+        stored = {value.name for value in self._model.graph.initializers.values()}
+        exact, approximated = (
+            {value.name for node in self._model.graph if operator_of(node) in operators for value in node.outputs}
+            for operators in (EXACT, APPROXIMATED)
+        )
         constants: dict[str, np.ndarray] = {}
 
         def move(name: str, array: np.ndarray) -> np.ndarray:
-            if name not in names:
-                return moved(array, rng, self.unit)
+            if name in exact - stored:
+                return array
+            if name not in stored:
+                unit = UNIT_OF_FLOAT16 if name in self._half else UNIT
+                return moved(array, rng, unit, least=1.0 if name in approximated else 0.0)
             if name not in constants:
-                constants[name] = moved(array, rng, self.unit)
+                constants[name] = moved(array, rng, UNIT)
             return constants[name]
 
         return lambda x: self._double.run(x, on_value=move)
@@ -154,15 +161,11 @@ class OnnxReference:
         return parting.wavering_node(self._model, x)
 
 
-def _constant_names(graph: ir.Graph) -> set[str]:
-    given = (node.outputs[0] for node in graph if node.op_type == "Constant")
-    return {value.name for value in (*graph.initializers.values(), *given) if value.name}
-
-
-def _computes_in_float16(graph: ir.Graph) -> bool:
-    """Tell whether a weight of `graph` is float16 or bfloat16."""
-    arrays = (array_of(value) for value in graph.initializers.values() if value.dtype is not None)
-    return any(
-        array is not None and array.ndim > 1 and array.dtype.itemsize == 2 and array.dtype.kind in "fV"
-        for array in arrays
-    )
+def _float16_values(model: ir.Model) -> frozenset[str]:
+    """Return the names of what the nodes of `model` compute in float16 or bfloat16."""
+    halves = {ir.DataType.FLOAT16, ir.DataType.BFLOAT16}
+    casts = (node.attributes["to"].as_int() for node in model.graph if operator_of(node) == "Cast")
+    if not halves.intersection([value.dtype for value in model.graph.initializers.values()], casts):
+        return frozenset()
+    inferred = with_inferred_shapes(model, "the reference")
+    return frozenset(value.name or "" for node in inferred.graph for value in node.outputs if value.dtype in halves)

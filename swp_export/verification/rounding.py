@@ -20,37 +20,74 @@ if TYPE_CHECKING:
 UNIT = 2.0**-24
 """Unit roundoff of float32: the largest relative error of a number that is rounded to it."""
 UNIT_OF_FLOAT16 = 2.0**-11
+LARGEST_EXACT = 2.0**24
+"""Integers up to this are float32 numbers."""
+EXACT = frozenset(
+    [
+        *("Abs", "Cast", "Ceil", "Clip", "Concat", "Constant", "ConstantOfShape", "DepthToSpace", "Dropout", "Expand"),
+        *("Flatten", "Floor", "Gather", "GatherElements", "GatherND", "GlobalMaxPool", "Identity", "Max", "MaxPool"),
+        *("Min", "Neg", "Pad", "Range", "ReduceMax", "ReduceMin", "Relu", "Reshape", "Round", "ScatterElements"),
+        *("ScatterND", "Sign", "Slice", "SpaceToDepth", "Split", "Squeeze", "Tile", "TopK", "Transpose", "Unsqueeze"),
+        *("Upsample", "Where"),
+    ]
+)
+"""Operators that round nothing: what they give is what they were given, or an integer."""
+APPROXIMATED = frozenset(
+    ["Elu", "Erf", "Gelu", "HardSwish", "LogSoftmax", "Mish", "Sigmoid", "Softmax", "Softplus", "Swish", "Tanh"]
+)
+"""Operators that a runtime approximates: what is near zero is off by a unit of one, as by ONNX Runtime's Sigmoid."""
 
 
-def moved(array: np.ndarray, rng: np.random.Generator, unit: float) -> np.ndarray:
-    """Return `array` (float64), each element moved at random by up to `unit` times its size; zeros stay zeros.
+def moved(array: np.ndarray, rng: np.random.Generator, unit: float, *, least: float = 0.0) -> np.ndarray:
+    """Return `array` (float64), moved at random by up to `unit` of each element, or of `least` if that is more.
 
     Scalars and vectors stay as they are: they may be sizes, scales or axes of other operators, and a bias rounds with
-    the sum that it is added to.
+    the sum that it is added to. So do integers, zero among them: masks and grids are made of them, and are exact.
     """
     if array.ndim < 2 or array.dtype != np.float64:
         return array
-    result: np.ndarray = array * (1 + unit * rng.uniform(-1, 1, array.shape))
+    noise = unit * rng.uniform(-1, 1, array.shape) * np.maximum(np.abs(array), least)
+    exact = (array == np.rint(array)) & (np.abs(array) <= LARGEST_EXACT)
+    result: np.ndarray = array + np.where(exact, 0, noise)
     return result
 
 
 def move_module(module: nn.Module, seed: int, unit: float) -> None:
-    """Move the weights of a float64 `module`, now, and the outputs of its layers, whenever it runs, as `moved` does."""
+    """Move the weights of a float64 `module`, now, and the outputs of its layers, whenever it runs, as `moved` does.
+
+    Of layers alone: a sum or an activation that is a function rounds once, which the next layer's rounding outweighs.
+    """
     import torch
+    from torch import nn
 
     generator = torch.Generator().manual_seed(seed)
 
-    def move(tensor: torch.Tensor) -> torch.Tensor:
-        noise = torch.rand(tensor.shape, generator=generator, dtype=torch.float64)
-        return tensor * (1 + unit * (2 * noise - 1))
+    approximated = (
+        nn.ELU,
+        nn.GELU,
+        nn.Hardswish,
+        nn.LogSoftmax,
+        nn.Mish,
+        nn.Sigmoid,
+        nn.SiLU,
+        nn.Softmax,
+        nn.Softplus,
+        nn.Tanh,
+    )
 
-    def hook(_layer: nn.Module, _inputs: object, output: object) -> object:
-        return move(output) if isinstance(output, torch.Tensor) and output.is_floating_point() else output
+    def move(tensor: torch.Tensor, least: float = 0.0) -> torch.Tensor:
+        noise = unit * (2 * torch.rand(tensor.shape, generator=generator, dtype=torch.float64) - 1)
+        exact = (tensor == tensor.round()) & (tensor.abs() <= LARGEST_EXACT)
+        return tensor + (noise * tensor.abs().clamp(min=least)).masked_fill(exact, 0)
+
+    def hook(layer: nn.Module, _inputs: object, output: object) -> object:
+        least = 1.0 if isinstance(layer, approximated) else 0.0
+        return move(output, least) if isinstance(output, torch.Tensor) and output.is_floating_point() else output
 
     with torch.no_grad():
         for tensor in (*module.parameters(), *module.buffers()):
             if tensor.ndim > 1 and tensor.is_floating_point():
                 tensor.copy_(move(tensor))
     for layer in module.modules():
-        if next(layer.children(), None) is None:
+        if next(layer.children(), None) is None and not isinstance(layer, nn.ReLU | nn.MaxPool2d | nn.Flatten):
             layer.register_forward_hook(hook)

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from typing import TYPE_CHECKING
 
 import numpy as np
 import onnx
 import onnx_ir as ir
 
-from swp_export.errors import InputError, SwpExportError
+from swp_export.errors import InputError, SwpExportError, UnprovableError
 from swp_export.runtime.session import open_session
 from swp_export.verification.cases import Case, in_batches_of, make_cases, noise_case, other_sizes
-from swp_export.verification.comparison import CaseResult, Tolerance, budgets, compare, limits_of
+from swp_export.verification.comparison import NOT_FINITE, CaseResult, Runs, Tolerance, budgets, compare, limits_of
 from swp_export.verification.diverging_layer import first_diverging_layer
 from swp_export.verification.evidence import Evidence, gather
 from swp_export.verification.report import VerificationReport
@@ -66,6 +67,7 @@ def verify_model(
         session = open_session(model, optimise=False)
     progress("comparing")
     results = _compared(session, evidence, tolerance)
+    _require_enough(results, evidence, reference.description)
     layer = None
     failed = [each for each, found in zip(evidence, results, strict=True) if not all(r.ok for r in found)]
     if failed:
@@ -119,10 +121,11 @@ def _compared(session: Session, evidence: list[Evidence], tolerance: Tolerance |
     """Return the results of each case; the budget of an output is set by all cases together."""
     limits: list[dict[str, np.ndarray]] = [{} for _ in evidence]
     for output in evidence[0].runs:
-        decided = [number for number, each in enumerate(evidence) if output not in each.undecided]
-        runs = [evidence[number].runs[output] for number in decided]
-        found = budgets(runs) if tolerance is None else [limits_of(tolerance, each) for each in runs]
-        for number, limit in zip(decided, found, strict=True):
+        having = [number for number, each in enumerate(evidence) if each.runs[output].has_one_shape]
+        runs = [evidence[number].runs[output] for number in having]
+        decided = [output not in evidence[number].undecided for number in having]
+        found = budgets(runs, decided) if tolerance is None else [limits_of(tolerance, each) for each in runs]
+        for number, limit in zip(having, found, strict=True):
             limits[number][output] = limit
     return [_of_case(session, each, limit) for each, limit in zip(evidence, limits, strict=True)]
 
@@ -140,12 +143,46 @@ def _of_case(session: Session, evidence: Evidence, limits: dict[str, np.ndarray]
         return [_not_compared(case, output, problem=str(error)) for output in runs]
     if len(runs) == 1:
         outputs = dict(zip(runs, outputs.values(), strict=True))
-    return [
-        compare(runs[output], outputs[output], limits[output], case=case.name, output=output, input_shape=case.x.shape)
-        if output in limits
-        else _not_compared(case, output, undecided=evidence.undecided[output])
-        for output in runs
-    ]
+    return [_result(case, output, runs[output], outputs[output], evidence, limits.get(output)) for output in runs]
+
+
+def _result(
+    case: Case, output: str, runs: Runs, y: np.ndarray, evidence: Evidence, limits: np.ndarray | None
+) -> CaseResult:
+    """Compare one output: where nothing is decided too, since what is beyond even that budget is wrong."""
+    undecided = evidence.undecided.get(output)
+    if undecided is not None and (
+        runs.is_exact or limits is None
+    ):  # then what either run of the reference gives is right
+        same = next((own for own in (runs.truth, runs.single) if np.array_equal(y, own)), None)
+        if same is not None:
+            runs, limits, undecided = dataclasses.replace(runs, truth=same), np.zeros(same.shape), None
+    if limits is None:
+        return _not_compared(case, output, undecided=undecided)
+    if y.shape == runs.truth.shape and not y.size:
+        return _not_compared(case, output, undecided="it is empty")
+    result = compare(runs, y, limits, case=case.name, output=output, input_shape=case.x.shape)
+    if undecided is not None and (result.ok or result.problem == NOT_FINITE):
+        return dataclasses.replace(result, undecided=undecided)
+    return result
+
+
+def _require_enough(results: list[list[CaseResult]], evidence: list[Evidence], reference: str) -> None:
+    """Raise UnprovableError unless each output is decided on an input of usual magnitude, and on all of the user's."""
+    for output in evidence[0].runs:
+        usual = [
+            (each.case.is_of_user, result)
+            for each, found in zip(evidence, results, strict=True)
+            for result in found
+            if each.case.is_usual and result.output == output
+        ]
+        undecided = [(of_user, result) for of_user, result in usual if result.undecided is not None]
+        if undecided and (len(undecided) == len(usual) or any(of_user for of_user, _ in undecided)):
+            _, first = max(undecided, key=lambda pair: pair[0])
+            raise UnprovableError(
+                f"nothing can be proved of output {output!r} of {reference} on {first.case}: {first.undecided}; leave "
+                "the output out of the model, or compare it by a measure of your own"
+            )
 
 
 def _not_compared(case: Case, output: str, *, problem: str | None = None, undecided: str | None = None) -> CaseResult:

@@ -5,9 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import onnx
+
 from swp_export.errors import InputError, ThresholdError
 from swp_export.graph.files import OnnxFile, input_shape_of, is_onnx, read_model, threshold_of
-from swp_export.verification.cases import read_samples
+from swp_export.graph.flops import require_runnable
+from swp_export.verification.cases import read_samples, require_small
 from swp_export.verification.comparison import Tolerance
 from swp_export.verification.references import OnnxReference
 from swp_export.verification.verify import verify_model
@@ -59,6 +62,8 @@ def verify(
     tolerance = None if atol is None or rtol is None else Tolerance(atol=atol, rtol=rtol)
     file = read_model(model)
     reference, shape, dense = _reference(file, Path(against), threshold, arch, input_shape)
+    require_small(shape)
+    require_runnable(onnx.ModelProto.FromString(file.content), (1, *shape))
     return verify_model(
         file.content,
         reference,

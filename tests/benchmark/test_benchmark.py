@@ -95,7 +95,7 @@ def test_no_model_is_a_mistake_of_the_user(tmp_path):
     """Nothing to measure, or nothing there."""
     with pytest.raises(InputError, match="at least one model"):
         bench([])
-    with pytest.raises(ModelError, match="no such file"):
+    with pytest.raises(ModelError, match="No such file"):
         bench([tmp_path / "nothing.onnx"])
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import onnx_ir as ir
 import pytest
 from small_models import PADS, model_from_text, weights
 
@@ -13,7 +12,6 @@ from swp_export.graph.refusals import (
     require_finite_weights,
     require_float_model,
     require_inference,
-    require_sane_geometry,
 )
 
 RNG = np.random.default_rng(0)
@@ -44,17 +42,6 @@ def test_operators_of_others_are_no_reason() -> None:
     """Another domain's Conv or QuantizeLinear says nothing about the network."""
     body = f"a = other.QuantizeLinear (x) b = Conv <{PADS}> (a, w) y = other.Conv (b)"
     require_float_model(model_from_text(body, domains=["other"], w=weights(RNG, 3, 3, 3, 3)), "m")
-
-
-@pytest.mark.parametrize("attribute", ["strides = [1, 0]", "dilations = [-1, 1]", "kernel_shape = [0, 3]"])
-def test_geometry_that_divides_by_zero(attribute: str) -> None:
-    """Strides, dilations and kernels below 1 are refused before C++ code divides by them."""
-    name = attribute.partition(" ")[0]
-    model = model_from_text("y = Conv (x, w)", w=weights(RNG, 4, 3, 3, 3))
-    numbers = [int(part) for part in attribute.partition("[")[2].strip("]").split(",")]
-    model.graph[0].attributes[name] = ir.AttrInt64s(name, numbers)
-    with pytest.raises(ModelError, match=f"Conv '' has {name} .* expected numbers of at least 1"):
-        require_sane_geometry(model, "m.onnx")
 
 
 def test_statistics_of_the_batch() -> None:

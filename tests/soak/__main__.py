@@ -78,7 +78,7 @@ def faults(*, count: int, seed: int, keep: Path, zoo: bool, each: int) -> None:
             planted += 1
             outcomes.append(outcome)
             bad = outcome.verdict == "crashed" or (outcome.effective and outcome.verdict == "missed")
-            if bad or not outcome.settled:
+            if bad or not outcome.settled or _needless(outcome):
                 _say(dataclasses.asdict(outcome))
             if bad:
                 _keep(keep, f"fault-{len(outcomes)}", folder, content, outcome)
@@ -96,7 +96,7 @@ def faults(*, count: int, seed: int, keep: Path, zoo: bool, each: int) -> None:
             "missed": len(missed),
             "crashed": len(crashed),
             "refused": sum(outcome.verdict == "refused" for outcome in effective),
-            "alarms without any effect": sum(o.verdict == "found" and o.times_noise < 1 for o in outcomes),
+            "found without an effect on our inputs": sum(_needless(outcome) for outcome in outcomes),
             "unsettled": sum(not outcome.settled for outcome in outcomes),
             "missed by kind": collections.Counter(outcome.fault.partition(":")[0] for outcome in missed),
             "effective by kind": collections.Counter(outcome.fault.partition(":")[0] for outcome in effective),
@@ -213,6 +213,11 @@ def _spoil(base: Any, number: int) -> Any:
     except ValueError as error:
         _say({"base": base.name, "fault": number, "problem": str(error)})
         return None
+
+
+def _needless(outcome: Any) -> bool:
+    """Return whether the program raised an alarm at a fault that changes nothing on our inputs; it may on others."""
+    return bool(outcome.verdict == "found" and outcome.settled and outcome.times_noise < 1)
 
 
 def _keep(keep: Path, name: str, folder: Path, content: bytes | None, record: Any) -> None:

@@ -86,6 +86,8 @@ def inputs_of(shape: tuple[int, int, int], *, batch: int | None, resizable: bool
         np.broadcast_to(levels, (size, *shape)).copy(),
         30 * noise(),
         np.float32(0.03) * noise(),
+        1000 * noise(),
+        np.float32(0.001) * noise(),
     ]
     if resizable:
         found.append(noise(height + 2, width + 1))

