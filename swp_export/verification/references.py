@@ -127,7 +127,7 @@ class OnnxReference:
     def rounded(self, seed: int) -> Callable[[np.ndarray], Outputs]:
         """Move the constants of a copy now, and what its nodes give whenever it runs."""
         rng = np.random.default_rng(seed)
-        stored = {value.name for value in self._model.graph.initializers.values()}
+        stored = _constant_names(self._model.graph)
         exact, approximated = (
             {value.name for node in self._model.graph if operator_of(node) in operators for value in node.outputs}
             for operators in (EXACT, APPROXIMATED)
@@ -139,7 +139,7 @@ class OnnxReference:
                 return array
             if name not in stored:
                 unit = UNIT_OF_FLOAT16 if name in self._half else UNIT
-                return moved(array, rng, unit, least=1.0 if name in approximated else 0.0)
+                return moved(array, rng, unit, least=2.0 if name in approximated else 0.0)
             if name not in constants:
                 constants[name] = moved(array, rng, UNIT)
             return constants[name]
@@ -159,6 +159,11 @@ class OnnxReference:
     def wavers_at(self, x: np.ndarray) -> str | None:
         """Run node by node, twice."""
         return parting.wavering_node(self._model, x)
+
+
+def _constant_names(graph: ir.Graph) -> set[str]:
+    given = (node.outputs[0] for node in graph if operator_of(node) == "Constant")
+    return {value.name for value in (*graph.initializers.values(), *given) if value.name}
 
 
 def _float16_values(model: ir.Model) -> frozenset[str]:

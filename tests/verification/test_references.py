@@ -81,12 +81,9 @@ def test_weights_in_constant_nodes_move_once() -> None:
     assert references._constant_names(model.graph) == {"k"}
 
 
-@pytest.mark.parametrize(("shape", "unit"), [((4, 3), 2.0**-11), ((4,), 2.0**-24)])
-def test_unit_of_float16(shape: tuple[int, ...], unit: float) -> None:
-    """Matrices of float16 say that a network computes in it; a vector, which may be a size or a scale, does not."""
-    model = model_from_text(
-        "k = Cast <to = 1> (half) s = ReduceSum <keepdims = 0> (k) y = Mul (x, s)",
-        y="double[N, 3, P, Q] y",
-        half=np.ones(shape, np.float16),
-    )
-    assert OnnxReference(to_float32(model), "r").unit == unit
+@pytest.mark.parametrize(("body", "half"), [("y = Cast <to = 1> (f)", True), ("y = Add (x, g)", False)])
+def test_what_computes_in_float16(body: str, half: bool) -> None:
+    """A network rounds to float16 where its nodes give float16, not where a weight is merely stored so."""
+    text = "h = Cast <to = 10> (x) f = Add (h, w)" if half else "g = Cast <to = 1> (w)"
+    model = model_from_text(f"{text} {body}", y="double[N, 3, H, W] y", w=np.ones((3, 1, 1), np.float16))
+    assert OnnxReference(to_float32(model), "r").computes_in_float16 == half

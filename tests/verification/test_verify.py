@@ -426,10 +426,16 @@ class TestOptimisation:
         assert opened == [True, False]
 
 
-def test_what_is_undecided_counts_for_nothing() -> None:
-    """A case that proves nothing of an output has no elements and no budget in the report."""
-    steep = network(y="double[N, 8, P, Q] y", body=f"h = Conv <{PADS}> (x, w0) m = Mul (h, k) y = Sin (m)", k=100.0)
-    report = verified(steep, steep)
-    undecided = [case for case in report.cases if case.undecided is not None]
-    assert {case.case for case in undecided} == {"noise times 1000"}
-    assert all((case.elements, case.budget, case.reference_error) == (0, 0, 0) for case in undecided)
+def test_what_is_undecided_is_compared_all_the_same() -> None:
+    """Being within the budget proves nothing there; being beyond it, or of no number, is wrong."""
+    sine = f"h = Conv <{PADS}> (x, w0) m = Mul (h, k) s = Sin (m)"
+    steep = network(y="double[N, 8, P, Q] y", body=f"{sine} y = Identity (s)", k=100.0)
+    undecided = {case.case for case in verified(steep, steep).cases if case.undecided is not None}
+    assert undecided == {"noise times 1000"}
+    far = "a = Abs (x) b = ReduceMax <keepdims = 1> (a, axes) c = Greater (b, bound) d = Where (c, large, zero)"
+    body = f"{sine} {far} y = Add (s, d)"
+    constants = {"axes": np.array([1, 2, 3]), "bound": np.float32(100), "zero": np.float32(0)}
+    for large in (1e6, np.nan):
+        wrong = network(y="double[N, 8, P, Q] y", body=body, k=100.0, large=np.float32(large), **constants)
+        report = verified(wrong, steep)
+        assert [case.case for case in report.cases if not case.ok] == ["noise times 1000"]
