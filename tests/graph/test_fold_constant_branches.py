@@ -171,3 +171,9 @@ def test_what_stays_is_not_reported_as_changed() -> None:
     )
     for model in (output, read_twice):
         assert not FoldConstantBranches()(model).modified
+
+
+def test_a_constant_in_the_place_of_a_branch_is_a_change() -> None:
+    """Where the Add stays, but reads a constant instead of a branch, the branch is to be removed in another round."""
+    before = block("s = Add (r, d)", bias=np.ones(8))
+    assert FoldConstantBranches()(copied(before)).modified

@@ -375,3 +375,25 @@ def test_sizes_computed_through_floats(scale: float, rounding: str) -> None:
     for size in (1, 3, 7, 10, 20, 30, 40, 70, 90, 110, 640):
         x = np.zeros(size, np.float32)
         assert truth.run(x)["y"] == unoptimised(proto, {"x": x})["y"]
+
+
+def test_shrink_at_its_limits() -> None:
+    """What is exactly at the limit is within it, and becomes zero."""
+    x = np.array([-0.75, -0.5, 0.5, 0.75]).reshape(1, 1, 1, 4)
+    found = run("y = Shrink <lambd = 0.5, bias = 0.25> (x)", x)
+    assert found.reshape(-1).tolist() == [-0.5, 0, 0, 0.5]
+
+
+@pytest.mark.parametrize(("auto_pad", "begin"), [("SAME_UPPER", 1), ("SAME_LOWER", 2)])
+def test_a_transposed_convolution_of_the_same_size(auto_pad: str, begin: int) -> None:
+    """Of an odd number of positions that are cut off, the one more is at the end, or at the beginning."""
+    x, weight = RNG.normal(size=(1, 2, 5, 6)), RNG.normal(size=(2, 3, 4, 4)).astype(np.float32)
+    whole = torch.nn.functional.conv_transpose2d(torch.from_numpy(x), torch.from_numpy(weight).double()).numpy()
+    found = run(f'y = ConvTranspose <auto_pad = "{auto_pad}"> (x, w)', x, w=weight)
+    assert np.abs(found - whole[:, :, begin : begin + 5, begin : begin + 6]).max() < 1e-12
+
+
+def test_a_window_that_sees_padding_only() -> None:
+    """One window of many in which there is nothing of the map is refused: runtimes give different numbers there."""
+    with pytest.raises(ModelError, match="a window that sees padding only"):
+        run("y = MaxPool <kernel_shape = [1, 1], pads = [1, 0, 0, 0]> (x)", np.ones((1, 1, 3, 3)))
