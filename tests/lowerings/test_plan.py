@@ -12,7 +12,7 @@ import pytest
 from small_models import PADS, copied, furthest, marked, model_from_text, ops, to_bytes, to_float32
 
 from swp_export.errors import LoweringError
-from swp_export.graph.convolutions import FILTERS, decode_order, iterate_stripe_convs
+from swp_export.graph.convolutions import FILTERS, LAYER, decode_order, iterate_stripe_convs
 from swp_export.graph.sink_concat import RaiseConcat, SinkConcat
 from swp_export.lowerings import LOWERINGS
 from swp_export.lowerings.lower import lift
@@ -278,3 +278,26 @@ class TestSinkConcat:
         apply_plan(after, {"conv0": "split(2, shift-sum)"})
         reader = next(node for node in after.graph if node.op_type == "Relu")
         assert reader.inputs[0].producer().op_type in {"Concat", "Gather"}  # type: ignore[union-attr]
+
+
+def test_raising_restores_the_names() -> None:
+    """Operators that were sunk bear the names that they and their outputs had before, once each."""
+    before, after = network(), planned(network(), "split(2, shift-sum)")
+    RaiseConcat()(after)
+    names = [
+        {(node.name, node.outputs[0].name) for node in model.graph if node.op_type in {"Relu", "MaxPool"}}
+        for model in (before, after)
+    ]
+    assert names[0] == names[1]
+
+
+def test_branches_that_differ_are_not_joined() -> None:
+    """A pool in one branch of a layer's Concat and a Relu in the other are two operators."""
+    model = model_from_text(
+        "a = MaxPool <kernel_shape = [3, 3], pads = [1, 1, 1, 1]> (x) b = Relu (x) c = Concat <axis = 1> (a, b) "
+        "y = Abs (c)",
+        x="double[N, 3, 8, 8] x",
+    )
+    concat = next(node for node in model.graph if node.op_type == "Concat")
+    concat.metadata_props[LAYER] = "layer"
+    assert not RaiseConcat()(model).modified
