@@ -58,5 +58,5 @@ def test_from_constructor_to_onnx(name: str, tmp_path: Path, monkeypatch: pytest
     assert {layer.name for layer in report.layers if layer.live_stripes < layer.stripes} == {
         key for key, layer in network.named_modules() if isinstance(layer, FilterStripe)
     }
-    assert report.totals.params_after < report.totals.params_before
+    assert report.totals.paper_params_after < report.totals.paper_params_before
     assert "torchvision_networks" in sys.modules

@@ -6,7 +6,7 @@ For each case and channel c of an output:
     moved(c)   how far the largest of a few random roundings moves it (`rounding`)
     k          how many times as far off as rounded runs the float32 run is: one number per output, by rms
     off(c)     = max(own(c), TAIL * k * moved(c))
-    usual(c)   the larger of the median of off over all channels, and of off(c) in other cases in proportion to scale
+    usual(c)   the larger of the median of off over all channels, and of off(c) in usual cases in proportion to scale
     budget(c)  = FACTOR * max(off(c), min(LUCK * off(c), usual(c))),  at least ULPS * eps * max |truth(c)|
 
 A model may be as wrong as the framework it came from, times a small factor: sums are taken in another order, and
@@ -40,7 +40,7 @@ MOST = 16.0
 NOT_MODELLED = 1e-6
 """Of a channel's scale: what ONNX Runtime's approximated functions may be off; its Sigmoid is by 1e-7."""
 ULPS = 8
-"""The least budget, in units in the last place of the channel's largest value; one of what it is in other cases."""
+"""The least budget, in units in the last place of the channel's largest value; one of what it is in usual cases."""
 EPS = float(np.finfo(np.float32).eps)
 NOT_FINITE = "the reference itself gives NaN or infinite values"
 
@@ -167,15 +167,15 @@ class Runs:
         return stable
 
 
-def budgets(cases: Sequence[Runs], decided: Sequence[bool] | None = None) -> list[np.ndarray]:
+def budgets(cases: Sequence[Runs], usual: Sequence[bool] | None = None) -> list[np.ndarray]:
     """Return the largest error allowed of each element of one output, case by case; see the module's docstring.
 
     Args:
         cases: what the reference gave, numbers in one shape each.
-        decided: which cases say what is usual; default: all.
+        usual: which cases say what is usual, inputs of the magnitude that the network is made for; default: all.
 
     """
-    chosen = [runs for runs, counts in zip(cases, decided or [True] * len(cases), strict=True) if counts]
+    chosen = [runs for runs, counts in zip(cases, usual or [True] * len(cases), strict=True) if counts]
     limits: list[np.ndarray] = []
     for runs in cases:
         if runs.is_exact:

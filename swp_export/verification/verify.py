@@ -123,8 +123,8 @@ def _compared(session: Session, evidence: list[Evidence], tolerance: Tolerance |
     for output in evidence[0].runs:
         having = [number for number, each in enumerate(evidence) if each.runs[output].has_one_shape]
         runs = [evidence[number].runs[output] for number in having]
-        decided = [output not in evidence[number].undecided for number in having]
-        found = budgets(runs, decided) if tolerance is None else [limits_of(tolerance, each) for each in runs]
+        usual = [evidence[n].case.is_usual and output not in evidence[n].undecided for n in having]
+        found = budgets(runs, usual) if tolerance is None else [limits_of(tolerance, each) for each in runs]
         for number, limit in zip(having, found, strict=True):
             limits[number][output] = limit
     return [_of_case(session, each, limit) for each, limit in zip(evidence, limits, strict=True)]

@@ -230,16 +230,6 @@ def test_operators_of_others_stay_theirs() -> None:
     assert [node.domain for node in normalised(model, "m").graph] == ["other", ""]
 
 
-def test_functions_that_are_too_deep() -> None:
-    """Hundreds of functions that call one another are deeper than anyone follows: refused in one sentence."""
-    parts = ['<ir_version: 8, opset_import: ["": 17, "f": 1]> g (float[2] x) => (float[2] y) { y = f.f0 (x) }']
-    for number in range(300):
-        inner = "f.f" + str(number + 1) if number < 299 else "Relu"
-        parts.append(f'<domain: "f", opset_import: ["": 17, "f": 1]> f{number} (a) => (b) {{ b = {inner} (a) }}')
-    with pytest.raises(ModelError, match="call chain depth exceeds"):
-        normalised(parsed("\n".join(parts)), "m")
-
-
 def test_an_input_of_unknown_shape() -> None:
     """A second input of which no rank is stated is no reason to stop."""
     model = model_from_text("y = Relu (x)")

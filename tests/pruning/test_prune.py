@@ -174,7 +174,7 @@ class TestOwnArchitecture:
     def test_what_the_report_claims(self, checkpoint: Path, tmp_path: Path) -> None:
         """The model is equivalent to the checkpoint as thresholded; how far that is from the trained one stands by."""
         report = prune_own(checkpoint, tmp_path / "m.onnx")
-        words = f"equivalent to {checkpoint} with every |FilterSkeleton| <= 0.05 set to zero, in float64; setting them"
+        words = f"equivalent to {checkpoint} with every |FilterSkeleton| <= 0.05 set to zero; setting them"
         assert report.claim().startswith(words)
         assert report.threshold_error is not None
         assert 0 < report.threshold_error < 1

@@ -97,9 +97,9 @@ class TestBudget:
         assert (tiny == EPS * 0.5).all()
         assert (usual == ULPS * EPS * 0.5).all()
 
-    def test_undecided_cases_say_nothing_of_the_others(self) -> None:
-        """What is usual follows from the decided cases alone."""
-        usual, wild = runs(np.ones((1, 3)), moved=1e-7), runs(np.ones((1, 3)), moved=1e-2)
+    def test_unusual_cases_say_nothing_of_the_others(self) -> None:
+        """Inputs of a thousand times the magnitude widen no budget but their own, and raise no floor."""
+        usual, wild = runs(np.ones((1, 3)), moved=1e-7), runs(np.full((1, 3), 1000.0), moved=1e-2)
         assert budgets([usual, wild], [True, False])[0] == pytest.approx(budgets([usual])[0])
 
     def test_a_large_case_hides_nothing_of_the_others(self) -> None:
