@@ -354,3 +354,24 @@ def test_a_vector_has_one_channel() -> None:
         (limits,) = budgets([runs(truth)])
         assert limits.shape == truth.shape
         assert (limits == ULPS * EPS * 4).all()
+
+
+def test_boxes_are_compared_by_either_axis() -> None:
+    """Of `[N, boxes, values]` neither a steep box nor a large value hides anything of the others."""
+    truth = np.ones((1, 4, 3))
+    moved = np.full(truth.shape, 1e-6)
+    moved[0, 3], moved[0, :, 2] = 1e-2, 1e-2
+    limits = budgets([runs(truth, moved=moved)])[0]
+    small = FACTOR * TAIL * LUCK * 1e-6
+    assert (
+        budgets([runs(np.ones((1, 2, 3)), moved=np.array([[[1e-6] * 3, [1e-2] * 3]]))])[0][0, 0].max() <= small * 1.001
+    )
+    assert limits[0, 3, 2] == pytest.approx(FACTOR * TAIL * 1e-2)
+
+
+def test_small_channels_are_summed_from_large_ones() -> None:
+    """A channel of differences may be off by a unit of the largest channel that it is made of, and not by ten."""
+    truth = np.array([[1e-6, 100.0]])
+    near, far = (unexplained(runs(truth, truth + np.array([[times * EPS * 100, 0]])), []) for times in (0.9, 10))
+    assert near is None
+    assert far is not None

@@ -58,13 +58,13 @@ def test_optimised_or_not() -> None:
 
 def test_where_it_parts_from_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of an optimised run the wrong optimisation is looked for, of another the wrong operator."""
-    monkeypatch.setattr(references.parting, "misoptimised_node", lambda *_: "misoptimised")
-    monkeypatch.setattr(references.parting, "parting_node", lambda *_: "parting")
+    monkeypatch.setattr(references.parting, "misoptimised_node", lambda model, _: f"misoptimised {len(model.graph)}")
+    monkeypatch.setattr(references.parting, "parting_node", lambda model, _: f"parting {len(model.graph)}")
     optimised = onnx_reference()
     plain = optimised.unoptimised()
-    assert optimised.parts_at(X) == "misoptimised"
+    assert optimised.parts_at(X) == "misoptimised 1"
     assert plain is not None
-    assert plain.parts_at(X) == "parting"
+    assert plain.parts_at(X) == "parting 1"
 
 
 def test_a_seed_repeats_a_rounded_run() -> None:
@@ -87,3 +87,25 @@ def test_what_computes_in_float16(body: str, half: bool) -> None:
     text = "h = Cast <to = 10> (x) f = Add (h, w)" if half else "g = Cast <to = 1> (w)"
     model = model_from_text(f"{text} {body}", y="double[N, 3, H, W] y", w=np.ones((3, 1, 1), np.float16))
     assert OnnxReference(to_float32(model), "r").computes_in_float16 == half
+
+
+def test_a_module_computes_in_float32() -> None:
+    """What is beyond float32's ceiling is not excused by float16's."""
+    assert not torch_reference().computes_in_float16
+
+
+@pytest.mark.parametrize(
+    ("body", "least", "most"),
+    [
+        ("y = MaxPool <kernel_shape = [1, 1]> (x)", 0, 0),
+        ("y = Mul (x, x)", 2.0**-30, 2.0**-24 * 1e4),
+        ("y = Sigmoid (x)", 2.0**-26, 2.0**-23),
+        ("h = Cast <to = 10> (x) g = Mul (h, h) y = Cast <to = 1> (g)", 2.0**-17, 2.0**-11 * 1e4),
+    ],
+)
+def test_how_far_operators_move(body: str, least: float, most: float) -> None:
+    """A pool rounds nothing; a product by a unit of it; a Sigmoid near zero by two units of one; float16 by its own."""
+    reference = OnnxReference(to_float32(model_from_text(body, y="double[N, 3, P, Q] y")), "r")
+    x = np.full((1, 3, 4, 4), -40.3 if "Sigmoid" in body else 99.7, np.float32)
+    off = np.abs(reference.rounded(0)(x)["y"] - reference.float64(x)["y"]).max()
+    assert least <= off <= most

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from swp_export.verification.references import TorchReference
-from swp_export.verification.rounding import UNIT, move_module, moved
+from swp_export.verification.rounding import UNIT, UNIT_OF_FLOAT16, move_module, moved
 
 
 @given(st.integers(0, 100), st.sampled_from([UNIT, 2.0**-11]))
@@ -82,3 +82,42 @@ def test_vectors_of_a_module_stay() -> None:
     move_module(module, 0, 0.1)
     changed = {name for name, tensor in module.state_dict().items() if not torch.equal(tensor, before[name])}
     assert changed == {"0.weight"}
+
+
+def test_unit_of_float16() -> None:
+    """It is half of the distance between 1 and the next number of float16, as that of float32 is."""
+    assert np.finfo(np.float16).eps / 2 == UNIT_OF_FLOAT16
+    assert np.finfo(np.float32).eps / 2 == UNIT
+
+
+def test_weights_of_linear_layers_move() -> None:
+    """A matrix is moved, as the weight of a convolution is."""
+    module = nn.Linear(3, 2).double()
+    before = module.weight.detach().clone()
+    move_module(module, 0, UNIT)
+    assert not torch.equal(module.weight, before)
+
+
+def test_what_rounds_nothing_moves_nothing() -> None:
+    """A ReLU, a pool and a Flatten give what they were given, and so does what holds them."""
+    module = nn.Sequential(nn.ReLU(), nn.Sequential(nn.MaxPool2d(2)), nn.Flatten()).double()
+    x = torch.rand(1, 2, 4, 4, dtype=torch.float64)
+    before = module(x)
+    move_module(module, 0, 0.1)
+    assert torch.equal(module(x), before)
+
+
+def test_layers_that_give_no_floats() -> None:
+    """A layer that gives several tensors, or integers, is left alone."""
+
+    class Two(nn.Module):
+        def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            return x, x
+
+    class Integers(nn.Module):
+        def forward(self, pair: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
+            return pair[0].argmax(dim=1)
+
+    module = nn.Sequential(Two(), Integers()).double()
+    move_module(module, 0, 0.1)
+    assert module(torch.rand(2, 3, dtype=torch.float64)).dtype == torch.int64
