@@ -170,7 +170,7 @@ def _float16_values(model: ir.Model) -> frozenset[str]:
     """Return the names of what the nodes of `model` compute in float16 or bfloat16."""
     halves = {ir.DataType.FLOAT16, ir.DataType.BFLOAT16}
     casts = (node.attributes["to"].as_int() for node in model.graph if operator_of(node) == "Cast")
-    if not halves.intersection([value.dtype for value in model.graph.initializers.values()], casts):
+    if halves.isdisjoint([*(value.dtype for value in model.graph.initializers.values()), *casts]):
         return frozenset()
     inferred = with_inferred_shapes(model, "the reference")
     return frozenset(value.name or "" for node in inferred.graph for value in node.outputs if value.dtype in halves)

@@ -89,6 +89,22 @@ def test_what_computes_in_float16(body: str, half: bool) -> None:
     assert OnnxReference(to_float32(model), "r").computes_in_float16 == half
 
 
+@pytest.mark.parametrize("text", ["h = Cast <to = 10> (x) y = Cast <to = 1> (h)", "y = Cast <to = 1> (w)"])
+def test_a_cast_or_a_weight_is_enough(text: str) -> None:
+    """Float16 shows in a Cast alone, without any weight of it; what is stored so and read in float32 is not it."""
+    used = {"w": np.ones((1, 3, 1, 1), np.float16)} if "(w)" in text else {}
+    model = model_from_text(text, y="double[N, 3, P, Q] y", **used)
+    assert OnnxReference(to_float32(model), "r").computes_in_float16 == ("h" in text)
+
+
+def test_weights_alone_make_float16() -> None:
+    """A network whose input is float16 needs no Cast to compute in it."""
+    model = model_from_text(
+        "y = Conv (x, w)", x="float16[N, 3, 4, 4] x", y="float16[N, 2, P, Q] y", w=np.ones((2, 3, 1, 1), np.float16)
+    )
+    assert references._float16_values(model) == {"y"}
+
+
 def test_a_module_computes_in_float32() -> None:
     """What is beyond float32's ceiling is not excused by float16's."""
     assert not torch_reference().computes_in_float16
