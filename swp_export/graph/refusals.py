@@ -10,23 +10,12 @@ import onnx_ir as ir
 
 from swp_export.errors import ModelError
 from swp_export.graph.constants import array_of
+from swp_export.graph.float64.operators import QUANTISED
 from swp_export.graph.operators import operator_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-QUANTISED = frozenset(
-    [
-        "ConvInteger",
-        "DequantizeLinear",
-        "DynamicQuantizeLinear",
-        "MatMulInteger",
-        "QLinearConv",
-        "QLinearMatMul",
-        "QuantizeLinear",
-    ]
-)
-"""ONNX's operators on integers that stand for real numbers."""
 _ONNXRUNTIME = ("com.microsoft", "com.ms.internal")
 """Domains of the operators that ONNX Runtime's optimiser leaves, and of those of them that are quantised."""
 _WEIGHTED = frozenset(["BatchNormalization", "Conv", "ConvTranspose", "Gemm", "MatMul"])
