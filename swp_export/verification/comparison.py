@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 FACTOR = 4.0
-"""How many times as far off as rounding explains a model may be; the forms of this project need up to 1.5."""
+"""How many times as far off as rounding explains a model may be; `tests.soak networks` prints what is needed."""
 TAIL = 2.0
 """How many times as far as the largest of a few rounded runs some of a thousand outputs go."""
 LUCK = 4.0
