@@ -21,7 +21,7 @@ import onnx_ir as ir
 from swp_export.benchmark.inputs import noise
 from swp_export.benchmark.ownership import OTHER, layers_of_kernels, layers_of_nodes
 from swp_export.errors import DeviceError
-from swp_export.graph.flops import node_flops
+from swp_export.graph.analysis.flops import node_flops
 from swp_export.runtime.session import CudaOptions, Device, open_session
 
 if TYPE_CHECKING:

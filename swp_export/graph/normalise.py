@@ -19,12 +19,12 @@ import onnx_ir as ir
 from onnx_ir.passes.common import LiftConstantsToInitializersPass
 
 from swp_export.errors import ModelError
+from swp_export.graph.analysis.inferred_shapes import with_inferred_shapes
 from swp_export.graph.constants import unique_name
-from swp_export.graph.explicit_pads import ExplicitPads
-from swp_export.graph.inferred_shapes import with_inferred_shapes
 from swp_export.graph.operators import ONNX_DOMAINS
 from swp_export.graph.opset import OPSET, bring_to_opset
-from swp_export.graph.remove_identity import RemoveIdentity
+from swp_export.graph.passes.explicit_pads import ExplicitPads
+from swp_export.graph.passes.remove_identity import RemoveIdentity
 from swp_export.isolated import isolated
 
 _INITIALIZERS_ALONE = 4

@@ -7,11 +7,11 @@ import logging
 import onnx_ir as ir
 from onnx_ir.passes.common import RemoveUnusedNodesPass
 
-from swp_export.graph.fold_constant_branches import FoldConstantBranches
-from swp_export.graph.fold_constant_channels import FoldConstantChannels
-from swp_export.graph.remove_dead_channels import RemoveDeadChannels
-from swp_export.graph.remove_identity import RemoveIdentity
-from swp_export.graph.remove_repeated_relu import RemoveRepeatedRelu
+from swp_export.graph.passes.fold_constant_branches import FoldConstantBranches
+from swp_export.graph.passes.fold_constant_channels import FoldConstantChannels
+from swp_export.graph.passes.remove_dead_channels import RemoveDeadChannels
+from swp_export.graph.passes.remove_identity import RemoveIdentity
+from swp_export.graph.passes.remove_repeated_relu import RemoveRepeatedRelu
 
 logger = logging.getLogger(__name__)
 

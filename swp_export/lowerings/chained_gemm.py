@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import onnx_ir as ir
 
-from swp_export.graph.channels import is_transposed, weight_matrix
+from swp_export.graph.analysis.channels import is_transposed, weight_matrix
 from swp_export.graph.constants import array_of
 from swp_export.graph.convolutions import LAYER
 from swp_export.graph.operators import operator_of

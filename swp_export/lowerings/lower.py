@@ -11,7 +11,7 @@ import onnx_ir as ir
 from swp_export.errors import LoweringError, ModelError
 from swp_export.graph.constants import array_of
 from swp_export.graph.convolutions import FILTERS, LAYER, iterate_stripe_convs
-from swp_export.graph.sink_concat import RaiseConcat
+from swp_export.graph.passes.sink_concat import RaiseConcat
 from swp_export.lowerings import LOWERINGS, geometry
 from swp_export.lowerings.builder import BLOCK, LayerBuilder
 from swp_export.lowerings.chained_gemm import ChainGemm, UnchainGemm

@@ -11,8 +11,8 @@ import numpy as np
 
 from swp_export.errors import LoweringError
 from swp_export.graph.convolutions import LAYER, iterate_stripe_convs
-from swp_export.graph.order_channels import OrderChannels, channel_groups
-from swp_export.graph.sink_concat import SinkConcat
+from swp_export.graph.passes.order_channels import OrderChannels, channel_groups
+from swp_export.graph.passes.sink_concat import SinkConcat
 from swp_export.lowerings import LOWERINGS
 from swp_export.lowerings.builder import BLOCK
 from swp_export.lowerings.lower import lower

@@ -10,8 +10,8 @@ import onnx
 import onnx_ir as ir
 
 from swp_export.errors import InputError, ModelError, ThresholdError
+from swp_export.graph.analysis.counts import count, stored_floats
 from swp_export.graph.convolutions import iterate_stripe_convs
-from swp_export.graph.counts import count, stored_floats
 from swp_export.graph.files import input_shape_of, is_onnx, read_model
 from swp_export.graph.normalise import normalised
 from swp_export.graph.refusals import (
@@ -202,7 +202,7 @@ def _require_accepted(file: OnnxFile, shape: tuple[int, int, int]) -> None:
         ModelError, InputError: it does not, or some value of it is too large.
 
     """
-    from swp_export.graph.flops import require_runnable
+    from swp_export.graph.analysis.flops import require_runnable
     from swp_export.runtime.session import open_session
 
     require_runnable(onnx.ModelProto.FromString(file.content), (1, *shape))

@@ -9,8 +9,8 @@ import numpy as np
 import onnx_ir as ir
 
 from swp_export.errors import InputError
+from swp_export.graph.analysis.inferred_shapes import with_inferred_shapes
 from swp_export.graph.float64.model import Float64Model
-from swp_export.graph.inferred_shapes import with_inferred_shapes
 from swp_export.graph.operators import operator_of
 from swp_export.runtime.session import open_session
 from swp_export.verification import parting

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import onnx
 
 from swp_export.errors import InputError, ThresholdError
+from swp_export.graph.analysis.flops import require_runnable
 from swp_export.graph.files import OnnxFile, input_shape_of, is_onnx, read_model, threshold_of
-from swp_export.graph.flops import require_runnable
 from swp_export.verification.cases import read_samples, require_small
 from swp_export.verification.comparison import Tolerance
 from swp_export.verification.references import OnnxReference

@@ -10,7 +10,7 @@ import pytest
 from swp_export.benchmark.layers import Kernel, attribute, kernels_of_profile, layer_times
 from swp_export.benchmark.ownership import OTHER, layers_of_kernels, layers_of_nodes
 from swp_export.errors import DeviceError, InputError, ModelError
-from swp_export.graph.flops import node_flops
+from swp_export.graph.analysis.flops import node_flops
 
 
 def graph(body, names, *, layers=()):

@@ -8,7 +8,7 @@ import onnx_ir as ir
 import pytest
 from small_models import PADS, copied, furthest, model_from_text, to_bytes, weights
 
-from swp_export.graph.inferred_shapes import with_inferred_shapes
+from swp_export.graph.analysis.inferred_shapes import with_inferred_shapes
 from swp_export.graph.pipeline import compact
 
 RNG = np.random.default_rng(0)

@@ -10,7 +10,7 @@ import pytest
 from small_models import PADS, copied, furthest, model_from_text, ops, to_bytes, weights
 
 from swp_export.errors import ModelError
-from swp_export.graph import inferred_shapes
+from swp_export.graph.analysis import inferred_shapes
 from swp_export.graph.convolutions import iterate_stripe_convs
 from swp_export.graph.normalise import normalised
 from swp_export.graph.opset import OPSET

@@ -8,17 +8,17 @@ import numpy as np
 import pytest
 from small_models import PADS, copied, model_from_text, to_bytes, weights
 
-from swp_export.graph.canonicalise_flatten import CanonicaliseFlatten
-from swp_export.graph.channels import Channels, weight_matrix
-from swp_export.graph.constant_channels import constant_channels
+from swp_export.graph.analysis.channels import Channels, weight_matrix
+from swp_export.graph.analysis.constant_channels import constant_channels
 from swp_export.graph.convolutions import stripe_conv_from_node
-from swp_export.graph.explicit_pads import ExplicitPads
-from swp_export.graph.fold_batch_norm import FoldBatchNorm
 from swp_export.graph.operators import operator_of
-from swp_export.graph.order_channels import channel_groups
+from swp_export.graph.passes.canonicalise_flatten import CanonicaliseFlatten
+from swp_export.graph.passes.explicit_pads import ExplicitPads
+from swp_export.graph.passes.fold_batch_norm import FoldBatchNorm
+from swp_export.graph.passes.order_channels import channel_groups
+from swp_export.graph.passes.remove_identity import RemoveIdentity
+from swp_export.graph.passes.remove_repeated_relu import RemoveRepeatedRelu
 from swp_export.graph.pipeline import compact
-from swp_export.graph.remove_identity import RemoveIdentity
-from swp_export.graph.remove_repeated_relu import RemoveRepeatedRelu
 
 if TYPE_CHECKING:
     import onnx_ir as ir

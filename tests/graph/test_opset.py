@@ -10,7 +10,7 @@ import pytest
 from small_models import model_from_text, ops, to_bytes
 
 from swp_export.errors import ModelError
-from swp_export.graph.inferred_shapes import with_inferred_shapes
+from swp_export.graph.analysis.inferred_shapes import with_inferred_shapes
 from swp_export.graph.opset import OLDEST, OPSET, bring_to_opset
 
 # The opsets in which it can be written so, and a node.

@@ -13,7 +13,7 @@ from small_models import PADS, copied, furthest, marked, model_from_text, ops, t
 
 from swp_export.errors import LoweringError
 from swp_export.graph.convolutions import FILTERS, LAYER, decode_order, iterate_stripe_convs
-from swp_export.graph.sink_concat import RaiseConcat, SinkConcat
+from swp_export.graph.passes.sink_concat import RaiseConcat, SinkConcat
 from swp_export.lowerings import LOWERINGS
 from swp_export.lowerings.lower import lift
 from swp_export.lowerings.plan import apply_plan

@@ -14,9 +14,9 @@ from tunable_models import LAYERS, SHAPE, compact_network, lowerings_of, portabl
 from swp_export.errors import LoweringError, ModelError
 from swp_export.graph.convolutions import FILTERS, LAYER, iterate_stripe_convs
 from swp_export.graph.files import input_shape_of
-from swp_export.graph.order_channels import free_layers
+from swp_export.graph.passes.order_channels import free_layers
+from swp_export.graph.passes.sink_concat import SUNK
 from swp_export.graph.pipeline import compact
-from swp_export.graph.sink_concat import SUNK
 from swp_export.lowerings import LOWERINGS
 from swp_export.lowerings.lower import LOWERING
 from swp_export.tuning.plan_file import PlanFile

@@ -7,8 +7,8 @@ from float64_runtime import unoptimised
 from small_models import model_from_text
 from test_float64_scan import definitions
 
-from swp_export.graph.channels import ELEMENTWISE, UNARY
-from swp_export.graph.constant_channels import constant_channels
+from swp_export.graph.analysis.channels import ELEMENTWISE, UNARY
+from swp_export.graph.analysis.constant_channels import constant_channels
 
 RNG = np.random.default_rng(0)
 DEAD = [1, 3]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from small_models import copied, furthest, model_from_text, ops
 
-from swp_export.graph.remove_repeated_relu import RemoveRepeatedRelu
+from swp_export.graph.passes.remove_repeated_relu import RemoveRepeatedRelu
 
 POOL = "MaxPool <kernel_shape = [3, 3], pads = [1, 1, 1, 1]>"
 

@@ -13,8 +13,8 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
-from swp_export.graph.channels import rank_of, weight_matrix
-from swp_export.graph.constant_channels import constant_channels
+from swp_export.graph.analysis.channels import rank_of, weight_matrix
+from swp_export.graph.analysis.constant_channels import constant_channels
 from swp_export.graph.constants import array_of, set_input
 from swp_export.graph.convolutions import FILTERS, bias_of, set_bias
 from swp_export.graph.operators import operator_of

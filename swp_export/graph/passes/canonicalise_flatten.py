@@ -13,7 +13,7 @@ import math
 
 import onnx_ir as ir
 
-from swp_export.graph.channels import weight_matrix
+from swp_export.graph.analysis.channels import weight_matrix
 from swp_export.graph.constants import array_of
 from swp_export.graph.operators import operator_of
 

@@ -17,8 +17,8 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
-from swp_export.graph.channels import is_transposed, weight_matrix
-from swp_export.graph.constant_channels import constant_channels, taps_that_see_padding
+from swp_export.graph.analysis.channels import is_transposed, weight_matrix
+from swp_export.graph.analysis.constant_channels import constant_channels, taps_that_see_padding
 from swp_export.graph.convolutions import bias_of, conv_attributes, set_bias, set_weight
 from swp_export.graph.operators import operator_of
 

@@ -5,7 +5,7 @@ import onnx_ir as ir
 import pytest
 from small_models import PADS, model_from_text, weights
 
-from swp_export.graph.channels import Channels
+from swp_export.graph.analysis.channels import Channels
 
 RNG = np.random.default_rng(0)
 TENSORS = {"w0": weights(RNG, 8, 3, 3, 3), "w1": weights(RNG, 8, 8, 3, 3), "w4": weights(RNG, 4, 8, 3, 3)}

@@ -6,7 +6,7 @@ from onnx_ir.passes.common import RemoveUnusedNodesPass
 from small_models import PADS, copied, furthest, marked, model_from_text, ops, weights
 
 from swp_export.graph.convolutions import FILTERS
-from swp_export.graph.fold_constant_branches import FoldConstantBranches
+from swp_export.graph.passes.fold_constant_branches import FoldConstantBranches
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(2, 3, 6, 5))

@@ -6,7 +6,7 @@ import pytest
 from small_models import PADS, copied, furthest, model_from_text, weights
 
 from swp_export.graph.constants import array_of
-from swp_export.graph.fold_constant_channels import FoldConstantChannels
+from swp_export.graph.passes.fold_constant_channels import FoldConstantChannels
 
 RNG = np.random.default_rng(0)
 DEAD = (1, 2, 5)

@@ -11,9 +11,9 @@ import pytest
 from small_models import PADS, from_bytes, marked, model_from_text, random_conv
 
 from swp_export.errors import ModelError
+from swp_export.graph.analysis.counts import Executed, Floats, count, executed, stored_floats
+from swp_export.graph.analysis.flops import infer_shapes
 from swp_export.graph.convolutions import iterate_stripe_convs
-from swp_export.graph.counts import Executed, Floats, count, executed, stored_floats
-from swp_export.graph.flops import infer_shapes
 from swp_export.graph.pipeline import compact
 from swp_export.lowerings.lower import lower
 

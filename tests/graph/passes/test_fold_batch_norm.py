@@ -6,7 +6,7 @@ import pytest
 from small_models import PADS, copied, furthest, model_from_text, ops, weights
 
 from swp_export.graph.convolutions import iterate_stripe_convs
-from swp_export.graph.fold_batch_norm import FoldBatchNorm
+from swp_export.graph.passes.fold_batch_norm import FoldBatchNorm
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(2, 3, 6, 5))

@@ -5,7 +5,7 @@ import onnx_ir as ir
 import pytest
 from small_models import PADS, copied, furthest, model_from_text, ops, weights
 
-from swp_export.graph.canonicalise_flatten import CanonicaliseFlatten
+from swp_export.graph.passes.canonicalise_flatten import CanonicaliseFlatten
 
 RNG = np.random.default_rng(0)
 

@@ -12,7 +12,15 @@ import numpy as np
 import onnx_ir as ir
 
 from swp_export.errors import SwpExportError
-from swp_export.graph.channels import ELEMENTWISE, POOLS, UNARY, Channels, is_depthwise, maps_of_product, weight_matrix
+from swp_export.graph.analysis.channels import (
+    ELEMENTWISE,
+    POOLS,
+    UNARY,
+    Channels,
+    is_depthwise,
+    maps_of_product,
+    weight_matrix,
+)
 from swp_export.graph.constants import array_of
 from swp_export.graph.convolutions import bias_of, conv_attributes
 from swp_export.graph.float64.execution import compute

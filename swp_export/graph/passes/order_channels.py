@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import onnx_ir as ir
 
-from swp_export.graph.channels import ELEMENTWISE, Channels, is_depthwise, is_transposed, weight_matrix
+from swp_export.graph.analysis.channels import ELEMENTWISE, Channels, is_depthwise, is_transposed, weight_matrix
 from swp_export.graph.constants import array_of, set_input
 from swp_export.graph.convolutions import (
     FILTERS,

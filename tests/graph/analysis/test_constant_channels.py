@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from small_models import PADS, model_from_text, weights
 
-from swp_export.graph.channels import UNARY
-from swp_export.graph.constant_channels import constant_channels, taps_that_see_padding
+from swp_export.graph.analysis.channels import UNARY
+from swp_export.graph.analysis.constant_channels import constant_channels, taps_that_see_padding
 from swp_export.graph.float64.model import Float64Model
 
 if TYPE_CHECKING:

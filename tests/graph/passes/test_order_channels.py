@@ -14,7 +14,7 @@ from swp_export.graph.convolutions import (
     encode_filters,
     encode_order,
 )
-from swp_export.graph.order_channels import OrderChannels, channel_groups, free_layers
+from swp_export.graph.passes.order_channels import OrderChannels, channel_groups, free_layers
 
 ORDER = np.array([3, -1, 0, 4, 1, -1, 2, -1])
 RNG = np.random.default_rng(0)

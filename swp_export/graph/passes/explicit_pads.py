@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
-from swp_export.graph.channels import rank_of
+from swp_export.graph.analysis.channels import rank_of
 from swp_export.graph.operators import operator_of
 
 

@@ -7,7 +7,7 @@ import pytest
 from small_models import PADS, copied, furthest, marked, model_from_text, ops, weight_shapes, weights
 
 from swp_export.graph.convolutions import FILTERS, decode_filters
-from swp_export.graph.remove_dead_channels import RemoveDeadChannels
+from swp_export.graph.passes.remove_dead_channels import RemoveDeadChannels
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(2, 3, 6, 6))
