@@ -1,11 +1,10 @@
-"""ONNX files: reading one with an answer a user can act on, and what our own say about themselves."""
+"""Reading an ONNX file, with an answer a user can act on, and writing one of ours."""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
 import hashlib
-import math
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,25 +16,13 @@ from google.protobuf.message import DecodeError, EncodeError
 
 from swp_export.errors import ModelError
 from swp_export.graph.external_data import has_external_data, load_external_data
+from swp_export.graph.metadata import VERSION
 from swp_export.graph.residue import remove_residue, state_true_outputs
 from swp_export.graph.soundness import require_sound
 from swp_export.input_file import read_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-
-INPUT_SHAPE = "swp_export.input_shape"
-"""Model metadata: the shape of one input, `C,H,W`."""
-THRESHOLD = "swp_export.threshold"
-"""Model metadata: the threshold that decided which stripes are live."""
-ARCHITECTURE = "swp_export.architecture"
-"""Model metadata: the name of the architecture the checkpoint was read as."""
-SOURCE = "swp_export.source_sha256"
-"""Model metadata: SHA-256 of the file that the model was made from."""
-BLOCK = "swp_export.block"
-"""Model metadata: what channels and rows were filled up to."""
-VERSION = "swp_export.version"
-"""Model metadata: the version of swp-export that wrote the model."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -107,7 +94,7 @@ def serialized(model: ir.Model, facts: Mapping[str, str]) -> bytes:
 
     Args:
         model: any model; its metadata is replaced, its doc_string kept.
-        facts: what it says of itself, by the names above.
+        facts: what it says of itself, by the keys of `metadata`.
 
     Raises:
         ModelError: its nodes contradict one another.
@@ -130,67 +117,6 @@ def serialized(model: ir.Model, facts: Mapping[str, str]) -> bytes:
 def is_onnx(path: str | Path) -> bool:
     """Tell whether `path` is meant to be an ONNX file: by its suffix."""
     return Path(path).suffix.lower() == ".onnx"
-
-
-def input_shape_of(model: ir.Model, label: str = "the model") -> tuple[int, int, int] | None:
-    """Return `(C, H, W)` of the model's first input: by its metadata, else by its own static dimensions, else None.
-
-    Raises:
-        ModelError: the metadata is damaged; the message calls the model `label`.
-
-    """
-    stated = stated_input_shape(model.metadata_props, label)
-    if stated is not None:
-        return stated
-    shape = next((value.shape for value in model.graph.inputs if not value.is_initializer()), None)
-    if shape is None or len(shape) != 4:
-        return None
-    static = [dim for dim in shape[1:] if isinstance(dim, int)]
-    return (static[0], static[1], static[2]) if len(static) == 3 else None
-
-
-def stated_input_shape(metadata: Mapping[str, str], label: str = "the model") -> tuple[int, int, int] | None:
-    """Return `(C, H, W)` as a model's `metadata` says, or None if it does not.
-
-    Raises:
-        ModelError: what it says is no shape; the message calls the model `label`.
-
-    """
-    text = metadata.get(INPUT_SHAPE)
-    if text is None:
-        return None
-    try:
-        sizes = [int(part) for part in text.split(",")]
-    except ValueError:
-        sizes = []
-    if len(sizes) != 3 or min(sizes) < 1:
-        raise ModelError(
-            f"{label} records {INPUT_SHAPE} = {text!r}, expected three positive numbers C,H,W; write the model again, "
-            "or pass --input-shape C,H,W"
-        )
-    return sizes[0], sizes[1], sizes[2]
-
-
-def threshold_of(model: ir.Model, label: str = "the model") -> float | None:
-    """Return the threshold that the model's metadata records, or None if there is none.
-
-    Raises:
-        ModelError: what is recorded is no threshold; the message calls the model `label`.
-
-    """
-    text = model.metadata_props.get(THRESHOLD)
-    if text is None:
-        return None
-    try:
-        threshold = float(text)
-    except ValueError:
-        threshold = math.nan
-    if not 0 <= threshold < math.inf:
-        raise ModelError(
-            f"{label} records {THRESHOLD} = {text!r}, expected a number of at least 0; write the model again, or pass "
-            "--threshold F"
-        )
-    return threshold
 
 
 def _with_external_data(proto: onnx.ModelProto, path: Path) -> bytes:

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 import onnx
 import onnx.shape_inference
 
+from swp_export.graph.metadata import OURS
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-OURS = "swp_export."
-"""What every key of ours in metadata begins with."""
 _EXPORTERS = ("pkg.torch.", "pkg.onnxscript.")
 """What the keys of PyTorch's exporter begin with."""
 

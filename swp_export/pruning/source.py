@@ -12,7 +12,8 @@ import onnx_ir as ir
 from swp_export.errors import InputError, ModelError, ThresholdError
 from swp_export.graph.analysis.counts import count, stored_floats
 from swp_export.graph.convolutions import iterate_stripe_convs
-from swp_export.graph.files import input_shape_of, is_onnx, read_model
+from swp_export.graph.files import is_onnx, read_model
+from swp_export.graph.metadata import input_shape_of
 from swp_export.graph.normalise import normalised
 from swp_export.graph.refusals import (
     operators_with_weights,

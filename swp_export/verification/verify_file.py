@@ -9,7 +9,8 @@ import onnx
 
 from swp_export.errors import InputError, ThresholdError
 from swp_export.graph.analysis.flops import require_runnable
-from swp_export.graph.files import OnnxFile, input_shape_of, is_onnx, read_model, threshold_of
+from swp_export.graph.files import OnnxFile, is_onnx, read_model
+from swp_export.graph.metadata import input_shape_of, threshold_of
 from swp_export.verification.cases import read_samples, require_small
 from swp_export.verification.comparison import Tolerance
 from swp_export.verification.references import OnnxReference
