@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from swp_export.errors import ThresholdError
 from swp_export.graph.constants import array_of
-from swp_export.graph.files import read_model
+from swp_export.graph.files.reading import read_model
 from swp_export.graph.metadata import (
     ARCHITECTURE,
     FILTERS,

@@ -12,7 +12,7 @@ import onnx_ir as ir
 from swp_export.errors import InputError, ModelError, ThresholdError
 from swp_export.graph.analysis.counts import count, stored_floats
 from swp_export.graph.convolutions import iterate_stripe_convs
-from swp_export.graph.files import is_onnx, read_model
+from swp_export.graph.files.reading import is_onnx, read_model
 from swp_export.graph.metadata import input_shape_of
 from swp_export.graph.normalise import normalised
 from swp_export.graph.refusals import (
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from swp_export.graph.files import OnnxFile
+    from swp_export.graph.files.reading import OnnxFile
     from swp_export.verification.references import Reference
 
 
@@ -103,7 +103,7 @@ def _from_checkpoint(
     progress: Callable[[str], None],
 ) -> Source:
     from swp_export.checkpoint import read_checkpoint
-    from swp_export.graph.export import model_from_module
+    from swp_export.graph.from_torch.export import model_from_module
     from swp_export.network import instantiate, reference_name, stock_counts, threshold_error, unpruned
     from swp_export.verification.references import TorchReference
 

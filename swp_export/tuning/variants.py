@@ -10,7 +10,7 @@ import onnx_ir as ir
 
 from swp_export.errors import ModelError, SwpExportError
 from swp_export.graph.convolutions import iterate_stripe_convs
-from swp_export.graph.files import serialized
+from swp_export.graph.files.writing import serialized
 from swp_export.graph.metadata import BLOCK, FILTERS, LAYER, LOWERING, decode_order
 from swp_export.graph.passes.canonicalise_flatten import CanonicaliseFlatten
 from swp_export.graph.passes.order_channels import OrderChannels, channel_groups

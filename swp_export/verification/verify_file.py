@@ -9,7 +9,7 @@ import onnx
 
 from swp_export.errors import InputError, ThresholdError
 from swp_export.graph.analysis.flops import require_runnable
-from swp_export.graph.files import OnnxFile, is_onnx, read_model
+from swp_export.graph.files.reading import OnnxFile, is_onnx, read_model
 from swp_export.graph.metadata import input_shape_of, threshold_of
 from swp_export.verification.cases import read_samples, require_small
 from swp_export.verification.comparison import Tolerance
@@ -91,7 +91,7 @@ def _reference(
         return OnnxReference(other, f"{against} as given"), shape, lambda: other
 
     from swp_export.checkpoint import read_checkpoint
-    from swp_export.graph.export import model_from_module
+    from swp_export.graph.from_torch.export import model_from_module
     from swp_export.network import instantiate, reference_name
     from swp_export.verification.references import TorchReference
 

@@ -11,7 +11,7 @@ import onnx
 from google.protobuf.message import DecodeError
 
 from swp_export.errors import ModelError
-from swp_export.graph.soundness import require_sound_tensor
+from swp_export.graph.files.soundness import require_sound_tensor
 from swp_export.input_file import read_bytes
 
 if TYPE_CHECKING:

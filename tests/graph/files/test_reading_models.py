@@ -9,7 +9,7 @@ import pytest
 from small_models import PADS, model_from_text, to_bytes, weights
 
 from swp_export.errors import ModelError
-from swp_export.graph.files import is_onnx, read_model
+from swp_export.graph.files.reading import is_onnx, read_model
 
 
 def content(x: str = "double[N, 3, 8, 8] x") -> bytes:

@@ -1,28 +1,24 @@
-"""Reading an ONNX file, with an answer a user can act on, and writing one of ours."""
+"""Reading an ONNX file: the answer is a model, or one sentence that a user can act on."""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
 import hashlib
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import onnx
-import onnx.shape_inference
 import onnx_ir as ir
 from google.protobuf.message import DecodeError, EncodeError
 
 from swp_export.errors import ModelError
-from swp_export.graph.external_data import has_external_data, load_external_data
-from swp_export.graph.metadata import VERSION
-from swp_export.graph.residue import remove_residue, state_true_outputs
-from swp_export.graph.soundness import require_sound
+from swp_export.graph.files.external_data import has_external_data, load_external_data
+from swp_export.graph.files.soundness import require_sound
 from swp_export.input_file import read_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -87,31 +83,6 @@ def _naming(path: Path) -> Iterator[None]:
         yield
     except ModelError as error:
         raise ModelError(f"{path} {error}") from error.__cause__
-
-
-def serialized(model: ir.Model, facts: Mapping[str, str]) -> bytes:
-    """Return the bytes of `model` as a file of ours, checked: the same model gives the same bytes.
-
-    Args:
-        model: any model; its metadata is replaced, its doc_string kept.
-        facts: what it says of itself, by the keys of `metadata`.
-
-    Raises:
-        ModelError: its nodes contradict one another.
-
-    """
-    model.metadata_props.clear()
-    model.metadata_props.update({**facts, VERSION: version("swp-export")})
-    model.producer_name, model.producer_version = "swp-export", version("swp-export")
-    proto = ir.serde.serialize_model(model)
-    remove_residue(proto)
-    state_true_outputs(proto)
-    content: bytes = proto.SerializeToString(deterministic=True)
-    try:
-        onnx.checker.check_model(content, full_check=True)
-    except onnx.shape_inference.InferenceError as error:
-        raise ModelError(f"the model's shapes contradict one another: {' '.join(str(error).split())}") from error
-    return content
 
 
 def is_onnx(path: str | Path) -> bool:
