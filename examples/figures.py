@@ -21,14 +21,14 @@ import torch
 
 import swp_export
 from swp_export.lowerings import LOWERINGS
-from swp_export.lowerings.single_layer import model_of_layer
 from swp_export.lowerings.static_rule import MOVE
 from swp_export.stripes import StripeConv
+from swp_export.tuning.single_layer import model_of_layer
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from swp_export.lowerings.builder import LayerBuilder
+    from swp_export.graph.builder import LayerBuilder
 
 ROOT = Path(__file__).resolve().parent.parent
 VGG16 = ROOT / "models" / "vgg16-fashion-mnist"

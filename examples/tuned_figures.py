@@ -18,12 +18,12 @@ from swp_export.architectures import resolve_architecture
 from swp_export.graph.convolutions import iterate_stripe_convs
 from swp_export.graph.files.writing import serialized
 from swp_export.graph.metadata import FILTERS, LAYER, encode_filters
+from swp_export.lowerings.rewrite import compact_from_portable, planned_bytes
 from swp_export.lowerings.static_rule import choose
 from swp_export.nn import FilterStripe
 from swp_export.tuning.cache import LayerCache
 from swp_export.tuning.fastest import find_fastest
 from swp_export.tuning.race import Track
-from swp_export.tuning.variants import compact_from_portable, planned_bytes
 
 MODELS = Path(__file__).resolve().parent.parent / "models"
 RANDOM_LAYERS = 50

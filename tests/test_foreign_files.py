@@ -19,7 +19,7 @@ from small_models import weight_shapes
 from swp_export import prune, verify
 from swp_export.errors import ModelError, SwpExportError
 from swp_export.lowerings import LOWERINGS
-from swp_export.tuning.variants import compact_from_portable
+from swp_export.lowerings.rewrite import compact_from_portable
 
 if TYPE_CHECKING:
     from swp_export.pruning.report import PruneReport

@@ -13,8 +13,8 @@ from tunable_models import LAYERS, SHAPE, compact_network, portable, sparse
 
 from swp_export.graph.convolutions import iterate_stripe_convs
 from swp_export.lowerings import LOWERINGS
+from swp_export.lowerings.rewrite import compact_from_portable, planned_bytes
 from swp_export.runtime.session import open_session
-from swp_export.tuning.variants import compact_from_portable, planned_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable

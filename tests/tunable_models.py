@@ -14,9 +14,9 @@ from swp_export.graph.convolutions import iterate_stripe_convs
 from swp_export.graph.metadata import INPUT_SHAPE, LAYER, LOWERING
 from swp_export.graph.pipeline import compact
 from swp_export.lowerings import LOWERINGS
+from swp_export.lowerings.rewrite import planned_bytes
 from swp_export.lowerings.static_rule import choose
 from swp_export.tuning.race import Track
-from swp_export.tuning.variants import planned_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     import onnx_ir as ir
 
-    from swp_export.lowerings.builder import LayerBuilder
-    from swp_export.lowerings.groups import Labels
+    from swp_export.graph.builder import LayerBuilder
+    from swp_export.lowerings.parts.groups import Labels
     from swp_export.stripes import StripeConv
 
 

@@ -19,10 +19,10 @@ import numpy as np
 import onnx_ir as ir
 
 from swp_export.graph.analysis.channels import is_transposed, weight_matrix
+from swp_export.graph.builder import LayerBuilder
 from swp_export.graph.constants import array_of
 from swp_export.graph.metadata import LAYER
 from swp_export.graph.operators import operator_of
-from swp_export.lowerings.builder import LayerBuilder
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

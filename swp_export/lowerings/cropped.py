@@ -15,15 +15,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from swp_export.lowerings import shift_sum, window
-from swp_export.lowerings.groups import emit_groups, order_groups
-from swp_export.lowerings.shifts import round_up
+from swp_export.lowerings import shift_sum
+from swp_export.lowerings.parts import window
+from swp_export.lowerings.parts.groups import emit_groups, order_groups
+from swp_export.lowerings.parts.shifts import round_up
 
 if TYPE_CHECKING:
     import onnx_ir as ir
 
-    from swp_export.lowerings.builder import LayerBuilder
-    from swp_export.lowerings.groups import Labels
+    from swp_export.graph.builder import LayerBuilder
+    from swp_export.lowerings.parts.groups import Labels
     from swp_export.stripes import StripeConv
 
     Box = tuple[int, int, int, int]

@@ -20,18 +20,19 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from swp_export.lowerings import shift_sum, window
-from swp_export.lowerings.geometry import Part
-from swp_export.lowerings.groups import joined
-from swp_export.lowerings.runs import Layout, cheapest_order, cheapest_runs
-from swp_export.lowerings.shifts import filled, round_up, shifted, total
+from swp_export.lowerings import shift_sum
+from swp_export.lowerings.parts import window
+from swp_export.lowerings.parts.geometry import Part
+from swp_export.lowerings.parts.groups import joined
+from swp_export.lowerings.parts.runs import Layout, cheapest_order, cheapest_runs
+from swp_export.lowerings.parts.shifts import filled, round_up, shifted, total
 
 if TYPE_CHECKING:
     import onnx_ir as ir
 
-    from swp_export.lowerings.builder import LayerBuilder
-    from swp_export.lowerings.groups import Labels
-    from swp_export.lowerings.runs import Run
+    from swp_export.graph.builder import LayerBuilder
+    from swp_export.lowerings.parts.groups import Labels
+    from swp_export.lowerings.parts.runs import Run
     from swp_export.stripes import StripeConv
 
 PRICES = (10, 40, 160, 640, 2560)

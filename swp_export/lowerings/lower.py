@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING
 import onnx_ir as ir
 
 from swp_export.errors import LoweringError, ModelError
+from swp_export.graph.builder import BLOCK, LayerBuilder
 from swp_export.graph.constants import array_of
 from swp_export.graph.convolutions import iterate_stripe_convs
 from swp_export.graph.metadata import FILTERS, GEOMETRY, LAYER, LOWERING
-from swp_export.graph.passes.sink_concat import RaiseConcat
-from swp_export.lowerings import LOWERINGS, geometry
-from swp_export.lowerings.builder import BLOCK, LayerBuilder
+from swp_export.lowerings import LOWERINGS
 from swp_export.lowerings.chained_gemm import ChainGemm, UnchainGemm
+from swp_export.lowerings.parts import geometry
+from swp_export.lowerings.sink_concat import RaiseConcat
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -22,17 +22,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from swp_export.lowerings.geometry import Part
-from swp_export.lowerings.shifts import round_up
-from swp_export.lowerings.stripe_rows import StripeRows, stripe_rows
+from swp_export.lowerings.parts.geometry import Part
+from swp_export.lowerings.parts.shifts import round_up
+from swp_export.lowerings.parts.stripe_rows import StripeRows, stripe_rows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import onnx_ir as ir
 
-    from swp_export.lowerings.builder import LayerBuilder
-    from swp_export.lowerings.groups import Labels
+    from swp_export.graph.builder import LayerBuilder
+    from swp_export.lowerings.parts.groups import Labels
     from swp_export.stripes import StripeConv
 
 OPEN_END = int(np.iinfo(np.int64).max)

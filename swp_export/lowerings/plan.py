@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from swp_export.errors import LoweringError
+from swp_export.graph.builder import BLOCK
 from swp_export.graph.convolutions import iterate_stripe_convs
 from swp_export.graph.metadata import LAYER
 from swp_export.graph.passes.order_channels import OrderChannels, channel_groups
-from swp_export.graph.passes.sink_concat import SinkConcat
 from swp_export.lowerings import LOWERINGS
-from swp_export.lowerings.builder import BLOCK
 from swp_export.lowerings.lower import lower
-from swp_export.lowerings.shifts import round_up
+from swp_export.lowerings.parts.shifts import round_up
+from swp_export.lowerings.sink_concat import SinkConcat
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

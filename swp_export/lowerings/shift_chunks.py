@@ -17,16 +17,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from swp_export.lowerings import shift_sum
-from swp_export.lowerings.geometry import Part
-from swp_export.lowerings.groups import groups_of, in_order, joined
-from swp_export.lowerings.shifts import depthwise, filled, pointwise, round_up, stripes_of
+from swp_export.lowerings.parts.geometry import Part
+from swp_export.lowerings.parts.groups import groups_of, in_order, joined
+from swp_export.lowerings.parts.shifts import depthwise, filled, pointwise, round_up, stripes_of
 
 if TYPE_CHECKING:
     import onnx_ir as ir
 
-    from swp_export.lowerings.builder import LayerBuilder
-    from swp_export.lowerings.geometry import Stripe
-    from swp_export.lowerings.groups import Labels
+    from swp_export.graph.builder import LayerBuilder
+    from swp_export.lowerings.parts.geometry import Stripe
+    from swp_export.lowerings.parts.groups import Labels
     from swp_export.stripes import StripeConv
 
 refuse = shift_sum.refuse

@@ -12,14 +12,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from swp_export.lowerings import window
-from swp_export.lowerings.geometry import Part
-from swp_export.lowerings.shifts import filled, round_up, shifted, stripes_of, total, window_of
+from swp_export.lowerings.parts import window
+from swp_export.lowerings.parts.geometry import Part
+from swp_export.lowerings.parts.shifts import filled, round_up, shifted, stripes_of, total, window_of
 
 if TYPE_CHECKING:
     import onnx_ir as ir
 
-    from swp_export.lowerings.builder import LayerBuilder
+    from swp_export.graph.builder import LayerBuilder
     from swp_export.stripes import StripeConv
 
 

@@ -13,21 +13,21 @@ import onnx_ir as ir
 from swp_export.atomic import atomic_outputs
 from swp_export.errors import LoweringError, NotEquivalentError
 from swp_export.graph.analysis.counts import Counts, count, executed, stored_floats
+from swp_export.graph.builder import BLOCK
 from swp_export.graph.convolutions import iterate_stripe_convs
 from swp_export.graph.files.external_data import files_of
 from swp_export.graph.files.writing import serialized
 from swp_export.graph.metadata import ARCHITECTURE, INPUT_SHAPE, LAYER, SOURCE, THRESHOLD
 from swp_export.graph.pipeline import compact
 from swp_export.lowerings import LOWERINGS
-from swp_export.lowerings.builder import BLOCK
+from swp_export.lowerings.plan_file import PlanFile, read_plan
+from swp_export.lowerings.rewrite import apply_plan_file
 from swp_export.lowerings.static_rule import choose
 from swp_export.pruning.report import PrunedLayer, PruneReport, Totals
 from swp_export.pruning.source import Source, read_source
 from swp_export.tuning.cache import LayerCache
 from swp_export.tuning.fastest import find_fastest
-from swp_export.tuning.plan_file import PlanFile, read_plan
 from swp_export.tuning.race import Track
-from swp_export.tuning.variants import apply_plan_file
 from swp_export.verification.cases import read_samples
 from swp_export.verification.verify import verify_model
 

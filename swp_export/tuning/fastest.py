@@ -10,11 +10,11 @@ from swp_export.benchmark.environment import read_environment
 from swp_export.benchmark.measure import Schedule
 from swp_export.benchmark.statistics import Speedup, speedup
 from swp_export.errors import ModelError, NotEquivalentError
+from swp_export.lowerings.plan_file import PlanFile
+from swp_export.lowerings.rewrite import block_of, compact_from_portable, plan_of, planned_bytes
 from swp_export.tuning.layer_times import layer_cases, measure_layers
-from swp_export.tuning.plan_file import PlanFile
 from swp_export.tuning.report import Discarded
 from swp_export.tuning.search import Search
-from swp_export.tuning.variants import block_of, compact_from_portable, plan_of, planned_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -17,9 +17,9 @@ from swp_export.graph.metadata import LAYER
 from swp_export.graph.passes.order_channels import free_layers
 from swp_export.lowerings import LOWERINGS
 from swp_export.lowerings.plan import order_of
-from swp_export.lowerings.single_layer import model_of_layer
+from swp_export.lowerings.rewrite import FAILURES
 from swp_export.tuning.report import Candidate, Discarded
-from swp_export.tuning.variants import FAILURES
+from swp_export.tuning.single_layer import model_of_layer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 from swp_export.benchmark.measure import Schedule
 from swp_export.benchmark.statistics import speedup
 from swp_export.lowerings import LOWERINGS
+from swp_export.lowerings.rewrite import FAILURES, planned_bytes
 from swp_export.tuning.report import Discarded
-from swp_export.tuning.variants import FAILURES, planned_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

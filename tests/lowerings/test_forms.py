@@ -26,7 +26,7 @@ from swp_export.graph.float64.model import Float64Model
 from swp_export.graph.metadata import GEOMETRY
 from swp_export.lowerings import LOWERINGS
 from swp_export.lowerings.lower import lift, lower
-from swp_export.lowerings.shifts import window_of
+from swp_export.lowerings.parts.shifts import window_of
 from swp_export.runtime.session import open_session
 from swp_export.stripes import StripeConv
 

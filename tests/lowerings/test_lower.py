@@ -30,7 +30,7 @@ from swp_export.graph.convolutions import iterate_stripe_convs
 from swp_export.graph.metadata import FILTERS, LAYER, LOWERING
 from swp_export.lowerings import LOWERINGS, Lowering, pad_slice_add
 from swp_export.lowerings.lower import lift, lower
-from swp_export.tuning.variants import compact_from_portable, plan_of, planned_bytes
+from swp_export.lowerings.rewrite import compact_from_portable, plan_of, planned_bytes
 
 if TYPE_CHECKING:
     from real_networks import Pruned

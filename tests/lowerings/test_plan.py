@@ -14,10 +14,10 @@ from small_models import PADS, copied, furthest, marked, model_from_text, ops, t
 from swp_export.errors import LoweringError
 from swp_export.graph.convolutions import iterate_stripe_convs
 from swp_export.graph.metadata import FILTERS, LAYER, decode_order
-from swp_export.graph.passes.sink_concat import RaiseConcat, SinkConcat
 from swp_export.lowerings import LOWERINGS
 from swp_export.lowerings.lower import lift
 from swp_export.lowerings.plan import apply_plan
+from swp_export.lowerings.sink_concat import RaiseConcat, SinkConcat
 from swp_export.runtime.session import open_session
 from swp_export.verification.diverging_layer import first_diverging_layer
 

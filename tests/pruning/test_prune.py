@@ -33,7 +33,7 @@ from swp_export.pruning.prune import default_output, prune
 from swp_export.runtime.session import open_session
 
 if TYPE_CHECKING:
-    from swp_export.lowerings.builder import LayerBuilder
+    from swp_export.graph.builder import LayerBuilder
     from swp_export.pruning.report import PruneReport
     from swp_export.stripes import StripeConv
 

@@ -17,9 +17,9 @@ from onnxruntime.quantization import CalibrationDataReader, quantize_dynamic, qu
 from small_models import PADS, model_from_text, to_bytes, to_float32, weights
 from small_networks import write_checkpoint
 
+from swp_export.lowerings.plan_file import PlanFile
+from swp_export.lowerings.rewrite import apply_plan_file
 from swp_export.pruning.prune import prune
-from swp_export.tuning.plan_file import PlanFile
-from swp_export.tuning.variants import apply_plan_file
 
 ARCH = "small_networks:residual"
 TESTS = Path(__file__).parents[1]

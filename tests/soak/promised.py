@@ -112,7 +112,7 @@ def random_plan(model: Path, plan: Path, rng: np.random.Generator) -> Path:
     """Write a plan that gives each layer of `model` any lowering that does not refuse it."""
     from swp_export.graph.convolutions import iterate_stripe_convs
     from swp_export.graph.metadata import LAYER
-    from swp_export.tuning.variants import compact_from_portable
+    from swp_export.lowerings.rewrite import compact_from_portable
 
     layers = {}
     for node, conv in iterate_stripe_convs(compact_from_portable(model.read_bytes()).graph):

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     import onnx_ir as ir
 
-    from swp_export.lowerings.builder import LayerBuilder
+    from swp_export.graph.builder import LayerBuilder
     from swp_export.stripes import StripeConv
     from swp_export.tuning.report import Candidate, Discarded
 

@@ -12,11 +12,11 @@ from tunable_models import LAYERS, SHAPE, RiggedTrack, by_lowering, compact_netw
 from swp_export.errors import LoweringError
 from swp_export.graph.files.writing import serialized
 from swp_export.lowerings import LOWERINGS, Lowering, dense
+from swp_export.lowerings.rewrite import apply_plan_file
 from swp_export.tuning.cache import LayerCache
 from swp_export.tuning.fastest import Fastest, find_fastest
 from swp_export.tuning.report import Candidate, Discarded
 from swp_export.tuning.search import ALTERNATIVES, FINALISTS, Search, alternatives, fastest_alone
-from swp_export.tuning.variants import apply_plan_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import onnx_ir as ir
 
     from swp_export.benchmark.measure import Instances, Schedule
-    from swp_export.lowerings.builder import LayerBuilder
+    from swp_export.graph.builder import LayerBuilder
     from swp_export.stripes import StripeConv
 
 OWN = {"conv0": "dense", "conv1": "pad-slice-add", "conv2": "dense"}

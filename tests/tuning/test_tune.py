@@ -24,9 +24,9 @@ from swp_export.cli import cli
 from swp_export.errors import DeviceError, InputError, LoweringError, ModelError, NotEquivalentError, OutputError
 from swp_export.graph.metadata import INPUT_SHAPE
 from swp_export.lowerings import LOWERINGS
-from swp_export.tuning.plan_file import read_plan
+from swp_export.lowerings.plan_file import read_plan
+from swp_export.lowerings.rewrite import apply_plan_file
 from swp_export.tuning.tune import tune
-from swp_export.tuning.variants import apply_plan_file
 from swp_export.verification.verify_file import verify
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     import onnx_ir as ir
 
-    from swp_export.lowerings.builder import LayerBuilder
+    from swp_export.graph.builder import LayerBuilder
     from swp_export.stripes import StripeConv
     from swp_export.tuning.report import TuneReport
 

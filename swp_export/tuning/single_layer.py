@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import onnx_ir as ir
 
-from swp_export.lowerings.builder import BLOCK, LayerBuilder
+from swp_export.graph.builder import BLOCK, LayerBuilder
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -23,12 +23,12 @@ from itertools import accumulate
 from operator import or_
 from typing import TYPE_CHECKING
 
-from swp_export.lowerings.shifts import round_up, stripes_of, window_of
+from swp_export.lowerings.parts.shifts import round_up, stripes_of, window_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from swp_export.lowerings.shifts import Tap
+    from swp_export.lowerings.parts.shifts import Tap
     from swp_export.stripes import StripeConv
 
     Order = Sequence[int]

@@ -17,8 +17,8 @@ from swp_export.graph.metadata import FILTERS, LAYER, LOWERING, SUNK, input_shap
 from swp_export.graph.passes.order_channels import free_layers
 from swp_export.graph.pipeline import compact
 from swp_export.lowerings import LOWERINGS
-from swp_export.tuning.plan_file import PlanFile
-from swp_export.tuning.variants import apply_plan_file, block_of, compact_from_portable, plan_of, planned_bytes
+from swp_export.lowerings.plan_file import PlanFile
+from swp_export.lowerings.rewrite import apply_plan_file, block_of, compact_from_portable, plan_of, planned_bytes
 
 if TYPE_CHECKING:
     from real_networks import Pruned

@@ -17,12 +17,12 @@ from swp_export.graph.passes.order_channels import OrderChannels, channel_groups
 from swp_export.lowerings import LOWERINGS
 from swp_export.lowerings.lower import lift
 from swp_export.lowerings.plan import apply_plan
-from swp_export.tuning.plan_file import LARGEST_BLOCK
+from swp_export.lowerings.plan_file import LARGEST_BLOCK
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from swp_export.tuning.plan_file import PlanFile
+    from swp_export.lowerings.plan_file import PlanFile
 
 FAILURES = (SwpExportError, ValueError, onnx.checker.ValidationError, onnx.shape_inference.InferenceError)
 """What building or running a variant may raise: whichever it is, the variant is discarded and the search goes on."""

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from small_models import random_conv, stripe_convs
 
-from swp_export.lowerings.stripe_rows import stripe_rows
+from swp_export.lowerings.parts.stripe_rows import stripe_rows
 from swp_export.stripes import StripeConv
 
 

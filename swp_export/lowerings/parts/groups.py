@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from swp_export.lowerings.geometry import Part
-from swp_export.lowerings.shifts import round_up
+from swp_export.lowerings.parts.geometry import Part
+from swp_export.lowerings.parts.shifts import round_up
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     import onnx_ir as ir
 
-    from swp_export.lowerings.builder import LayerBuilder
+    from swp_export.graph.builder import LayerBuilder
     from swp_export.stripes import StripeConv
 
     Labels = npt.NDArray[np.int64]

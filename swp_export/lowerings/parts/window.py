@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from swp_export.lowerings.shifts import window_of
+from swp_export.lowerings.parts.shifts import window_of
 
 if TYPE_CHECKING:
     import onnx_ir as ir
 
-    from swp_export.lowerings.builder import LayerBuilder
-    from swp_export.lowerings.geometry import Part
+    from swp_export.graph.builder import LayerBuilder
+    from swp_export.lowerings.parts.geometry import Part
 
 
 def emit_part(builder: LayerBuilder, x: ir.Value, part: Part) -> ir.Value:

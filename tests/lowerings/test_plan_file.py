@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from swp_export.errors import InputError
-from swp_export.tuning.plan_file import PlanFile, read_plan
+from swp_export.lowerings.plan_file import PlanFile, read_plan
 
 if TYPE_CHECKING:
     from pathlib import Path

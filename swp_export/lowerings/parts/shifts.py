@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     import onnx_ir as ir
 
-    from swp_export.lowerings.builder import Attributes, LayerBuilder
-    from swp_export.lowerings.geometry import Part, Stripe
+    from swp_export.graph.builder import Attributes, LayerBuilder
+    from swp_export.lowerings.parts.geometry import Part, Stripe
     from swp_export.stripes import StripeConv
 
     Rows = Sequence[Stripe | None]

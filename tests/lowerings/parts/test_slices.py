@@ -13,11 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_models import conv_model, ops, random_conv
 
+from swp_export.graph.builder import LayerBuilder
 from swp_export.graph.constants import array_of
-from swp_export.lowerings.builder import LayerBuilder
 from swp_export.lowerings.levels import PRICES, emit_run
 from swp_export.lowerings.lower import lower
-from swp_export.lowerings.runs import (
+from swp_export.lowerings.parts.runs import (
     ACCUMULATE,
     CONCAT,
     WRITE,
