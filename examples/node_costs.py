@@ -1,4 +1,4 @@
-"""Print what the constants of `swp_export/lowerings/parts/runs.py` are on this machine: `python examples/node_costs.py`.
+"""Print the constants of `swp_export/lowerings/parts/slices.py` on this machine: `python examples/node_costs.py`.
 
 A model of a few equal stages and one of many take turns, unprofiled, since a profile costs microseconds a node; what
 they differ by is the time of the stages between. On a map of one pixel that is the price of the nodes, and what a
@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import onnx_ir as ir
+from swp_export.lowerings.parts.runs import ACCUMULATE, CONCAT, WRITE, shift_cost
 
 from swp_export.benchmark.measure import Schedule
 from swp_export.benchmark.statistics import latency
 from swp_export.graph.builder import LayerBuilder
 from swp_export.graph.files.writing import serialized
-from swp_export.lowerings.parts.runs import ACCUMULATE, CONCAT, WRITE, shift_cost
 from swp_export.tuning.race import Track
 
 if TYPE_CHECKING:

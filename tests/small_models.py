@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -148,6 +149,13 @@ def random_conv(mask: np.ndarray, channels: int = 3, seed: int = 0, **geometry: 
     rng = np.random.default_rng(seed)
     weight = rng.normal(size=(mask.shape[0], channels, *mask.shape[1:])) * mask[:, None]
     return StripeConv(name="conv", weight=weight, bias=rng.normal(size=mask.shape[0]), **geometry)
+
+
+def in_order(conv: StripeConv, order: np.ndarray) -> StripeConv:
+    """Return `conv` with its filters in `order`, -1 for a filter of zeros."""
+    weight, bias = conv.weight[order], conv.bias[order]
+    weight[order < 0], bias[order < 0] = 0, 0
+    return dataclasses.replace(conv, weight=weight, bias=bias)
 
 
 @st.composite

@@ -68,7 +68,7 @@ def portable(lowering: str | None = None) -> bytes:
         plan = {conv.name: choose(conv)[0] for _, conv in iterate_stripe_convs(model.graph)}
     else:
         convs = [conv for _, conv in iterate_stripe_convs(model.graph)]
-        plan = {conv.name: "dense" if LOWERINGS[lowering].refuse(conv) else lowering for conv in convs}
+        plan = {conv.name: "dense" if LOWERINGS[lowering].why_not(conv) else lowering for conv in convs}
     return planned_bytes(model, plan, 1)
 
 
@@ -107,7 +107,7 @@ def rigged(seconds: Callable[[bytes], float]) -> RiggedTrack:
 def by_lowering(**seconds: float) -> Callable[[bytes], float]:
     """Return the sum over a model's layers of what `seconds` says for their lowerings, else 1.
 
-    `levels_40` stands for "levels(40)". A model of a single layer states no lowering and takes 1.
+    `sliced_ellpack_40` stands for "sliced-ellpack(40)". A model of a single layer states no lowering and takes 1.
     """
 
     def of_model(content: bytes) -> float:

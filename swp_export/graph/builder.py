@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     Attributes = Mapping[str, int | Sequence[int]]
 
-BLOCK = 8
+DEFAULT_MULTIPLE = 8
 """Channels of one block of ONNX Runtime's layout with AVX2; 16 with AVX-512."""
 
 
@@ -25,16 +25,16 @@ class LayerBuilder:
 
     Attributes:
         layer: its name.
-        block: rows and channels that a lowering is free to add fill multiples of this.
+        multiple: rows and channels that a lowering is free to add fill up to a multiple of this.
 
     """
 
-    def __init__(self, graph: ir.Graph, layer: str, block: int = BLOCK) -> None:
+    def __init__(self, graph: ir.Graph, layer: str, multiple: int = DEFAULT_MULTIPLE) -> None:
         self._graph = graph
         self._tape = ir.tape.Tape()
         self._taken = value_names(graph)
         self.layer = layer
-        self.block = block
+        self.multiple = multiple
 
     @property
     def nodes(self) -> Sequence[ir.Node]:

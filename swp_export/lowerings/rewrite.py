@@ -8,24 +8,21 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 
-from swp_export.errors import ModelError, SwpExportError
+from swp_export.errors import ModelError
 from swp_export.graph.convolutions import iterate_stripe_convs
 from swp_export.graph.files.writing import serialized
 from swp_export.graph.metadata import BLOCK, FILTERS, LAYER, LOWERING, decode_order
 from swp_export.graph.passes.canonicalise_flatten import CanonicaliseFlatten
 from swp_export.graph.passes.order_channels import OrderChannels, channel_groups
-from swp_export.lowerings import LOWERINGS
+from swp_export.lowerings import LOWERINGS, current_name
 from swp_export.lowerings.lower import lift
 from swp_export.lowerings.plan import apply_plan
-from swp_export.lowerings.plan_file import LARGEST_BLOCK
+from swp_export.lowerings.plan_file import LARGEST_MULTIPLE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from swp_export.lowerings.plan_file import PlanFile
-
-FAILURES = (SwpExportError, ValueError, onnx.checker.ValidationError, onnx.shape_inference.InferenceError)
-"""What building or running a variant may raise: whichever it is, the variant is discarded and the search goes on."""
 
 
 def compact_from_portable(portable: bytes) -> ir.Model:
@@ -57,24 +54,19 @@ def _order_as_at_first(model: ir.Model) -> None:
 
 
 def plan_of(portable: bytes) -> dict[str, str]:
-    """Return the plan that a model of ours was written by; a form that is no more became `dense`."""
-    model = ir.from_proto(onnx.ModelProto.FromString(portable))
-    return {
-        node.metadata_props[LAYER]: node.metadata_props[LOWERING]
-        if node.metadata_props[LOWERING] in LOWERINGS
-        else "dense"
-        for node in model.graph
-        if LAYER in node.metadata_props and LOWERING in node.metadata_props
-    }
+    """Return the plan that a model of ours was written by; a lowering that is no more became `dense`."""
+    nodes = [node.metadata_props for node in ir.from_proto(onnx.ModelProto.FromString(portable)).graph]
+    plan = {facts[LAYER]: current_name(facts[LOWERING]) for facts in nodes if {LAYER, LOWERING} <= facts.keys()}
+    return {layer: name if name in LOWERINGS else "dense" for layer, name in plan.items()}
 
 
-def block_of(portable: bytes) -> int:
-    """Return the block that a model of ours was written with."""
+def multiple_of(portable: bytes) -> int:
+    """Return what the channels and rows of a model of ours were filled up to a multiple of."""
     text = next((p.value for p in onnx.ModelProto.FromString(portable).metadata_props if p.key == BLOCK), "1")
-    return int(text) if text.isdecimal() and 0 < int(text) <= LARGEST_BLOCK else 1
+    return int(text) if text.isdecimal() and 0 < int(text) <= LARGEST_MULTIPLE else 1
 
 
-def planned_bytes(compact: ir.Model, plan: Mapping[str, str], block: int) -> bytes:
+def planned_bytes(compact: ir.Model, plan: Mapping[str, str], multiple: int) -> bytes:
     """Return `compact`, which is left as it is, written by `plan`, its own facts kept.
 
     Raises:
@@ -83,9 +75,9 @@ def planned_bytes(compact: ir.Model, plan: Mapping[str, str], block: int) -> byt
     """
     model = ir.from_proto(ir.to_proto(compact))
     _drop_negative_zeros(model)
-    apply_plan(model, plan, block=block)
+    apply_plan(model, plan, multiple=multiple)
     # Where a constant was created says how the model came to be; by name they are the same whatever the way.
-    model.metadata_props[BLOCK] = str(block)
+    model.metadata_props[BLOCK] = str(multiple)
     initializers = sorted(model.graph.initializers.items())
     model.graph.initializers.clear()
     model.graph.initializers.update(initializers)
@@ -99,7 +91,7 @@ def apply_plan_file(portable: bytes, plan: PlanFile) -> bytes:
         LoweringError: the plan does not fit the model.
 
     """
-    return planned_bytes(compact_from_portable(portable), plan.layers, plan.block)
+    return planned_bytes(compact_from_portable(portable), plan.layers, plan.multiple)
 
 
 def _drop_negative_zeros(model: ir.Model) -> None:

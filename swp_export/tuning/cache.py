@@ -45,7 +45,7 @@ class LayerCache:
             conv.weight.shape,
             np.packbits(conv.skeleton.mask).tobytes().hex(),
             [conv.strides, conv.pads, conv.dilations],
-            [case.input_shape, case.free, track.block],
+            [case.input_shape, case.free, track.multiple],
             [track.device, track.threads, track.batch, track.tf32],
             [onnxruntime.__version__, read_cpu().model, version("swp-export"), *LOWERINGS],
         ]

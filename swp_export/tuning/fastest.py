@@ -11,7 +11,7 @@ from swp_export.benchmark.measure import Schedule
 from swp_export.benchmark.statistics import Speedup, speedup
 from swp_export.errors import ModelError, NotEquivalentError
 from swp_export.lowerings.plan_file import PlanFile
-from swp_export.lowerings.rewrite import block_of, compact_from_portable, plan_of, planned_bytes
+from swp_export.lowerings.rewrite import compact_from_portable, multiple_of, plan_of, planned_bytes
 from swp_export.tuning.layer_times import layer_cases, measure_layers
 from swp_export.tuning.report import Discarded
 from swp_export.tuning.search import Search
@@ -104,9 +104,9 @@ def find_fastest(
     progress("comparing with the input and with compact dense")
     # "own" and "input" are one model unless another version wrote it; what is written was always measured itself.
     rivals = {
-        "found": (plan, track.block),
-        "own": (own, block_of(portable)),
-        "dense": (dict.fromkeys(own, "dense"), track.block),
+        "found": (plan, track.multiple),
+        "own": (own, multiple_of(portable)),
+        "dense": (dict.fromkeys(own, "dense"), track.multiple),
     }
     contents = {name: planned_bytes(compact, *rival) for name, rival in rivals.items()}
     models = [*contents.values(), portable]
@@ -115,10 +115,10 @@ def find_fastest(
     best, verification = ranked[0], None
     if verify is not None:
         best, verification = _first_equivalent(ranked, contents, verify, search)
-    layers, block = rivals[best]
+    layers, multiple = rivals[best]
     return Fastest(
         content=contents[best],
-        plan=PlanFile(layers=layers, block=block, found_on=_circumstances(track, shape)),
+        plan=PlanFile(layers=layers, multiple=multiple, found_on=_circumstances(track, shape)),
         candidates=tuple(candidates),
         discarded=tuple(search.discarded),
         variants=search.variants,

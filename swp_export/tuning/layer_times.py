@@ -17,8 +17,8 @@ from swp_export.graph.metadata import LAYER
 from swp_export.graph.passes.order_channels import free_layers
 from swp_export.lowerings import LOWERINGS
 from swp_export.lowerings.plan import order_of
-from swp_export.lowerings.rewrite import FAILURES
 from swp_export.tuning.report import Candidate, Discarded
+from swp_export.tuning.search import FAILURES
 from swp_export.tuning.single_layer import model_of_layer
 
 if TYPE_CHECKING:
@@ -65,17 +65,17 @@ def measure_layers(
     """Measure the lowerings of each layer until `deadline` (of time.monotonic), those with the most work first."""
     candidates: list[Candidate] = []
     discarded: list[Discarded] = []
-    for case in sorted((filled(case, track.block) for case in cases), key=_work, reverse=True):
+    for case in sorted((with_filled_input(case, track.multiple) for case in cases), key=_work, reverse=True):
         name = case.conv.name
-        refusals = {lowering: LOWERINGS[lowering].refuse(case.conv) for lowering in LOWERINGS}
-        discarded += [Discarded(layer=name, lowering=k, reason=v) for k, v in refusals.items() if v is not None]
+        reasons = {lowering.name: lowering.why_not(case.conv) for lowering in LOWERINGS.values()}
+        discarded += [Discarded(layer=name, lowering=k, reason=v) for k, v in reasons.items() if v is not None]
         key = cache.key(case, track)
         times = cache.get(key)
         if times is None:
             if time.monotonic() > deadline:
                 continue
             progress(f"measuring layer {name}")
-            times, failures = _measure(case, track, [k for k, v in refusals.items() if v is None])
+            times, failures = _measure(case, track, [k for k, v in reasons.items() if v is None])
             discarded += failures
             if not failures:  # a failure is reported in every run, and may have been the machine's
                 cache.put(key, times)
@@ -99,7 +99,7 @@ def _measure(case: LayerCase, track: Track, lowerings: Sequence[str]) -> tuple[d
     discarded = []
     for name in lowerings:
         try:
-            content = layer_model(case, name, track.block)
+            content = layer_model(case, name, track.multiple)
             if content not in times:
                 times[content] = 1e3 * track.glance(content, case.input_shape)
             models[name] = content
@@ -112,22 +112,22 @@ def _measure(case: LayerCase, track: Track, lowerings: Sequence[str]) -> tuple[d
     return {name: times[content] for name, content in models.items()}, discarded
 
 
-def layer_model(case: LayerCase, lowering: str, block: int) -> bytes:
+def layer_model(case: LayerCase, lowering: str, multiple: int) -> bytes:
     """Return a model of one layer between two others; where its filters may be ordered, they are, as in the network."""
     conv = case.conv
     if case.free:
-        places = order_of([conv], {conv.name: lowering}, block)
+        places = order_of([conv], {conv.name: lowering}, multiple)
         rows = np.maximum(places, 0)
         weight = np.where((places >= 0)[:, None, None, None], conv.weight[rows], 0).astype(np.float32)
         bias = np.where(places >= 0, conv.bias[rows], 0).astype(np.float32)
         conv = dataclasses.replace(conv, weight=weight, bias=bias)
-    return serialized(model_of_layer(conv, LOWERINGS[lowering].emit, block=block, between=True), {})
+    return serialized(model_of_layer(conv, LOWERINGS[lowering].emit, multiple=multiple, between=True), {})
 
 
-def filled(case: LayerCase, block: int) -> LayerCase:
+def with_filled_input(case: LayerCase, multiple: int) -> LayerCase:
     """Return `case` with its input filled up to whole blocks, as the layers before it do; a narrower one stays."""
-    missing = -case.conv.channels % block
-    if case.conv.channels < block or not missing:
+    missing = -case.conv.channels % multiple
+    if case.conv.channels < multiple or not missing:
         return case
     batch, channels, *size = case.input_shape
     weight = np.pad(case.conv.weight, ((0, 0), (0, missing), (0, 0), (0, 0))).astype(np.float32)

@@ -40,8 +40,8 @@ class Track:
     tf32: bool
 
     @cached_property
-    def block(self) -> int:
-        """Channels of one block of the runtime's layout: what fills of channels and rows are multiples of."""
+    def multiple(self) -> int:
+        """Channels of one block of the runtime's layout, of which channels and rows are filled up to a multiple."""
         features = read_cpu().features or {}
         return 16 if self.device == "cpu" and features.get("AVX-512F") else 8
 

@@ -56,7 +56,7 @@ class TuneReport:
             "model": self.model,
             "plan_file": self.plan_file,
             "plan": found.plan.layers,
-            "block": found.plan.block,
+            "block": found.plan.multiple,
             "found_on": found.plan.found_on,
             "candidates": [dataclasses.asdict(candidate) for candidate in found.candidates],
             "discarded": [dataclasses.asdict(candidate) for candidate in found.discarded],

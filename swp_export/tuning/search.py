@@ -10,10 +10,13 @@ import logging
 import time
 from typing import TYPE_CHECKING
 
+import onnx
+
 from swp_export.benchmark.measure import Schedule
 from swp_export.benchmark.statistics import speedup
+from swp_export.errors import SwpExportError
 from swp_export.lowerings import LOWERINGS
-from swp_export.lowerings.rewrite import FAILURES, planned_bytes
+from swp_export.lowerings.rewrite import planned_bytes
 from swp_export.tuning.report import Discarded
 
 if TYPE_CHECKING:
@@ -29,6 +32,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+FAILURES = (SwpExportError, ValueError, onnx.checker.ValidationError, onnx.shape_inference.InferenceError)
+"""What building or running a variant may raise: whichever it is, the variant is discarded and the search goes on."""
 SHORT = Schedule(min_runs=10, min_seconds=0.05, instances=5, window_seconds=0.01)
 """How variants of the whole model are compared first."""
 LONG = Schedule(min_runs=10, min_seconds=0.25, instances=10, window_seconds=0.01)
@@ -90,7 +95,7 @@ class Search:
         built: list[tuple[Plan, bytes, float]] = []
         for plan in plans if len(plans) > 1 else ():
             try:
-                content = planned_bytes(self._compact, plan, self._track.block)
+                content = planned_bytes(self._compact, plan, self._track.multiple)
                 seconds = self._track.glance(content, self._shape)
             except FAILURES as error:
                 self._discard(plan, plans[0], error)

@@ -52,10 +52,10 @@ def write(path: Path, content: str | bytes) -> Path:
     st.dictionaries(st.text(st.characters(codec="utf-8")), st.none() | st.integers() | st.lists(st.integers())),
 )
 def test_round_trips_byte_for_byte(
-    tmp_path_factory: pytest.TempPathFactory, layers: dict[str, str], block: int, found_on: dict[str, object]
+    tmp_path_factory: pytest.TempPathFactory, layers: dict[str, str], multiple: int, found_on: dict[str, object]
 ) -> None:
     """A plan that was written, read and written again is the same file, and the same plan with its layers in order."""
-    plan = PlanFile(layers=layers, block=block, found_on=found_on)
+    plan = PlanFile(layers=layers, multiple=multiple, found_on=found_on)
     read = read_plan(write(tmp_path_factory.getbasetemp() / "plan.json", plan.to_text()))
     assert read == plan
     assert read.to_text().encode() == plan.to_text().encode()
@@ -94,4 +94,4 @@ def test_a_file_that_is_not_there_is_one_clear_error(tmp_path: Path) -> None:
 def test_circumstances_are_for_the_reader_only(found_on: object, tmp_path: Path) -> None:
     """A plan without usable ones, as somebody writes by hand, is a plan."""
     path = write(tmp_path / "plan.json", json.dumps({**GOOD, "found_on": found_on}))
-    assert read_plan(path) == PlanFile(layers={"conv0": "dense"}, block=8)
+    assert read_plan(path) == PlanFile(layers={"conv0": "dense"}, multiple=8)

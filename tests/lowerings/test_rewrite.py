@@ -18,15 +18,15 @@ from swp_export.graph.passes.order_channels import free_layers
 from swp_export.graph.pipeline import compact
 from swp_export.lowerings import LOWERINGS
 from swp_export.lowerings.plan_file import PlanFile
-from swp_export.lowerings.rewrite import apply_plan_file, block_of, compact_from_portable, plan_of, planned_bytes
+from swp_export.lowerings.rewrite import apply_plan_file, compact_from_portable, multiple_of, plan_of, planned_bytes
 
 if TYPE_CHECKING:
     from real_networks import Pruned
 
 PLANS = {
-    **{name: dict.fromkeys(LAYERS, name) for name in ("dense", "levels(640)", "shift-chunks", "cropped")},
-    "mixed": {"conv0": "split(2, shift-sum)", "conv1": "shift", "conv2": "levels(10)"},
-    "partly dense": {"conv0": "dense", "conv1": "levels(640)", "conv2": "split(2, dense)"},
+    **{name: dict.fromkeys(LAYERS, name) for name in ("dense", "sliced-ellpack(640)", "shift-chunks", "cropped")},
+    "mixed": {"conv0": "split(2, shift-sum)", "conv1": "shift", "conv2": "sliced-ellpack(10)"},
+    "partly dense": {"conv0": "dense", "conv1": "sliced-ellpack(640)", "conv2": "split(2, dense)"},
     "partly stated": {"conv2": "shift-sum"},
 }
 WRITTEN_BY = [None, "dense", *(name for name in LOWERINGS if name != "dense")]
@@ -35,8 +35,8 @@ WRITTEN_BY = [None, "dense", *(name for name in LOWERINGS if name != "dense")]
 @pytest.mark.parametrize("plan", PLANS)
 def test_the_same_bytes_from_every_portable_model(plan: str) -> None:
     """Written by the static rule, by `--lowering dense`, by any other: one plan gives one file, bit for bit."""
-    for block in (8, 16):
-        contents = {planned_bytes(compact_from_portable(portable(n)), PLANS[plan], block) for n in WRITTEN_BY}
+    for multiple in (8, 16):
+        contents = {planned_bytes(compact_from_portable(portable(n)), PLANS[plan], multiple) for n in WRITTEN_BY}
         assert len(contents) == 1
 
 
@@ -60,7 +60,7 @@ def weights_of(model: ir.Model) -> list[np.ndarray]:
 def test_the_function_stays(plan: str) -> None:
     """Compared in float64, and the model's own facts are kept."""
     before = portable()
-    after = from_bytes(apply_plan_file(before, PlanFile(layers=PLANS[plan], block=8)))
+    after = from_bytes(apply_plan_file(before, PlanFile(layers=PLANS[plan], multiple=8)))
     x = np.random.default_rng(0).normal(size=(2, *SHAPE))
     assert furthest(from_bytes(before), after, x) < 1e-5
     assert input_shape_of(after) == SHAPE
@@ -83,7 +83,7 @@ def test_a_model_states_its_plan() -> None:
 @pytest.mark.parametrize("layers", [{"conv9": "dense"}, {"conv0": "magic"}, {"conv0": "shift"}])
 def test_a_plan_for_another_model_is_refused(layers: dict[str, str]) -> None:
     """An unknown layer, an unknown lowering, one that refuses the layer."""
-    plan = PlanFile(layers=layers, block=8)
+    plan = PlanFile(layers=layers, multiple=8)
     with pytest.raises(LoweringError):
         apply_plan_file(portable(), plan)
     assert apply_plan_file(portable(), dataclasses.replace(plan, layers={}))
@@ -104,10 +104,10 @@ def free_by_layer(model: ir.Model) -> dict[str, bool]:
     return {conv.name: node.name in free for node, conv in iterate_stripe_convs(model.graph)}
 
 
-@pytest.mark.parametrize("block", [8, 16])
-def test_a_tuned_model_gives_the_same_bytes_too(block: int) -> None:
+@pytest.mark.parametrize("multiple", [8, 16])
+def test_a_tuned_model_gives_the_same_bytes_too(multiple: int) -> None:
     """Zeros that filled up its blocks are dropped, its channels come back to their first order."""
-    tuned = planned_bytes(compact_from_portable(portable()), PLANS["mixed"], block)
+    tuned = planned_bytes(compact_from_portable(portable()), PLANS["mixed"], multiple)
     for plan in PLANS.values():
         again, once = (planned_bytes(compact_from_portable(model), plan, 8) for model in (tuned, portable()))
         assert again == once
@@ -123,10 +123,10 @@ def test_a_form_that_is_no_more_was_dense() -> None:
 
 
 def test_a_model_says_what_it_takes_to_write_it_again() -> None:
-    """Its plan and its block give the same bytes, so that `tune` can leave it as it is."""
+    """Its plan and its multiple give the same bytes, so that `tune` can leave it as it is."""
     tuned = planned_bytes(compact_network(), PLANS["mixed"], 16)
-    assert block_of(tuned) == 16
-    assert planned_bytes(compact_from_portable(tuned), plan_of(tuned), block_of(tuned)) == tuned
+    assert multiple_of(tuned) == 16
+    assert planned_bytes(compact_from_portable(tuned), plan_of(tuned), multiple_of(tuned)) == tuned
 
 
 @pytest.mark.parametrize("text", ["30:ffffffff", "5:f8", "0:", "16:ffff:3,-1,0"])

@@ -14,6 +14,7 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 import pytest
+from lowering_double import LoweringDouble
 from real_networks import RESNET, Pruned
 from small_models import PADS, from_bytes, model_from_text, ops, to_bytes, to_float32, weights
 from small_networks import mixed, write_checkpoint
@@ -28,7 +29,8 @@ from swp_export.errors import (
     ThresholdError,
 )
 from swp_export.graph.metadata import ARCHITECTURE, INPUT_SHAPE, SOURCE, THRESHOLD, VERSION
-from swp_export.lowerings import LOWERINGS, Lowering, pad_slice_add
+from swp_export.lowerings import LOWERINGS
+from swp_export.lowerings.pad_slice_add import PadSliceAdd
 from swp_export.pruning.prune import default_output, prune
 from swp_export.runtime.session import open_session
 
@@ -201,10 +203,10 @@ class TestOwnArchitecture:
 
 
 def wrongly(builder: LayerBuilder, x: ir.Value, conv: StripeConv) -> ir.Value:
-    """Write a layer whose largest weight is off by 1 %: a lowering with a defect."""
-    weight = conv.weight.copy()
-    weight.reshape(-1)[np.argmax(np.abs(weight))] *= 1.01
-    return pad_slice_add.emit(builder, x, dataclasses.replace(conv, weight=weight))
+    """Write a layer whose first channel is off by 1 %: a lowering with a defect that its metadata do not show."""
+    scale = np.ones((conv.filters, 1, 1), np.float32)
+    scale[0] = 1.01
+    return builder.op("Mul", [PadSliceAdd().emit(builder, x, conv), builder.weights(scale, "scale")], "wrong")
 
 
 class TestFailure:
@@ -212,7 +214,7 @@ class TestFailure:
 
     def test_not_equivalent(self, checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """A lowering with a defect is caught: exit code 1, the layer's name, no file, the old file untouched."""
-        monkeypatch.setitem(LOWERINGS, "pad-slice-add", Lowering(refuse=pad_slice_add.refuse, emit=wrongly))
+        monkeypatch.setitem(LOWERINGS, "pad-slice-add", LoweringDouble(wrongly, name="pad-slice-add"))
         target = tmp_path / "m.onnx"
         target.write_bytes(b"old")
         with pytest.raises(NotEquivalentError) as caught:

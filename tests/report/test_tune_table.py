@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 RUNS = Runs(truth=np.ones((1, 10)), single=np.ones((1, 10), np.float32), moved=np.zeros(10))
 FASTEST = Fastest(
     content=b"",
-    plan=PlanFile(layers={"features.[0]": "shift-sum", "features.3": "dense"}, block=8, found_on={"device": "cpu"}),
+    plan=PlanFile(layers={"features.[0]": "shift-sum", "features.3": "dense"}, multiple=8, found_on={"device": "cpu"}),
     candidates=(
-        Candidate(layer="features.[0]", lowering="levels(640)", median_ms=0.0125),
+        Candidate(layer="features.[0]", lowering="sliced-ellpack(640)", median_ms=0.0125),
         Candidate(layer="features.[0]", lowering="shift-sum", median_ms=0.025),
         Candidate(layer="features.[0]", lowering="dense", median_ms=0.5),
     ),
@@ -66,7 +66,7 @@ def row(text: str, layer: str) -> list[str]:
 def test_each_layer_has_its_lowering_and_what_was_measured() -> None:
     """In microseconds, beside dense and the one that was the fastest alone; brackets are no markup."""
     shown = text_of(tune_tables(REPORT))
-    assert row(shown, "features.[0]") == ["features.[0]", "shift-sum", "25.0", "500.0", "levels(640)"]
+    assert row(shown, "features.[0]") == ["features.[0]", "shift-sum", "25.0", "500.0", "sliced-ellpack(640)"]
     assert "out/[tuned].onnx" in shown
 
 
@@ -87,7 +87,11 @@ def test_the_document_has_all_of_it() -> None:
     document = REPORT.to_json()
     assert document["plan"] == FASTEST.plan.layers
     assert (document["block"], document["found_on"], document["variants"]) == (8, {"device": "cpu"}, 17)
-    assert document["candidates"][0] == {"layer": "features.[0]", "lowering": "levels(640)", "median_ms": 0.0125}
+    assert document["candidates"][0] == {
+        "layer": "features.[0]",
+        "lowering": "sliced-ellpack(640)",
+        "median_ms": 0.0125,
+    }
     assert document["discarded"] == [
         {"layer": "features.3", "lowering": "shift", "reason": "a filter has 7 live stripes"}
     ]

@@ -34,8 +34,8 @@ MODELS = Path(__file__).parents[2] / "models"
 TIMES_NOISE = 10.0
 """A fault matters where it moves an output by more than this many times float32's noise."""
 LOWERINGS = (
-    None, "dense", "pad-slice-add", "shift-sum", "split(2, shift-sum)", "shift-chunks", "cropped", "levels(160)",
-    "shift",
+    None, "dense", "pad-slice-add", "shift-sum", "split(2, shift-sum)", "shift-chunks", "cropped",
+    "sliced-ellpack(160)", "shift",
 )  # fmt: skip
 ZOO: tuple[tuple[str, float | None], ...] = (
     ("resnet56-fashion-mnist/best.pth.tar", 0.01),

@@ -117,7 +117,7 @@ def random_plan(model: Path, plan: Path, rng: np.random.Generator) -> Path:
     layers = {}
     for node, conv in iterate_stripe_convs(compact_from_portable(model.read_bytes()).graph):
         if LAYER in node.metadata_props:
-            admitted = [name for name, lowering in LOWERINGS.items() if lowering.refuse(conv) is None]
+            admitted = [name for name, lowering in LOWERINGS.items() if lowering.why_not(conv) is None]
             layers[conv.name] = str(rng.choice(admitted))
     document = {"format": "swp-export-plan", "version": 1, "block": int(rng.choice([1, 4, 16])), "layers": layers}
     plan.write_text(json.dumps(document), encoding="utf-8")

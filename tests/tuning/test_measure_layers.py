@@ -10,15 +10,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from lowering_double import LoweringDouble
 from small_models import from_bytes, ops
 from tunable_models import LAYERS, SHAPE, RiggedTrack, compact_network, rigged
 
 from swp_export.errors import LoweringError
 from swp_export.graph.metadata import LAYER
-from swp_export.lowerings import LOWERINGS, Lowering, dense
+from swp_export.lowerings import LOWERINGS
+from swp_export.lowerings.dense import Dense
 from swp_export.runtime.session import open_session
 from swp_export.tuning.cache import LayerCache
-from swp_export.tuning.layer_times import LayerCase, filled, layer_cases, layer_model, measure_layers
+from swp_export.tuning.layer_times import LayerCase, layer_cases, layer_model, measure_layers, with_filled_input
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,11 +50,11 @@ def cache(tmp_path: Path) -> LayerCache:
 
 
 @pytest.fixture
-def only_dense(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, Lowering], None]:
+def only_dense(monkeypatch: pytest.MonkeyPatch) -> Callable[[LoweringDouble], None]:
     """Leave no lowering but `dense`, and return what adds another."""
     for name in [name for name in LOWERINGS if name != "dense"]:
         monkeypatch.delitem(LOWERINGS, name)
-    return lambda name, lowering: monkeypatch.setitem(LOWERINGS, name, lowering)
+    return lambda lowering: monkeypatch.setitem(LOWERINGS, lowering.name, lowering)
 
 
 def test_cases_are_the_layers_where_they_stand() -> None:
@@ -72,7 +74,7 @@ def test_a_convolution_that_no_plan_can_name_is_no_case() -> None:
 
 def test_the_input_is_filled_up_as_in_the_network() -> None:
     """With zeros, and only where there is a block of channels: a narrower input is an image, which nobody fills."""
-    cases = [filled(case, 8) for case in layer_cases(compact_network(), INPUT)]
+    cases = [with_filled_input(case, 8) for case in layer_cases(compact_network(), INPUT)]
     assert [case.input_shape for case in cases] == [(1, 3, 8, 8), (1, 16, 8, 8), (1, 24, 4, 4)]
     assert [case.conv.channels for case in cases] == [3, 16, 24]
     assert not cases[1].conv.weight[:, 12:].any()
@@ -84,7 +86,7 @@ def test_a_layers_model_computes_the_layer(name: str, free: bool) -> None:
     """With a Relu, and the sum of its channels; no Gather where the layer's filters may be ordered, but its own."""
     for found in layer_cases(compact_network(), INPUT):
         case = LayerCase(conv=found.conv, input_shape=found.input_shape, free=free)
-        if LOWERINGS[name].refuse(case.conv) is not None:
+        if LOWERINGS[name].why_not(case.conv) is not None:
             continue
         x = np.random.default_rng(0).normal(size=case.input_shape).astype(np.float32)
         truth, y = (
@@ -92,8 +94,7 @@ def test_a_layers_model_computes_the_layer(name: str, free: bool) -> None:
             for content in (layer_model(found, "dense", 8), layer_model(case, name, 8))
         )
         assert np.allclose(y, truth, rtol=1e-4)
-        order = LOWERINGS[name].order
-        if free and order is not None and name != "pad-slice-add":
+        if free and name != "pad-slice-add":
             assert "Gather" not in ops(from_bytes(layer_model(case, name, 8)))
 
 
@@ -111,11 +112,6 @@ def test_candidates_are_ranked_and_the_rest_refused(cache: LayerCache) -> None:
     assert "live stripes" in reasons["conv0", "shift"]
 
 
-def refuses(conv: StripeConv) -> str | None:
-    """Refuse."""
-    return "not on a Tuesday"
-
-
 def raises(builder: LayerBuilder, x: ir.Value, conv: StripeConv) -> ir.Value:
     """Fail to build."""
     raise LoweringError("out of ideas")
@@ -129,35 +125,35 @@ def broken(builder: LayerBuilder, x: ir.Value, conv: StripeConv) -> ir.Value:
 def not_runnable(builder: LayerBuilder, x: ir.Value, conv: StripeConv) -> ir.Value:
     """Build what is valid and fails for every input."""
     shape = builder.op("Mul", [builder.op("Shape", [x], "shape"), builder.indices([1, 1, 1, 2], "twice")], "wide")
-    return dense.emit(builder, builder.op("Reshape", [x, shape], "reshape"), conv)
+    return Dense().emit(builder, builder.op("Reshape", [x, shape], "reshape"), conv)
 
 
 @pytest.mark.parametrize(
     ("lowering", "reason"),
     [
-        (Lowering(refuse=refuses, emit=dense.emit), "not on a Tuesday"),
-        (Lowering(refuse=dense.refuse, emit=raises), "out of ideas"),
-        (Lowering(refuse=dense.refuse, emit=broken), "Conv"),
-        (Lowering(refuse=dense.refuse, emit=not_runnable), "refuses"),
+        (LoweringDouble(reason="not on a Tuesday"), "not on a Tuesday"),
+        (LoweringDouble(raises), "out of ideas"),
+        (LoweringDouble(broken), "Conv"),
+        (LoweringDouble(not_runnable), "refuses"),
     ],
 )
 def test_what_does_not_work_is_discarded_with_its_reason(
-    lowering: Lowering, reason: str, cache: LayerCache, only_dense: Callable[[str, Lowering], None]
+    lowering: LoweringDouble, reason: str, cache: LayerCache, only_dense: Callable[[LoweringDouble], None]
 ) -> None:
     """Refused, not built, not valid, not run: the others are measured all the same, and it is told in every run."""
-    only_dense("hopeless", lowering)
+    only_dense(lowering)
     cases = layer_cases(compact_network(), INPUT)
     for _ in range(2):
         candidates, discarded = measured(cases, FEW_NODES_WIN, cache)
         assert [c.lowering for c in candidates] == ["dense"] * 3
-        assert [d.lowering for d in discarded] == ["hopeless"] * 3
+        assert [d.lowering for d in discarded] == ["double"] * 3
         assert [d.reason for d in discarded if reason not in d.reason] == []
 
 
 def test_a_layer_of_which_nothing_works_has_no_candidates(cache: LayerCache, monkeypatch: pytest.MonkeyPatch) -> None:
     """Not even `dense`: there is nothing to race."""
     for name in LOWERINGS:
-        monkeypatch.setitem(LOWERINGS, name, Lowering(refuse=dense.refuse, emit=raises))
+        monkeypatch.setitem(LOWERINGS, name, LoweringDouble(raises, name=name))
     candidates, discarded = measured(layer_cases(compact_network(), INPUT), FEW_NODES_WIN, cache)
     assert candidates == []
     assert len(discarded) == len(LAYERS) * len(LOWERINGS)

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from lowering_double import LoweringDouble
 from tunable_models import LAYERS, SHAPE, RiggedTrack, by_lowering, compact_network, lowerings_of, portable, rigged
 
 from swp_export.errors import LoweringError
 from swp_export.graph.files.writing import serialized
-from swp_export.lowerings import LOWERINGS, Lowering, dense
+from swp_export.lowerings import LOWERINGS
 from swp_export.lowerings.rewrite import apply_plan_file
 from swp_export.tuning.cache import LayerCache
 from swp_export.tuning.fastest import Fastest, find_fastest
@@ -32,7 +33,7 @@ OWN = {"conv0": "dense", "conv1": "pad-slice-add", "conv2": "dense"}
 ALIKE = [
     Candidate(layer=layer, lowering=name, median_ms=ms)
     for layer in LAYERS
-    for name, ms in [("dense", 1.0), ("shift-sum", 1.01), ("levels(640)", 1.02)]
+    for name, ms in [("dense", 1.0), ("shift-sum", 1.01), ("sliced-ellpack(640)", 1.02)]
 ]
 
 
@@ -65,9 +66,9 @@ def test_alternatives_are_few_and_not_far_behind() -> None:
 
 def test_alternatives_are_different_forms() -> None:
     """Names of one form have the very same time; it is not tried against itself, nor twice."""
-    times = {"levels(10)": 1.0, "levels(40)": 1.0, "levels(160)": 1.1, "levels(640)": 1.1}
-    assert alternatives(times, "levels(40)") == ["levels(160)"]
-    assert alternatives(times, "levels(160)") == ["levels(10)"]
+    times = {"a": 1.0, "also a": 1.0, "b": 1.1, "also b": 1.1}
+    assert alternatives(times, "also a") == ["b"]
+    assert alternatives(times, "b") == ["a"]
 
 
 class TestBestStart:
@@ -79,12 +80,12 @@ class TestBestStart:
 
     def test_takes_the_fastest_that_is_shown_to_be(self) -> None:
         """One lowering for all layers, here."""
-        plan = search(rigged(by_lowering(levels_640=0.5, shift_sum=0.7))).best_start(LAYERS, [], OWN)
-        assert plan == dict.fromkeys(LAYERS, "levels(640)")
+        plan = search(rigged(by_lowering(sliced_ellpack_640=0.5, shift_sum=0.7))).best_start(LAYERS, [], OWN)
+        assert plan == dict.fromkeys(LAYERS, "sliced-ellpack(640)")
 
     def test_takes_each_layers_fastest_alone(self) -> None:
         """If together they are the fastest model."""
-        alone = {"conv0": "shift-sum", "conv1": "shift", "conv2": "levels(640)"}
+        alone = {"conv0": "shift-sum", "conv1": "shift", "conv2": "sliced-ellpack(640)"}
         candidates = [Candidate(layer=layer, lowering=name, median_ms=1.0) for layer, name in alone.items()]
         track = rigged(lambda content: 0.5 if lowerings_of(content) == alone else 1.0)
         assert search(track).best_start(LAYERS, candidates, OWN) == alone
@@ -97,10 +98,10 @@ class TestBestStart:
 
     def test_plans_that_do_not_build_do_not_stop_it(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """They are discarded with their reason."""
-        monkeypatch.setitem(LOWERINGS, "hopeless", Lowering(refuse=dense.refuse, emit=raising))
-        found = search(rigged(by_lowering(levels_640=0.5)))
-        assert set(found.best_start(LAYERS, [], OWN).values()) == {"levels(640)"}
-        (hopeless,) = [d for d in found.discarded if d.lowering == "hopeless"]
+        monkeypatch.setitem(LOWERINGS, "double", LoweringDouble(raising))
+        found = search(rigged(by_lowering(sliced_ellpack_640=0.5)))
+        assert set(found.best_start(LAYERS, [], OWN).values()) == {"sliced-ellpack(640)"}
+        (hopeless,) = [d for d in found.discarded if d.lowering == "double"]
         assert (hopeless.layer, hopeless.reason) == ("(all)", "out of ideas")
 
 
@@ -111,7 +112,7 @@ class TestRefine:
         """Every alternative of every layer was measured once, the last two of each also for long."""
         found = search(rigged(lambda _: 1.0))
         assert found.refine(OWN, ALIKE, math.inf) == OWN
-        others = [len({"dense", "shift-sum", "levels(640)"} - {OWN[layer]}) for layer in LAYERS]
+        others = [len({"dense", "shift-sum", "sliced-ellpack(640)"} - {OWN[layer]}) for layer in LAYERS]
         assert found.variants == sum(1 + count + 1 + min(count, FINALISTS) for count in others)
 
     def test_what_is_shown_to_be_slower_is_not_measured_for_long(self) -> None:
@@ -122,9 +123,9 @@ class TestRefine:
 
     def test_what_is_far_behind_at_a_glance_is_not_measured_at_all(self) -> None:
         """It would take the most time of all."""
-        track = rigged(by_lowering(shift_sum=5.0, levels_640=0.9))
+        track = rigged(by_lowering(shift_sum=5.0, sliced_ellpack_640=0.9))
         found = search(track).refine(dict.fromkeys(LAYERS, "dense"), ALIKE, math.inf)
-        assert found == dict.fromkeys(LAYERS, "levels(640)")
+        assert found == dict.fromkeys(LAYERS, "sliced-ellpack(640)")
         assert not any("shift-sum" in lowerings_of(model).values() for models in track.raced for model in models)
 
     def test_keeps_the_incumbent_when_a_gain_is_noise(self) -> None:
@@ -146,8 +147,8 @@ class TestRefine:
 
     def test_takes_what_is_faster_in_each_layer(self) -> None:
         """Until nothing helps."""
-        found = search(rigged(by_lowering(levels_640=0.5, shift_sum=0.7)))
-        assert found.refine(OWN, ALIKE, math.inf) == dict.fromkeys(LAYERS, "levels(640)")
+        found = search(rigged(by_lowering(sliced_ellpack_640=0.5, shift_sum=0.7)))
+        assert found.refine(OWN, ALIKE, math.inf) == dict.fromkeys(LAYERS, "sliced-ellpack(640)")
 
     def test_goes_round_again_when_neighbours_decide(self) -> None:
         """A change that pays only after another one is found in the next round."""
@@ -163,15 +164,15 @@ class TestRefine:
 
     def test_stops_at_the_deadline(self) -> None:
         """With what it has."""
-        track = rigged(by_lowering(levels_640=0.5))
+        track = rigged(by_lowering(sliced_ellpack_640=0.5))
         assert search(track).refine(OWN, ALIKE, -math.inf) == OWN
         assert track.raced == []
 
     def test_a_candidate_that_does_not_build_is_discarded(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """With the layer it was tried in; the others are compared."""
-        monkeypatch.setitem(LOWERINGS, "shift-sum", Lowering(refuse=dense.refuse, emit=raising))
-        found = search(rigged(by_lowering(levels_640=0.5)))
-        assert found.refine(OWN, ALIKE, math.inf) == dict.fromkeys(LAYERS, "levels(640)")
+        monkeypatch.setitem(LOWERINGS, "shift-sum", LoweringDouble(raising, name="shift-sum"))
+        found = search(rigged(by_lowering(sliced_ellpack_640=0.5)))
+        assert found.refine(OWN, ALIKE, math.inf) == dict.fromkeys(LAYERS, "sliced-ellpack(640)")
         assert {(d.layer, d.lowering, d.reason) for d in found.discarded} == {
             (layer, "shift-sum", "out of ideas") for layer in LAYERS
         }
@@ -196,9 +197,9 @@ class TestFindFastest:
 
     def test_what_the_search_found(self, tmp_path: Path) -> None:
         """The content is what the plan gives, and the gains are those of the last comparison."""
-        seconds = by_lowering(levels_640=0.5)
+        seconds = by_lowering(sliced_ellpack_640=0.5)
         fastest = self.found(portable(), tmp_path, lambda content, _: seconds(content))
-        assert set(fastest.plan.layers.values()) == {"levels(640)"}
+        assert set(fastest.plan.layers.values()) == {"sliced-ellpack(640)"}
         assert fastest.content == apply_plan_file(portable(), fastest.plan)
         assert fastest.over_input.speedup == pytest.approx(2)
         assert fastest.over_dense.speedup == pytest.approx(2)
@@ -207,7 +208,7 @@ class TestFindFastest:
     def test_falls_back_to_the_inputs_plan(self, tmp_path: Path) -> None:
         """If in the end that is shown to be faster; the model it stands for is the input, and reproducible."""
         own = portable("pad-slice-add")
-        during, after = by_lowering(levels_640=0.5), by_lowering(pad_slice_add=0.2, levels_640=0.5)
+        during, after = by_lowering(sliced_ellpack_640=0.5), by_lowering(pad_slice_add=0.2, sliced_ellpack_640=0.5)
         fastest = self.found(own, tmp_path, lambda content, final: (after if final else during)(content))
         assert fastest.plan.layers == lowerings_of(own) == dict.fromkeys(LAYERS, "pad-slice-add")
         assert fastest.content == apply_plan_file(own, fastest.plan)
@@ -217,7 +218,7 @@ class TestFindFastest:
     def test_falls_back_to_compact_dense(self, tmp_path: Path) -> None:
         """If in the end that is shown to be faster."""
         own = portable("pad-slice-add")
-        during, after = by_lowering(levels_640=0.5), by_lowering(dense=0.2, levels_640=0.5)
+        during, after = by_lowering(sliced_ellpack_640=0.5), by_lowering(dense=0.2, sliced_ellpack_640=0.5)
         fastest = self.found(own, tmp_path, lambda content, final: (after if final else during)(content))
         assert fastest.plan.layers == dict.fromkeys(LAYERS, "dense")
         assert fastest.content == apply_plan_file(own, fastest.plan)

@@ -81,10 +81,10 @@ def run(model: Path, **options: object) -> TuneReport:
 
 
 def permuting(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make every search end in `levels(640)` everywhere, which permutes."""
+    """Make every search end in `sliced-ellpack(640)` everywhere, which permutes."""
 
     def found(*arguments: object, **options: object) -> dict[str, str]:
-        return dict.fromkeys(LAYERS, "levels(640)")
+        return dict.fromkeys(LAYERS, "sliced-ellpack(640)")
 
     monkeypatch.setattr(fastest_module.Search, "refine", found)
     monkeypatch.setattr(
@@ -128,7 +128,7 @@ def test_a_permuting_plan_is_verified_and_reproducible(
     permuting(monkeypatch)
     model.write_bytes(portable(lowering))
     report = run(model, plan_out="plan.json")
-    assert set(report.fastest.plan.layers.values()) == {"levels(640)"}
+    assert set(report.fastest.plan.layers.values()) == {"sliced-ellpack(640)"}
     assert report.verification.equivalent
     for other in (None, "dense", "pad-slice-add"):
         assert apply_plan_file(portable(other), read_plan("plan.json")) == report.fastest.content
@@ -138,7 +138,7 @@ def test_a_wrong_lowering_is_passed_over(model: Path, monkeypatch: pytest.Monkey
     """However fast: the verification finds it, says how far off it is, and the next best plan is written."""
     written |= {"model-tuned.onnx", "plan.json"}
     permuting(monkeypatch)
-    right = LOWERINGS["levels(640)"]
+    right = LOWERINGS["sliced-ellpack(640)"]
 
     def wrong(builder: LayerBuilder, x: ir.Value, conv: StripeConv) -> ir.Value:
         weight = conv.weight.copy()
@@ -146,10 +146,10 @@ def test_a_wrong_lowering_is_passed_over(model: Path, monkeypatch: pytest.Monkey
         weight[row, :, i, j] *= 1.01
         return right.emit(builder, x, dataclasses.replace(conv, weight=weight))
 
-    monkeypatch.setitem(LOWERINGS, "levels(640)", dataclasses.replace(right, emit=wrong))
+    monkeypatch.setitem(LOWERINGS, "sliced-ellpack(640)", dataclasses.replace(right, emit=wrong))
     report = run(model, plan_out="plan.json")
     assert report.verification.equivalent
-    assert "levels(640)" not in read_plan("plan.json").layers.values()
+    assert "sliced-ellpack(640)" not in read_plan("plan.json").layers.values()
     (reason,) = (found.reason for found in report.fastest.discarded if found.lowering == "found")
     assert reason.startswith("not equivalent")
     assert reason.endswith("first diverging layer: conv0")

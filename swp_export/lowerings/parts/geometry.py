@@ -7,7 +7,7 @@ of the convolution that the layer stands for, and where this node's numbers belo
     "filters", "window"   per row of a K'xK' Conv: its filter; the tap of its first weight   W[f, :, i0:, j0:] = row
     "bias"      per output: the filter whose bias it holds                                  b[f] = bias
 
--1 stands for a row of zeros that only fills a block. `lift` puts everything back, bit for bit; it needs to know nothing
+-1 stands for a row of zeros that only fills up. `lift` puts everything back, bit for bit; it needs to know nothing
 of the lowering that wrote the nodes.
 """
 
@@ -36,7 +36,7 @@ _MOST_WEIGHTS = 1 << 26
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Part:
-    """Some filters of a convolution, which a form writes as a convolution of their own.
+    """Some filters of a convolution, which are written as a convolution of their own.
 
     Attributes:
         whole: the layer's convolution.
@@ -128,12 +128,17 @@ def lift(layer: str, nodes: Sequence[tuple[str, np.ndarray, np.ndarray | None]])
     return StripeConv(name=layer, weight=weight, bias=bias, **geometry)
 
 
+def is_too_large(shape: tuple[int, ...]) -> bool:
+    """Tell whether a weight of `shape` is larger than what `lift` makes: a file's word must not take memory."""
+    return max(shape) > _LARGEST or max(shape[2:]) > _LARGEST_KERNEL or math.prod(shape) > _MOST_WEIGHTS
+
+
 def _shape(stated: Sequence[dict[str, list[int]]], parts: Sequence[np.ndarray]) -> tuple[int, ...]:
     """Return the shape of the layer's weight, checked before so many zeros are made."""
     shape = tuple(stated[0]["shape"])
-    if len(shape) != 4 or not all(isinstance(size, int) and 0 < size <= _LARGEST for size in shape):
+    if len(shape) != 4 or not all(isinstance(size, int) and size > 0 for size in shape):
         raise ValueError(f"{shape} is no shape of a weight")
-    if max(shape[2:]) > _LARGEST_KERNEL or math.prod(shape) > _MOST_WEIGHTS:
+    if is_too_large(shape):
         raise ValueError(f"a weight of {shape} is too large")
     if shape[0] > sum(len(facts.get("bias", ())) for facts in stated):
         raise ValueError("expected the bias of each filter once")

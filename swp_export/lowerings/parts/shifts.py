@@ -1,8 +1,8 @@
-"""The three convolutions that the shift forms are made of, and the window of taps that they shift over.
+"""The three convolutions that lowerings by shifts are made of.
 
     pointwise    row r = W[f, :, i, j] . x                        1x1 Conv, a row per stripe  [N, R, H, W]
     depthwise    row r shifted to its tap, every s-th position    one-hot depthwise Conv      [N, R, H', W']
-    total        y[o] = b[o] + sum of the rows of filter o        1x1 Conv with a 0/1 matrix  [N, N_filters, H', W']
+    summed       y[o] = b[o] + sum of the rows of filter o        1x1 Conv with a 0/1 matrix  [N, N_filters, H', W']
 
 Exact in real arithmetic: a product with 0 or 1 changes nothing, and what the depthwise Conv pads is 0, as the stripes'
 input is there, since no bias has been added yet. Strides, pads and dilations are those of the depthwise Conv, so no
@@ -11,10 +11,11 @@ size is written anywhere. All three stay in ONNX Runtime's blocked layout where 
 
 from __future__ import annotations
 
-import dataclasses
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+from swp_export.lowerings.parts.window import window_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,51 +23,10 @@ if TYPE_CHECKING:
     import onnx_ir as ir
 
     from swp_export.graph.builder import Attributes, LayerBuilder
+    from swp_export.lowerings.parts.fill import Rows
     from swp_export.lowerings.parts.geometry import Part, Stripe
+    from swp_export.lowerings.parts.window import Tap
     from swp_export.stripes import StripeConv
-
-    Rows = Sequence[Stripe | None]
-    Tap = tuple[int, int]
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Window:
-    """The smallest kernel that does what a convolution does: its first tap, its size and the pads that are left."""
-
-    first: tuple[int, int]
-    kernel: tuple[int, int]
-    pads: tuple[int, int, int, int]
-
-
-class Frame(Protocol):
-    """What a window is cut from: a StripeConv, or what else has a kernel and pads."""
-
-    @property
-    def kernel(self) -> tuple[int, int]:
-        """`(K_h, K_w)`."""
-
-    @property
-    def pads(self) -> tuple[int, int, int, int]:
-        """`(top, left, bottom, right)`."""
-
-    @property
-    def dilations(self) -> tuple[int, int]:
-        """`(d_h, d_w)`."""
-
-
-def window_of(conv: Frame, live: Sequence[Tap]) -> Window:
-    """Return the window of the taps `live` of `conv`, as far as its pads allow: a dropped row takes d of them."""
-    taps = np.array(live or [(conv.kernel[0] // 2, conv.kernel[1] // 2)])
-    first, kernel, begins, ends = [], [], [], []
-    for axis in (0, 1):
-        size, dilation, begin, end = conv.kernel[axis], conv.dilations[axis], conv.pads[axis], conv.pads[axis + 2]
-        before = min(int(taps[:, axis].min()), begin // dilation)
-        after = min(size - 1 - int(taps[:, axis].max()), end // dilation)
-        first.append(before)
-        kernel.append(size - before - after)
-        begins.append(begin - dilation * before)
-        ends.append(end - dilation * after)
-    return Window(first=(first[0], first[1]), kernel=(kernel[0], kernel[1]), pads=(*begins, *ends))  # type: ignore[arg-type]
 
 
 def stripes_of(conv: StripeConv) -> list[list[Stripe]]:
@@ -80,16 +40,6 @@ def stripes_of(conv: StripeConv) -> list[list[Stripe]]:
 def taps_of(rows: Rows) -> list[Tap]:
     """Return the taps of `rows`, each once."""
     return sorted({row[1:] for row in rows if row is not None})
-
-
-def filled(rows: Rows, size: int) -> Rows:
-    """Return `rows` with rows of zeros after them, `size` in all."""
-    return [*rows, *[None] * (size - len(rows))]
-
-
-def round_up(count: int, block: int) -> int:
-    """Return the smallest multiple of `block`, and at least one, that holds `count`."""
-    return max(1, -(-count // block)) * block
 
 
 def shifted(builder: LayerBuilder, x: ir.Value, part: Part, rows: Rows, bias: Sequence[int] | None = None) -> ir.Value:
@@ -157,10 +107,10 @@ def depthwise(
     )
 
 
-def total(
+def summed(
     builder: LayerBuilder, z: ir.Value, part: Part, rows: Rows, *, groups: int = 1, biased: bool = True
 ) -> ir.Value:
-    """Write the 1x1 Conv that sums each filter's `rows`; `groups`: in so many equal runs of rows and of filters."""
+    """Write the 1x1 Conv that sums each filter's `rows`; with `groups`, a grouped one: as many rows for each group."""
     conv = part.conv
     in_group, rows_in_group = conv.filters // groups, len(rows) // groups
     weight = np.zeros((conv.filters, rows_in_group, 1, 1), conv.weight.dtype)

@@ -1,4 +1,4 @@
-"""The counted cost of a layer's runs: what is chosen is the cheapest, and what is counted is what is written."""
+"""The counted cost of a layer's slices: what is chosen is the cheapest, and what is counted is what is written."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from small_models import conv_model, ops, random_conv
 
 from swp_export.graph.builder import LayerBuilder
 from swp_export.graph.constants import array_of
-from swp_export.lowerings.levels import PRICES, emit_run
 from swp_export.lowerings.lower import lower
-from swp_export.lowerings.parts.runs import (
+from swp_export.lowerings.parts.slices import (
     ACCUMULATE,
     CONCAT,
     WRITE,
     Layout,
-    Run,
+    Slice,
     cheapest_order,
-    cheapest_runs,
+    cheapest_slices,
     shift_cost,
 )
+from swp_export.lowerings.sliced_ellpack import NODE_PRICES, emit_slice
 
 if TYPE_CHECKING:
     from swp_export.stripes import StripeConv
 
 BLOCK = 8
-EVERY_PRICE = pytest.mark.parametrize("price", PRICES)
+EVERY_PRICE = pytest.mark.parametrize("price", NODE_PRICES)
 SEEDS = pytest.mark.parametrize("seed", range(4))
 
 
@@ -45,8 +45,8 @@ def layer(seed: int, filters: int = 40) -> StripeConv:
 
 @SEEDS
 @EVERY_PRICE
-def test_no_other_runs_are_cheaper(seed: int, price: int) -> None:
-    """Every way to cut the filters into runs of blocks is tried by hand."""
+def test_no_other_slices_are_cheaper(seed: int, price: int) -> None:
+    """Every way to cut the filters into slices is tried by hand."""
     layout = Layout.of(layer(seed))
     blocks = len(layout.taps) // BLOCK
     costs = []
@@ -54,22 +54,22 @@ def test_no_other_runs_are_cheaper(seed: int, price: int) -> None:
         edges = [0, *cuts, blocks]
         parts = [layout.taps[a * BLOCK : b * BLOCK] for a, b in itertools.pairwise(edges)]
         # A part by itself may be cut again, which only finds again what another choice of cuts finds.
-        alone = [cheapest_runs(dataclasses.replace(layout, taps=taps), BLOCK, price) for taps in parts]
-        if all(len(runs.runs) == 1 for runs in alone):
+        alone = [cheapest_slices(dataclasses.replace(layout, taps=taps), BLOCK, price) for taps in parts]
+        if all(len(slices.slices) == 1 for slices in alone):
             joined = CONCAT * len(layout.taps) + price if cuts else 0
-            costs.append(sum(runs.cost for runs in alone) + joined)
-    assert cheapest_runs(layout, BLOCK, price).cost == pytest.approx(min(costs))
+            costs.append(sum(slices.cost for slices in alone) + joined)
+    assert cheapest_slices(layout, BLOCK, price).cost == pytest.approx(min(costs))
 
 
-def written_cost(conv: StripeConv, run: Run, price: int) -> float:
-    """Return what the nodes cost that are written for `run`, by their shapes."""
+def written_cost(conv: StripeConv, slice_: Slice, price: int) -> float:
+    """Return what the nodes cost that are written for `slice_`, by their shapes."""
     x = ir.Value(name="x")
     builder = LayerBuilder(ir.Graph([x], [], nodes=[]), "layer", BLOCK)
-    emit_run(builder, x, conv, run)
+    emit_slice(builder, x, conv, slice_)
     cost = 0.0
     for node in builder.nodes:
         if node.op_type == "Add":
-            cost += ACCUMULATE * (run.stop - run.start)
+            cost += ACCUMULATE * (slice_.stop - slice_.start)
             continue
         weight = array_of(node.inputs[1])
         assert weight is not None
@@ -82,20 +82,20 @@ def written_cost(conv: StripeConv, run: Run, price: int) -> float:
 
 @SEEDS
 @EVERY_PRICE
-def test_no_other_form_of_a_run_is_cheaper(seed: int, price: int) -> None:
-    """A run costs what is written for it; no other number of levels or groups would write less."""
+def test_no_other_form_of_a_slice_is_cheaper(seed: int, price: int) -> None:
+    """A slice costs what is written for it; no other number of columns or groups would write less."""
     conv = layer(seed)
     counts = conv.skeleton.stripes_per_filter
-    for run in cheapest_runs(Layout.of(conv), BLOCK, price).runs:
-        most, blocks = int(counts[run.start : run.stop].max()), (run.stop - run.start) // BLOCK
+    for slice_ in cheapest_slices(Layout.of(conv), BLOCK, price).slices:
+        most, blocks = int(counts[slice_.start : slice_.stop].max()), (slice_.stop - slice_.start) // BLOCK
         forms = [(0, 0), *([(most, 0)] if most else [])]
         forms += [(n, groups) for n in range(most) for groups in range(1, blocks + 1) if blocks % groups == 0]
         costs = [
-            written_cost(conv, dataclasses.replace(run, levels=levels, groups=groups), price)
-            for levels, groups in forms
+            written_cost(conv, dataclasses.replace(slice_, width=width, groups=groups), price)
+            for width, groups in forms
         ]
-        assert run.cost == pytest.approx(written_cost(conv, run, price))
-        assert run.cost == pytest.approx(min(costs))
+        assert slice_.cost == pytest.approx(written_cost(conv, slice_, price))
+        assert slice_.cost == pytest.approx(min(costs))
 
 
 @SEEDS
@@ -104,9 +104,9 @@ def test_nodes_are_priced_as_they_are_written(seed: int, price: int) -> None:
     """A slightly higher price raises the cost by the number of nodes; the Adds are the runtime's to fuse."""
     conv = layer(seed)
     layout = Layout.of(conv)
-    lower_cost, higher_cost = (cheapest_runs(layout, BLOCK, p).cost for p in (price, price + 1e-6))
+    lower_cost, higher_cost = (cheapest_slices(layout, BLOCK, p).cost for p in (price, price + 1e-6))
     model = conv_model(conv)
-    lower(model, lambda _: f"levels({price})", block=BLOCK)
+    lower(model, lambda _: f"sliced-ellpack({price})", multiple=BLOCK)
     nodes = [op for op in ops(model) if op != "Add"]
     assert (higher_cost - lower_cost) / 1e-6 == pytest.approx(len(nodes), abs=0.1)
 
@@ -115,44 +115,44 @@ def test_nodes_are_priced_as_they_are_written(seed: int, price: int) -> None:
 def test_dear_nodes_are_few(seed: int) -> None:
     """The higher the price, the fewer nodes."""
     counts = []
-    for price in PRICES:
+    for price in NODE_PRICES:
         model = conv_model(layer(seed))
-        lower(model, lambda _, price=price: f"levels({price})", block=BLOCK)  # type: ignore[misc]
+        lower(model, lambda _, price=price: f"sliced-ellpack({price})", multiple=BLOCK)  # type: ignore[misc]
         counts.append(len([op for op in ops(model) if op != "Add"]))
     assert counts == sorted(counts, reverse=True)
     assert counts[0] > counts[-1]
 
 
 @settings(max_examples=60)
-@given(seed=st.integers(0, 10**6), filters=st.integers(1, 40), price=st.sampled_from(PRICES))
+@given(seed=st.integers(0, 10**6), filters=st.integers(1, 40), price=st.sampled_from(NODE_PRICES))
 def test_an_order_names_each_filter_once_and_costs_no_more(seed: int, filters: int, price: int) -> None:
-    """Filled up to blocks with filters of zeros; as they come, so filled up, they are no cheaper."""
+    """Filled up to blocks with filters of zeros; as they come, filled up, they are no cheaper."""
     layout = Layout.of(layer(seed, filters))
     as_they_come = (*range(filters), *[-1] * (-filters % BLOCK))
     order = cheapest_order(layout, BLOCK, price)
     assert len(order) % BLOCK == 0
     assert sorted(f for f in order if f >= 0) == list(range(filters))
-    runs = cheapest_runs(layout.ordered(order), BLOCK, price)
-    assert runs.cost <= cheapest_runs(layout.ordered(as_they_come), BLOCK, price).cost
-    assert [(run.start, run.stop) for run in runs.runs] == [
-        *itertools.pairwise([0, *(run.stop for run in runs.runs)]),
+    slices = cheapest_slices(layout.ordered(order), BLOCK, price)
+    assert slices.cost <= cheapest_slices(layout.ordered(as_they_come), BLOCK, price).cost
+    assert [(slice_.start, slice_.stop) for slice_ in slices.slices] == [
+        *itertools.pairwise([0, *(slice_.stop for slice_ in slices.slices)]),
     ]
-    assert all(run.stop % BLOCK == 0 for run in runs.runs)
+    assert all(slice_.stop % BLOCK == 0 for slice_ in slices.slices)
 
 
 def test_alike_filters_come_together() -> None:
-    """Filters with one whole column each, by turns: in the order asked for, three runs over small windows."""
+    """Filters with one whole column each, by turns: in the order asked for, three slices over small windows."""
     mask = np.zeros((24, 3, 3), bool)
     mask[np.arange(24), :, np.arange(24) % 3] = True
     layout = Layout.of(random_conv(mask, channels=64, pads=(1, 1, 1, 1)))
-    runs = cheapest_runs(layout.ordered(cheapest_order(layout, 8, 10)), 8, 10)
-    assert [run.stop for run in runs.runs] == [8, 16, 24]
-    assert runs.cost < cheapest_runs(layout, 8, 10).cost
+    slices = cheapest_slices(layout.ordered(cheapest_order(layout, 8, 10)), 8, 10)
+    assert [slice_.stop for slice_ in slices.slices] == [8, 16, 24]
+    assert slices.cost < cheapest_slices(layout, 8, 10).cost
 
 
-def test_a_block_is_not_cut() -> None:
-    """Filters that fill no blocks are one run: a Concat of others would leave the blocked layout."""
-    assert len(cheapest_runs(Layout.of(layer(0, 27)), 8, 10).runs) == 1
+def test_a_tile_is_not_cut() -> None:
+    """Filters that fill no blocks are one slice: a Concat of others would leave the blocked layout."""
+    assert len(cheapest_slices(Layout.of(layer(0, 27)), 8, 10).slices) == 1
 
 
 def test_a_stride_makes_shifts_dear() -> None:
@@ -161,13 +161,13 @@ def test_a_stride_makes_shifts_dear() -> None:
     plain, strided = (
         Layout.of(random_conv(mask, channels=64, pads=(1, 1, 1, 1), strides=strides)) for strides in ((1, 1), (2, 2))
     )
-    assert any(not run.dense for run in cheapest_runs(plain, 16, 10).runs)
-    assert all(run.dense for run in cheapest_runs(strided, 16, 10).runs)
+    assert any(not slice_.dense for slice_ in cheapest_slices(plain, 16, 10).slices)
+    assert all(slice_.dense for slice_ in cheapest_slices(strided, 16, 10).slices)
 
 
-def test_a_block_of_one_is_no_invitation_to_try_everything() -> None:
-    """A wide layer is cut into blocks of 8 at least, however small the plan's block is."""
+def test_a_multiple_of_one_is_no_invitation_to_try_everything() -> None:
+    """A wide layer is cut into tiles of 8 at least, whatever it is filled up to a multiple of."""
     mask = np.random.default_rng(0).random((256, 3, 3)) < 0.2
     layout = Layout.of(random_conv(mask, channels=4, pads=(1, 1, 1, 1)))
-    runs = cheapest_runs(layout.ordered(cheapest_order(layout, 1, 40)), 1, 40)
-    assert all(run.stop % 8 == 0 for run in runs.runs)
+    slices = cheapest_slices(layout.ordered(cheapest_order(layout, 1, 40)), 1, 40)
+    assert all(slice_.stop % 8 == 0 for slice_ in slices.slices)

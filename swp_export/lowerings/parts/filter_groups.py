@@ -12,19 +12,20 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from swp_export.lowerings.parts.fill import filled_up
 from swp_export.lowerings.parts.geometry import Part
-from swp_export.lowerings.parts.shifts import round_up
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    import numpy.typing as npt
     import onnx_ir as ir
 
     from swp_export.graph.builder import LayerBuilder
+    from swp_export.lowerings.parts.fill import Filters
     from swp_export.stripes import StripeConv
 
-    Labels = npt.NDArray[np.int64]
+    Labels = Filters
+    """The group of each filter, by its number."""
     EmitPart = Callable[[LayerBuilder, ir.Value, Part], ir.Value]
 
 
@@ -44,13 +45,13 @@ def emit_groups(
     groups = groups_of(conv, labels)
     if (np.diff(np.concatenate(list(groups.values()))) < 0).any():
         # The Gather that follows drops what is filled up.
-        groups = {label: fill_up(group, builder.block) for label, group in groups.items()}
+        groups = {label: filled_up(group, builder.multiple) for label, group in groups.items()}
     parts = {label: Part(conv, tuple(int(f) for f in group)) for label, group in groups.items()}
     y = joined(builder, [forms[label](builder, x, part) for label, part in parts.items()])
     return in_order(builder, y, np.concatenate(list(groups.values())))
 
 
-def groups_of(conv: StripeConv, labels: Labels) -> dict[int, Labels]:
+def groups_of(conv: StripeConv, labels: Labels) -> dict[int, Filters]:
     """Return the filters of each label, in order of their first filters."""
     live = np.flatnonzero(conv.skeleton.stripes_per_filter)
     if live.size:
@@ -65,7 +66,7 @@ def joined(builder: LayerBuilder, outputs: Sequence[ir.Value]) -> ir.Value:
     return outputs[0] if len(outputs) == 1 else builder.op("Concat", outputs, "groups", {"axis": 1})
 
 
-def in_order(builder: LayerBuilder, y: ir.Value, filters: Labels) -> ir.Value:
+def in_order(builder: LayerBuilder, y: ir.Value, filters: Filters) -> ir.Value:
     """Put the channels of `y`, which are `filters` (-1: of none), in ascending order, and drop those of none."""
     wanted = int(filters.max()) + 1
     if np.array_equal(filters, np.arange(wanted)):
@@ -74,12 +75,7 @@ def in_order(builder: LayerBuilder, y: ir.Value, filters: Labels) -> ir.Value:
     return builder.op("Gather", [y, builder.indices(order, "order")], "in_order", {"axis": 1})
 
 
-def order_groups(labels: Labels, block: int) -> Labels:
-    """Return the filters by label, -1 for one of zeros: each group is filled up to a multiple of `block`."""
+def order_groups(labels: Labels, multiple: int) -> Filters:
+    """Return the filters by label, -1 for one of zeros: each group is filled up to a multiple of `multiple`."""
     groups = [np.flatnonzero(labels == label) for label in np.unique(labels)]
-    return np.concatenate([fill_up(group, block) for group in groups])
-
-
-def fill_up(group: Labels, block: int) -> Labels:
-    """Return `group` with -1 after it, up to a multiple of `block`."""
-    return np.pad(group, (0, round_up(group.size, block) - group.size), constant_values=-1)
+    return np.concatenate([filled_up(group, multiple) for group in groups])
