@@ -190,14 +190,17 @@ class OnnxReference:
         return parting.wavering_node(self._model, x)
 
 
-def _found_batch(run: Callable[[np.ndarray], object], input_shape: Shape) -> int | None:
-    """Return 1 where `run` takes one image and not two, None where it takes two."""
+def _found_batch(run: Callable[[np.ndarray], Outputs], input_shape: Shape) -> int | None:
+    """Return 1 where `run` takes one image and not two, or mixes two into one row; None where it takes two."""
+    one = np.zeros((1, *input_shape), np.float32)
     try:
-        run(np.zeros((2, *input_shape), np.float32))
+        of_two = run(np.repeat(one, 2, axis=0))
     except InputError:
-        run(np.zeros((1, *input_shape), np.float32))
+        run(one)
         return 1
-    return None
+    in_one_row = {name: array.size for name, array in of_two.items() if array.shape[:1] == (1,)}
+    of_one = run(one) if in_one_row else {}
+    return 1 if any(size > of_one[name].size for name, size in in_one_row.items()) else None
 
 
 def _constant_names(graph: ir.Graph) -> set[str]:

@@ -15,7 +15,7 @@ from swp_export.runtime.session import open_session
 from swp_export.verification.cases import Case, in_batches_of, make_cases, noise_case, other_sizes
 from swp_export.verification.comparison import NOT_FINITE, CaseResult, Runs, Tolerance, budgets, compare, limits_of
 from swp_export.verification.diverging_layer import first_diverging_layer
-from swp_export.verification.evidence import Evidence, Gathered, gather
+from swp_export.verification.evidence import Evidence, Gathered, constancy_notes, gather
 from swp_export.verification.report import VerificationReport
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ class Verifier:
 
     def _evidence_for(self, session: Session) -> tuple[Gathered, list[str]]:
         """Return what the reference gives on the inputs that the model takes, and what is to be said of them."""
-        batch = _batch_of(session, self._reference, self._input_shape)
+        batch, said = _batch_of(session, self._reference, self._input_shape)
         any_size = not any(isinstance(size, int) for size in session.inputs[0].shape[2:])
         if (batch, any_size) not in self._gathered:
             required = _cases(batch, self._input_shape, self._samples)
@@ -115,10 +115,8 @@ class Verifier:
             cases = (*((case, True) for case in required), *((case, False) for case in optional))
             self._gathered[batch, any_size] = gather(self._reference, cases, self._progress)
         gathered = self._gathered[batch, any_size]
-        notes = list(gathered.notes)
-        if batch is not None and not isinstance(session.inputs[0].shape[0], int):
-            notes.append(f"{self._reference.description} runs in batches of {batch} only, and so does the model")
-        return gathered, notes
+        said += [] if any_size else _size_note(session, self._reference, batch or 1, self._input_shape)
+        return gathered, [*gathered.notes, *said, *constancy_notes(gathered.evidence)]
 
     def _is_right_unoptimised(self, model: bytes, gathered: Gathered) -> bool:
         plain = _compared(open_session(model, optimise=False), gathered.evidence, self._tolerance)
@@ -132,12 +130,40 @@ class Verifier:
         return None
 
 
-def _batch_of(session: Session, reference: Reference, input_shape: Shape) -> int | None:
-    """Return the only number of images that the model, or its reference, takes at once; None where any will do."""
+def _batch_of(session: Session, reference: Reference, input_shape: Shape) -> tuple[int | None, list[str]]:
+    """Return the only number of images at which the two can be compared, None where any will do, and what to say of it.
+
+    Raises:
+        InputError: the model takes no images, or each of the two takes another number, or the reference none.
+
+    """
     declared = session.inputs[0].shape
     if len(declared) != 4:
         raise InputError(f"{session.label} takes an input {list(declared)}, expected images [N, C, H, W]")
-    return declared[0] if isinstance(declared[0], int) else reference.only_batch(input_shape)
+    own, batch = declared[0], reference.only_batch(input_shape)
+    if not isinstance(own, int):
+        said = f"{reference.description} runs in batches of {batch} only, and so does the model"
+        return batch, [] if batch is None else [said]
+    if batch is None:
+        return own, [f"the model runs in batches of {own} only, {reference.description} in any"]
+    if batch != own:
+        raise InputError(
+            f"{session.label} runs in batches of {own} only and {reference.description} in batches of {batch} only: "
+            "no input fits both; export one of them with an open batch"
+        )
+    return own, []
+
+
+def _size_note(session: Session, reference: Reference, batch: int, input_shape: Shape) -> list[str]:
+    """Say that the model takes images of one height or width, where the reference takes another."""
+    height, width = session.inputs[0].shape[2:]
+    for other in other_sizes(*input_shape[1:]):
+        with contextlib.suppress(InputError):
+            reference.float32(np.zeros((batch, input_shape[0], *other), np.float32))
+            size = f"height {height}" if not isinstance(width, int) else f"width {width}"
+            size = f"{height}x{width}" if isinstance(height, int) and isinstance(width, int) else size
+            return [f"the model runs on images of {size} only, {reference.description} on others too"]
+    return []
 
 
 def _cases(batch: int | None, input_shape: Shape, samples: Case | None) -> Iterator[Case]:
