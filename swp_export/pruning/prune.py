@@ -29,7 +29,7 @@ from swp_export.tuning.cache import LayerCache
 from swp_export.tuning.fastest import find_fastest
 from swp_export.tuning.race import Track
 from swp_export.verification.cases import read_samples
-from swp_export.verification.verify import verify_model
+from swp_export.verification.verify import Verifier, verify_model
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -110,16 +110,16 @@ def prune(
         by_choice = PlanFile(layers={layer.name: layer.lowering for layer in chosen}, multiple=multiple)
         content = apply_plan_file(pruned, plan_file or by_choice)
 
+        verifier = Verifier(
+            origin.reference,
+            origin.input_shape,
+            samples=samples,
+            dense=lambda: origin.dense,
+            progress=lambda case: progress(f"verifying: {case}"),
+        )
+
         def check(written: bytes) -> VerificationReport:
-            return verify_model(
-                written,
-                origin.reference,
-                name=str(target),
-                input_shape=origin.input_shape,
-                samples=samples,
-                dense=lambda: origin.dense,
-                progress=lambda case: progress(f"verifying: {case}"),
-            )
+            return verifier.verify(written, str(target))
 
         if tune is not None:
             track = Track(device=tune, threads=1, batch=1, tf32=False)
