@@ -102,7 +102,7 @@ def unpruned(network: Network) -> nn.Module:
 
     """
     checkpoint, architecture = network.checkpoint, resolve_architecture(network.architecture)
-    if checkpoint.layout == "unbroken":
+    if not checkpoint.layout.broken:
         module, _ = _build(checkpoint, architecture, as_saved(checkpoint))
         return module
     stock = construct(architecture, network.num_classes, network.input_shape[0])
@@ -126,7 +126,7 @@ def reference_name(network: Network, origin: str = "") -> str:
 
     """
     path = network.checkpoint.path
-    if network.checkpoint.layout != "unbroken":
+    if network.checkpoint.layout.broken:
         return f"{path} as it computes"
     return f"{path} with every |FilterSkeleton| <= {network.threshold:g}{origin} set to zero"
 
@@ -137,7 +137,7 @@ def threshold_error(network: Network) -> float | None:
     None of a broken checkpoint, which has forgotten what it was trained to, of a network that refuses the image, and of
     outputs that are not finite.
     """
-    if network.checkpoint.layout != "unbroken":
+    if network.checkpoint.layout.broken:
         return None
     x = torch.randn(1, *network.input_shape, generator=torch.Generator().manual_seed(0))
     try:
@@ -215,8 +215,8 @@ def _architecture(checkpoint: Checkpoint, requested: str | None) -> Architecture
         return resolve_architecture(requested)
     recorded = checkpoint.architecture
     if recorded is None:
-        broken = checkpoint.layout != "unbroken"
-        return resolve_architecture(infer_architecture(checkpoint.state, modules=checkpoint.modules, broken=broken))
+        inferred = infer_architecture(checkpoint.state, modules=checkpoint.modules, broken=checkpoint.layout.broken)
+        return resolve_architecture(inferred)
     if ":" in recorded:
         # Importing what a file names would let the file choose which code runs.
         raise ArchitectureError(
@@ -233,9 +233,9 @@ def _build(
     module = construct(architecture, _num_classes(state))
     warnings: list[str] = []
     # Fine-tuning leaves unbroken files without these blocks; there the record of modules says that they are gone.
-    may_lack_blocks = checkpoint.layout != "unbroken" or checkpoint.modules
+    may_lack_blocks = checkpoint.layout.broken or checkpoint.modules
     if may_lack_blocks and (dead := replace_dead_blocks(module, state, checkpoint.modules)):
-        tuned = checkpoint.layout == "unbroken"  # what training made of it since, nobody can tell from the file
+        tuned = not checkpoint.layout.broken  # what training made of it since, nobody can tell from the file
         warnings.append(
             f"{len(dead)} residual blocks ({', '.join(dead)}) were replaced by their shortcut when the checkpoint was "
             "broken, without their last ReLU and bn2's constant; they are reproduced as they are"

@@ -16,7 +16,6 @@ STAGES: tuple[tuple[str, ...], ...] = (
     ("errors",),
     ("stripes", "gap", "printable", "input_file"),
     ("atomic", "isolated", "npz"),
-    ("checkpoint_pickle",),
     ("checkpoint",),
     ("nn",),
     ("architectures",),

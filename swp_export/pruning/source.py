@@ -123,7 +123,7 @@ def _from_checkpoint(
         unpruned=as_before,
         input_shape=network.input_shape,
         skeletons=stock.skeletons,
-        floats=stored_floats(dense).total if checkpoint.layout == "unbroken" else stock.folded_params,
+        floats=stock.folded_params if checkpoint.layout.broken else stored_floats(dense).total,
         params=stock.params,
         flops=stock.flops,
         sha256=checkpoint.sha256,

@@ -288,7 +288,7 @@ def _new_network(arch: str | None, data: ImageData) -> tuple[nn.Module, str]:
 def _pruned_network(
     checkpoint: Checkpoint, arch: str | None, threshold: float, data: ImageData
 ) -> tuple[nn.Module, str, float]:
-    recorded = checkpoint.layout == "broken" or checkpoint.threshold is not None
+    recorded = not checkpoint.layout.takes_threshold or checkpoint.threshold is not None
     network = instantiate(
         checkpoint, threshold=None if recorded else threshold, architecture=arch, input_shape=data.input_shape
     )

@@ -57,7 +57,7 @@ class TestFinished:
             names = checkpoint.metadata["class_names"]
             assert isinstance(names, list)
             assert names[0] == "T-shirt/top"
-            assert checkpoint.layout == "unbroken"
+            assert checkpoint.layout.name == "unbroken"
 
     @pytest.mark.parametrize("name", ["network.pth", "checkpoint.pth"])
     def test_it_is_pruned_and_verified(self, finished: TrainReport, name: str, tmp_path: Path) -> None:
