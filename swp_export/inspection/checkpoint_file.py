@@ -11,15 +11,15 @@ from torch import nn
 
 from swp_export.architectures import known_architecture
 from swp_export.architectures.fitting import construct
-from swp_export.architectures.inference import infer_architecture
+from swp_export.architectures.inference import classes_of, infer_architecture
 from swp_export.checkpoint import SKELETON_SUFFIX, read_checkpoint
 from swp_export.errors import ArchitectureError
 from swp_export.inspection.layers import Convolution, dead_layer_warnings, inspected, skeleton_above, totals_of
 from swp_export.inspection.report import InspectReport
 from swp_export.inspection.values import skeleton_values
+from swp_export.network.apply_threshold import apply_threshold, fitting_thresholds
 from swp_export.nn.filter_stripe import live_stripes
 from swp_export.stripes import Skeleton
-from swp_export.thresholds import apply_threshold, fitting_thresholds
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,7 +38,7 @@ def inspect_checkpoint(path: Path, threshold: float | None) -> InspectReport:
     checkpoint = read_checkpoint(path)
     applied, fitting = _deciding_threshold(checkpoint, threshold)
     architecture, warnings = _architecture(checkpoint)
-    num_classes = _num_classes(checkpoint.state)
+    num_classes = classes_of(checkpoint.state)
     stock = _stock_skeletons(checkpoint, architecture, num_classes) if checkpoint.layout.broken else {}
     convolutions = _convolutions(checkpoint, applied if fitting is None else fitting[0], stock)
     layers = tuple(inspected(conv) for conv in convolutions)
@@ -141,11 +141,6 @@ def _stock_skeletons(
     }
     wider = any(t.shape[0] > stock[name][0] for name, t in checkpoint.skeletons.items() if name in stock)
     return {} if wider else stock
-
-
-def _num_classes(state: Mapping[str, torch.Tensor]) -> int | None:
-    matrices = [tensor for key, tensor in state.items() if key.endswith(".weight") and tensor.ndim == 2]
-    return matrices[-1].shape[0] if matrices else None
 
 
 def _input_shape(checkpoint: Checkpoint, architecture: str | None, channels: int) -> tuple[int, int, int] | None:

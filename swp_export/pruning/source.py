@@ -104,7 +104,9 @@ def _from_checkpoint(
 ) -> Source:
     from swp_export.checkpoint import read_checkpoint
     from swp_export.graph.from_torch.export import model_from_module
-    from swp_export.network import instantiate, reference_name, stock_counts, threshold_error, unpruned
+    from swp_export.network.instantiate import instantiate, reference_name
+    from swp_export.network.stock_counts import stock_counts
+    from swp_export.network.unpruned import threshold_error, unpruned
     from swp_export.verification.references import TorchReference
 
     checkpoint = read_checkpoint(path)

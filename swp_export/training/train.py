@@ -18,7 +18,7 @@ from swp_export.architectures import resolve_architecture
 from swp_export.architectures.fitting import construct, run_without_data
 from swp_export.checkpoint import read_checkpoint
 from swp_export.errors import CheckpointError, InputError, TrainingError
-from swp_export.network import instantiate
+from swp_export.network.instantiate import instantiate
 from swp_export.nn import FilterStripe, SkeletonUpdate, freeze_skeletons
 from swp_export.training.datasets import load_dataset
 from swp_export.training.epoch import Trainer

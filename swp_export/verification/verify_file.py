@@ -92,7 +92,7 @@ def _reference(
 
     from swp_export.checkpoint import read_checkpoint
     from swp_export.graph.from_torch.export import model_from_module
-    from swp_export.network import instantiate, reference_name
+    from swp_export.network.instantiate import instantiate, reference_name
     from swp_export.verification.references import TorchReference
 
     checkpoint = read_checkpoint(against)

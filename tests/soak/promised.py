@@ -52,7 +52,7 @@ class Promise:
 def checkpoint_promise(seed: int, folder: Path) -> Promise:
     """Prune the random network `seed`, by a lowering or a plan that it decides too."""
     from swp_export.checkpoint import read_checkpoint
-    from swp_export.network import instantiate
+    from swp_export.network.instantiate import instantiate
     from swp_export.verification.references import TorchReference
 
     os.environ[random_networks.SEED] = str(seed)

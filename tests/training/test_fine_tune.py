@@ -11,7 +11,8 @@ from tiny_training import OPTIONS, assert_equal_states, write_images
 
 from swp_export.checkpoint import read_checkpoint, write_checkpoint
 from swp_export.errors import InputError
-from swp_export.network import Network, instantiate, unpruned
+from swp_export.network.instantiate import Network, instantiate
+from swp_export.network.unpruned import unpruned
 from swp_export.nn import FilterStripe
 from swp_export.pruning.prune import prune
 from swp_export.training.train import train

@@ -14,7 +14,7 @@ from torch import nn
 
 from swp_export.checkpoint import read_checkpoint
 from swp_export.errors import ArchitectureError, DeviceError, InputError, OutputError, SwpExportError, TrainingError
-from swp_export.network import instantiate
+from swp_export.network.instantiate import instantiate
 from swp_export.nn import FilterStripe
 from swp_export.pruning.prune import prune
 from swp_export.training.epoch import _loaded

@@ -10,7 +10,7 @@ import torch
 
 from swp_export.checkpoint import SKELETON_SUFFIX
 from swp_export.errors import ThresholdError
-from swp_export.gap import widest_gap
+from swp_export.network.widest_gap import widest_gap
 from swp_export.nn.filter_stripe import dense_from_rows, live_stripes
 from swp_export.stripes import Skeleton
 
