@@ -1,7 +1,8 @@
 """The exception family: every mistake of a user ends in one of these, on one line, with its exit code.
 
-A message says what was found, what was expected and what to do. `swp_export.program` is the only place that turns an
-exception into standard error and an exit code; any other exception is a defect of ours and keeps its traceback.
+A message says what was found, what was expected and what to do. `swp_export.command_line.exit_codes` is the only place
+that turns an exception into standard error and an exit code; any other exception is a defect of ours and keeps its
+traceback.
 """
 
 from __future__ import annotations

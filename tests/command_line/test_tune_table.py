@@ -9,7 +9,7 @@ import numpy as np
 from rich.console import Console
 
 from swp_export.benchmark.statistics import Speedup
-from swp_export.report.tune_table import tune_tables
+from swp_export.command_line.tune_table import tune_tables
 from swp_export.tuning.fastest import Fastest
 from swp_export.tuning.plan_file import PlanFile
 from swp_export.tuning.report import Candidate, Discarded, TuneReport

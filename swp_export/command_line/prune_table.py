@@ -8,12 +8,19 @@ from rich.markup import escape
 from rich.table import Table
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
+
     from swp_export.pruning.report import PruneReport
 
 
-def prune_tables(report: PruneReport) -> list[Table]:
-    """Return the tables of `report`: one line per layer, and the totals."""
-    return [_layer_table(report), _total_table(report)]
+def prune_tables(report: PruneReport) -> list[RenderableType]:
+    """Return one row per layer, the totals, and the written files with what was proved of them."""
+    lines = [f"{report.model}: {report.bytes / 1e6:.2f} MB, sha256 {report.sha256[:16]}"]
+    if report.dense is not None:
+        lines.append(f"{report.dense}: the network before pruning")
+    if report.verification is not None:
+        lines.append(report.verification.summary())
+    return [_layer_table(report), _total_table(report), *lines, report.claim()]
 
 
 def _layer_table(report: PruneReport) -> Table:

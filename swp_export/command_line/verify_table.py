@@ -10,11 +10,17 @@ from rich.table import Table
 from swp_export.verification.comparison import FACTOR, ULPS
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
+
     from swp_export.verification.report import VerificationReport
 
 
-def verify_table(report: VerificationReport) -> Table:
-    """Return one line per comparison."""
+def verify_tables(report: VerificationReport) -> list[RenderableType]:
+    """Return one row per comparison, and the result in one line."""
+    return [_case_table(report), report.summary()]
+
+
+def _case_table(report: VerificationReport) -> Table:
     table = Table(
         title=f"{escape(report.model)} against {escape(report.reference)}, in float64",
         caption=f"default budget, per channel: {FACTOR:g} times what rounding explains, at least {ULPS} ulp",

@@ -7,15 +7,28 @@ from typing import TYPE_CHECKING
 from rich.markup import escape
 from rich.table import Table
 
-from swp_export.report.drawing import curve
+from swp_export.command_line.drawing import curve
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from rich.console import RenderableType
+
     from swp_export.training.log import TrainingLog
+    from swp_export.training.report import TrainReport
 
 
-def training_table(log: TrainingLog) -> Table:
+def train_tables(report: TrainReport) -> list[RenderableType]:
+    """Return the curves of a finished training, and what came of it in one line."""
+    return [_curves(report.log), report.summary()]
+
+
+def log_tables(log: TrainingLog) -> list[RenderableType]:
+    """Return the curves of a training's log."""
+    return [_curves(log)]
+
+
+def _curves(log: TrainingLog) -> Table:
     """Return losses, accuracies and live stripes, in all and per layer, from the first epoch to the last."""
     table = Table(
         title=f"{escape(log.file)}: {len(log.epochs)} epochs",

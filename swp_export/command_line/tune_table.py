@@ -8,13 +8,16 @@ from rich.markup import escape
 from rich.table import Table
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
+
     from swp_export.benchmark.statistics import Speedup
     from swp_export.tuning.report import TuneReport
 
 
-def tune_tables(report: TuneReport) -> list[Table]:
-    """Return one line per layer, and what the tuned model gains."""
-    return [_layer_table(report), _gain_table(report)]
+def tune_tables(report: TuneReport) -> list[RenderableType]:
+    """Return one row per layer, what the tuned model gains, and whether it is equivalent."""
+    compared = f"{report.model}: {report.fastest.variants} variants of the whole model were compared"
+    return [_layer_table(report), _gain_table(report), compared, report.verification.summary()]
 
 
 def _layer_table(report: TuneReport) -> Table:
