@@ -26,7 +26,7 @@ from swp_export.command_line.options import (
     Numbers,
     options,
 )
-from swp_export.errors import NotEquivalentError
+from swp_export.verification.report import NotEquivalentError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
