@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import onnx
 import onnx_ir as ir
-from swp_export.lowerings.levels import PRICES
+from swp_export.lowerings.sliced_ellpack import NODE_PRICES
 
 from swp_export.benchmark.measure import Schedule
 from swp_export.benchmark.statistics import latency, speedup
@@ -41,7 +41,7 @@ NETWORKS = {
     "VGG16": (MODELS / "vgg16-fashion-mnist" / "pruned.pth.tar", None, (1, 8), "features.0"),
     "ResNet56": (MODELS / "resnet56-fashion-mnist" / "best.pth.tar", 0.01, (1,), "conv1"),
 }
-FORMS = ("shift-sum", *(f"sliced-ellpack({price})" for price in PRICES), "shift-chunks", "split(2, shift-sum)")
+FORMS = ("shift-sum", *(f"sliced-ellpack({price})" for price in NODE_PRICES), "shift-chunks", "split(2, shift-sum)")
 LAYER_FORMS = (*FORMS, "split(2, dense)", "cropped")
 ROW = 8
 LAYERS = [(64, 56, 0.2), (128, 28, 0.2), (256, 14, 0.2), (512, 7, 0.2), (512, 4, 0.2), (64, 32, 0.31), (16, 32, 0.16)]

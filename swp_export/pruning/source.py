@@ -102,7 +102,9 @@ def _from_checkpoint(
 ) -> Source:
     from swp_export.checkpoint import read_checkpoint
     from swp_export.graph.from_torch.export import model_from_module
-    from swp_export.network import instantiate, reference_name, stock_counts, threshold_error, unpruned
+    from swp_export.network.instantiate import instantiate, reference_name
+    from swp_export.network.stock_counts import stock_counts
+    from swp_export.network.unpruned import threshold_error, unpruned
     from swp_export.verification.references import TorchReference
 
     checkpoint = read_checkpoint(path)
@@ -121,7 +123,7 @@ def _from_checkpoint(
         unpruned=as_before,
         input_shape=network.input_shape,
         skeletons=stock.skeletons,
-        floats=stored_floats(dense).total if checkpoint.layout == "unbroken" else stock.folded_params,
+        floats=stock.folded_params if checkpoint.layout.broken else stored_floats(dense).total,
         params=stock.params,
         flops=stock.flops,
         sha256=checkpoint.sha256,

@@ -17,7 +17,7 @@ from swp_export.benchmark.statistics import speedup
 from swp_export.errors import SwpExportError
 from swp_export.lowerings import LOWERINGS
 from swp_export.lowerings.rewrite import planned_bytes
-from swp_export.tuning.report import Discarded
+from swp_export.tuning.candidates import Discarded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     import onnx_ir as ir
 
     from swp_export.benchmark.statistics import Speedup
+    from swp_export.tuning.candidates import Candidate
     from swp_export.tuning.race import Track
-    from swp_export.tuning.report import Candidate
 
     Plan = dict[str, str]
 

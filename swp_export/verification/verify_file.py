@@ -92,11 +92,11 @@ def _reference(
 
     from swp_export.checkpoint import read_checkpoint
     from swp_export.graph.from_torch.export import model_from_module
-    from swp_export.network import instantiate, reference_name
+    from swp_export.network.instantiate import instantiate, reference_name
     from swp_export.verification.references import TorchReference
 
     checkpoint = read_checkpoint(against)
-    recorded = None if checkpoint.layout == "broken" else threshold_of(file.model, str(file.path))
+    recorded = threshold_of(file.model, str(file.path)) if checkpoint.layout.takes_threshold else None
     origin = f", which {file.path} records" if threshold is None and recorded is not None else ""
     threshold = recorded if threshold is None else threshold
     shape = input_shape or input_shape_of(file.model, str(file.path))

@@ -16,8 +16,9 @@ import numpy as np
 import onnx
 
 import swp_export
-from swp_export.errors import NotEquivalentError, SwpExportError
+from swp_export.errors import SwpExportError
 from swp_export.lowerings import LOWERINGS
+from swp_export.verification.report import NotEquivalentError
 
 from . import random_networks, truth
 from .planted import TIMES_NOISE, Case, cases_of, distance
@@ -52,7 +53,7 @@ class Promise:
 def checkpoint_promise(seed: int, folder: Path) -> Promise:
     """Prune the random network `seed`, by a lowering or a plan that it decides too."""
     from swp_export.checkpoint import read_checkpoint
-    from swp_export.network import instantiate
+    from swp_export.network.instantiate import instantiate
     from swp_export.verification.references import TorchReference
 
     os.environ[random_networks.SEED] = str(seed)

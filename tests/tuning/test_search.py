@@ -15,8 +15,8 @@ from swp_export.graph.files.writing import serialized
 from swp_export.lowerings import LOWERINGS
 from swp_export.lowerings.rewrite import apply_plan_file
 from swp_export.tuning.cache import LayerCache
+from swp_export.tuning.candidates import Candidate, Discarded
 from swp_export.tuning.fastest import Fastest, find_fastest
-from swp_export.tuning.report import Candidate, Discarded
 from swp_export.tuning.search import ALTERNATIVES, FINALISTS, Search, alternatives, fastest_alone
 
 if TYPE_CHECKING:

@@ -6,44 +6,30 @@ bounds in ONNX's checker, onnx-simplifier or ONNX Runtime; what is merely invali
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 import onnx
 from google.protobuf.descriptor import FieldDescriptor
 
 from swp_export.errors import ModelError
+from swp_export.graph.files.attributes import graphs_of
+from swp_export.graph.files.sound_nodes import require_sound_node, require_sound_tensors
+from swp_export.graph.files.sound_tensors import MOST_DIMENSIONS, require_known_type, require_sound_tensor
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from google.protobuf.message import Message
-    from onnx import AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProto, TensorProto
+    from onnx import FunctionProto, GraphProto, ModelProto, NodeProto, TensorProto
 
 MOST_NODES = 50_000
 """Nodes once local functions are inlined: large networks have a few thousand."""
 MOST_ENTRIES = 500_000
 """Parts of any kind: nodes, attributes, shapes, dimensions, names. Each costs a kilobyte once it is read."""
-MOST_DIMENSIONS = 64
 DEEPEST = 16
 """Graphs within graphs."""
-MOST_CONSTANT = 1 << 26
-"""Numbers that one node makes of a shape."""
-LONGEST_LOOP = 100_000
-"""Turns of a Loop."""
 
-_SMALLEST = {"strides": 1, "dilations": 1, "kernel_shape": 1, "group": 1, "blocksize": 1, "size": 1, "num_outputs": 1}
-_LARGEST = 1 << 20
-"""Of every number above, and of a pad or output_padding, which may be negative."""
-_BOUNDED = {*_SMALLEST, "pads", "output_padding"}
-_WINDOWED = {
-    *("Conv", "ConvTranspose", "ConvInteger", "QLinearConv", "DeformConv", "MaxPool", "AveragePool", "LpPool"),
-    *("MaxUnpool", "MaxRoiPool", "Col2Im", "LRN", "DepthToSpace", "SpaceToDepth", "Split", "Pad"),
-}
-_CONVOLUTIONS = {"Conv", "ConvTranspose"}
 _ONNX = {"", "ai.onnx"}
-_PACKED = {"INT4": 4, "UINT4": 4, "FLOAT4E2M1": 4, "INT2": 2, "UINT2": 2}
-"""Bits of a value that fills no byte."""
 
 
 def require_sound(model: ModelProto) -> None:
@@ -69,8 +55,8 @@ def require_sound(model: ModelProto) -> None:
         for node in graph.node:
             nodes += sizes.get((node.domain, node.op_type), 1)
             _few(nodes, "nodes, once its local functions are inlined" if sizes else "nodes")
-            _require_sound_node(node, tensors)
-            graphs += [(inner, depth + 1) for attribute in node.attribute for inner in _graphs(attribute)]
+            require_sound_node(node, tensors)
+            graphs += [(inner, depth + 1) for attribute in node.attribute for inner in graphs_of(attribute)]
 
 
 def _few(count: int, what: str, most: int = MOST_NODES) -> None:
@@ -100,14 +86,14 @@ def _require_text(model: ModelProto) -> None:
 def _stored(graph: GraphProto | FunctionProto) -> dict[str, TensorProto]:
     """Return the tensors stored in `graph` by name, checked, and check its inputs and outputs."""
     for node in graph.node:
-        _require_sound_tensors(node)
+        require_sound_tensors(node)
     if isinstance(graph, onnx.FunctionProto):
         return {}
     if graph.sparse_initializer:
         raise ModelError("keeps weights as sparse tensors, which are not supported; store them dense")
     for value in (*graph.input, *graph.output, *graph.value_info):
         tensor_type = value.type.tensor_type
-        _require_type(tensor_type.elem_type, f"{value.name!r}", undefined=True)
+        require_known_type(tensor_type.elem_type, f"{value.name!r}", undefined=True)
         if len(tensor_type.shape.dim) > MOST_DIMENSIONS:
             raise ModelError(f"declares {value.name!r} with {len(tensor_type.shape.dim)} dimensions")
     for value in graph.input:
@@ -124,142 +110,6 @@ def _stored(graph: GraphProto | FunctionProto) -> dict[str, TensorProto]:
         if attribute.HasField("t")
     }
     return {tensor.name: tensor for tensor in graph.initializer} | made
-
-
-def _require_type(number: int, of: str, *, undefined: bool = False) -> str:
-    known = onnx.TensorProto.DataType.values()
-    if number not in known or (number == onnx.TensorProto.UNDEFINED and not undefined):
-        raise ModelError(f"declares {of} with data type {number}, which ONNX {onnx.__version__} does not know")
-    name: str = onnx.TensorProto.DataType.Name(number)
-    return name
-
-
-def require_sound_tensor(tensor: TensorProto) -> None:
-    """Check that `tensor` holds as many bytes as its dimensions declare.
-
-    Raises:
-        ModelError: it does not, or its type is unknown.
-
-    """
-    name = _require_type(tensor.data_type, f"tensor {tensor.name!r}")
-    dims = [*tensor.dims[: MOST_DIMENSIONS + 1]]
-    if len(dims) > MOST_DIMENSIONS or any(dim < 0 for dim in dims):
-        raise ModelError(f"declares tensor {tensor.name!r} as {dims[:8]}, which is no shape")
-    if tensor.data_location == onnx.TensorProto.EXTERNAL:
-        return
-    count = math.prod(dims)
-    expected, found, unit = count, len(tensor.string_data), "strings"
-    if tensor.data_type != onnx.TensorProto.STRING:
-        if tensor.HasField("raw_data"):
-            bits = _PACKED.get(name) or 8 * onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize
-            expected, found, unit = -(-count * bits // 8), len(tensor.raw_data), "bytes"
-        else:
-            expected, found, unit = _listed(tensor, name, count)
-    if expected != found:
-        raise ModelError(
-            f"declares tensor {tensor.name!r} as {name} {dims}, {expected:,} {unit}, and holds {found:,}; it is damaged"
-        )
-
-
-def _listed(tensor: TensorProto, name: str, count: int) -> tuple[int, int, str]:
-    """Return how many numbers `tensor` needs and has in its list of numbers, and what they are."""
-    field = onnx.helper.tensor_dtype_to_field(tensor.data_type)
-    pairs = 2 if name.startswith("COMPLEX") else 1
-    bits = _PACKED.get(name)
-    expected = count * pairs if bits is None else -(-count * bits // 8)
-    return expected, len(getattr(tensor, field)), "numbers"
-
-
-def _require_sound_node(node: NodeProto, tensors: dict[str, TensorProto]) -> None:
-    if node.domain not in _ONNX:
-        return
-    _require_utf8(node)
-    if node.op_type in {"ConstantOfShape", "Expand"}:
-        _require_small(node, tensors)
-    if node.op_type in _WINDOWED:
-        for attribute in node.attribute:
-            if attribute.name in _BOUNDED:
-                _require_bounded(node, attribute)
-    if node.op_type in _CONVOLUTIONS:
-        _require_fitting(node, tensors)
-    if node.op_type == "Loop":
-        _require_end(node, tensors)
-
-
-def _require_sound_tensors(node: NodeProto) -> None:
-    for attribute in node.attribute:
-        for tensor in (attribute.t, *attribute.tensors) if attribute.HasField("t") else attribute.tensors:
-            require_sound_tensor(tensor)
-        if attribute.HasField("sparse_tensor") or attribute.sparse_tensors:
-            raise ModelError(f"keeps a sparse tensor in {_called(node)}, which is not supported; store it dense")
-
-
-def _require_utf8(node: NodeProto) -> None:
-    for attribute in node.attribute:
-        for text in (attribute.s, *attribute.strings):
-            if not text.isascii() and "\ufffd" in text.decode(errors="replace"):
-                raise ModelError(f"holds {text[:80]!r} as {attribute.name} of {_called(node)}, which is not UTF-8")
-
-
-def _require_small(node: NodeProto, tensors: dict[str, TensorProto]) -> None:
-    """Check a shape that the file states: ONNX Runtime computes such constants when it loads a model."""
-    stated = tensors.get(node.input[-1]) if node.input else None
-    if stated is None or stated.data_type != onnx.TensorProto.INT64:
-        return
-    shape = onnx.numpy_helper.to_array(stated).ravel()[: MOST_DIMENSIONS + 1].tolist()
-    if min(shape, default=0) < 0 or math.prod(shape) > MOST_CONSTANT:
-        raise ModelError(f"makes {shape[:8]} numbers at {_called(node)}, expected at most {MOST_CONSTANT:,}")
-
-
-def _require_bounded(node: NodeProto, attribute: AttributeProto) -> None:
-    values = [*attribute.ints[: 2 * MOST_DIMENSIONS + 1]] or [attribute.i]
-    least = _SMALLEST.get(attribute.name, -_LARGEST)
-    if len(values) > 2 * MOST_DIMENSIONS or min(values) < least or max(values) > _LARGEST:
-        raise ModelError(
-            f"has {attribute.name} = {values[:8]} at {_called(node)}, expected at least {least} and at most {_LARGEST}"
-        )
-
-
-def _require_fitting(node: NodeProto, tensors: dict[str, TensorProto]) -> None:
-    """Check the attributes of a convolution against its stored weight."""
-    weight = tensors.get(node.input[1]) if len(node.input) > 1 else None
-    if weight is None:
-        return
-    dims, attributes = list(weight.dims), {attribute.name: attribute for attribute in node.attribute}
-    if len(dims) < 3 or 0 in dims:
-        raise ModelError(f"has a weight {dims} at {_called(node)}, expected filters, channels and a kernel")
-    for name, length in (("strides", 1), ("dilations", 1), ("kernel_shape", 1), ("pads", 2)):
-        values = list(attributes[name].ints) if name in attributes else []
-        if values and len(values) != length * (len(dims) - 2):
-            raise ModelError(f"has {name} = {values} at {_called(node)}, whose kernel has {len(dims) - 2} dimensions")
-        if values and name == "kernel_shape" and values != dims[2:]:
-            raise ModelError(f"has kernel_shape = {values} at {_called(node)}, whose weight is {dims}")
-    group = attributes["group"].i if "group" in attributes else 1
-    if dims[0] % group:
-        raise ModelError(f"has group = {group} at {_called(node)}, which does not divide its weight {dims}")
-    bias = tensors.get(node.input[2]) if len(node.input) > 2 else None
-    filters = dims[0] if node.op_type == "Conv" else dims[1] * group
-    if bias is not None and list(bias.dims) != [filters]:
-        raise ModelError(f"has a bias {list(bias.dims)} at {_called(node)}, expected [{filters}]")
-
-
-def _require_end(node: NodeProto, tensors: dict[str, TensorProto]) -> None:
-    """Check the number of turns of a Loop, where the file states it."""
-    turns = tensors.get(node.input[0]) if node.input else None
-    count = None if turns is None or turns.data_type != onnx.TensorProto.INT64 else onnx.numpy_helper.to_array(turns)
-    if not node.input or not node.input[0] or (count is not None and count.size and count.max() > LONGEST_LOOP):
-        found = "no end" if count is None else f"{count.max():,} turns"
-        raise ModelError(f"has {found} at {_called(node)}, expected at most {LONGEST_LOOP:,} turns")
-
-
-def _called(node: NodeProto) -> str:
-    return f"{node.op_type} {node.name or (node.output[0] if node.output else '')!r}"
-
-
-def _graphs(attribute: AttributeProto) -> Iterator[GraphProto]:
-    if attribute.HasField("g"):
-        yield attribute.g
-    yield from attribute.graphs
 
 
 def _inlined_sizes(model: ModelProto) -> dict[tuple[str, str], int]:
@@ -302,4 +152,4 @@ def _all_nodes(graph: GraphProto | FunctionProto) -> Iterator[NodeProto]:
         for node in pending.pop().node:
             yield node
             for attribute in node.attribute:
-                pending += _graphs(attribute)
+                pending += graphs_of(attribute)

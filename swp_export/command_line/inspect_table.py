@@ -11,7 +11,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from swp_export.report.drawing import bar, heat, spark
+from swp_export.command_line.drawing import bar, heat, spark
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
