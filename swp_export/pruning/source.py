@@ -29,6 +29,15 @@ if TYPE_CHECKING:
     from swp_export.verification.references import Reference
 
 
+_OF_IMAGES = frozenset(
+    [
+        *(ir.DataType.FLOAT, ir.DataType.FLOAT16, ir.DataType.DOUBLE),
+        *(ir.DataType.UINT8, ir.DataType.UINT16, ir.DataType.UINT32, ir.DataType.UINT64),
+        *(ir.DataType.INT8, ir.DataType.INT16, ir.DataType.INT32, ir.DataType.INT64),
+    ]
+)
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class Source:
     """A network to prune.
@@ -174,8 +183,10 @@ def _input_shape(model: ir.Model, asked: tuple[int, int, int] | None, label: str
     if len(inputs) != 1 or inputs[0].shape is None or len(inputs[0].shape) != 4:
         found = ", ".join(f"{value.name} {value.shape}" for value in inputs) or "none"
         raise ModelError(f"{label} must have one input [N, C, H, W], it has: {found}")
-    if inputs[0].dtype != ir.DataType.FLOAT:
-        raise ModelError(f"{label} takes an input of {inputs[0].dtype}, expected float32: convert the model first")
+    if inputs[0].dtype not in _OF_IMAGES:
+        raise ModelError(
+            f"{label} takes an input of {inputs[0].dtype}, expected floats or integers: convert the model first"
+        )
     shape = asked or input_shape_of(model, label)
     if shape is None:
         raise InputError(

@@ -118,6 +118,11 @@ class Session:
         _ = self.provider
         return {spec.name: value for spec, value in zip(self.outputs, values, strict=True)}
 
+    def run_on(self, x: Array) -> dict[str, Array]:
+        """Run the model on its one input `x`, cast to the input's dtype; raises what `run` raises."""
+        spec = self.inputs[0]
+        return self.run({spec.name: x.astype(spec.dtype, copy=False)})
+
     def caller(self, feeds: Mapping[str, Array]) -> Callable[[], object]:
         """Return a call that runs the model on `feeds` and nothing else: no checks, for a stopwatch.
 

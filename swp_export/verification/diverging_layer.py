@@ -84,5 +84,4 @@ class _LayerOutputs:
 
 
 def _run(model: ir.Model, x: np.ndarray) -> dict[str, np.ndarray]:
-    session = open_session(ir.serde.serialize_model(model).SerializeToString())
-    return session.run({session.inputs[0].name: x})
+    return open_session(ir.serde.serialize_model(model).SerializeToString()).run_on(x)

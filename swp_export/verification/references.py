@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import onnx_ir as ir
@@ -26,15 +26,17 @@ if TYPE_CHECKING:
 
 
 class Reference(Protocol):
-    """A network; inputs are float32 `[N, C, H, W]`, outputs go by name.
+    """A network; inputs are numbers `[N, C, H, W]` that its own dtype can hold, outputs go by name.
 
     Attributes:
         description: what it is, for the report.
+        dtype: of its input.
         computes_in_float16: whether some of it is meant to be run in float16.
 
     """
 
     description: str
+    dtype: np.dtype[Any]
     computes_in_float16: bool
 
     def only_batch(self, input_shape: Shape) -> int | None:
@@ -74,6 +76,7 @@ class Reference(Protocol):
 class TorchReference:
     """A torch module with one output, called `output` in its export."""
 
+    dtype = np.dtype(np.float32)
     computes_in_float16 = False
 
     def __init__(self, module: nn.Module, description: str) -> None:
@@ -94,7 +97,7 @@ class TorchReference:
 
     def float32(self, x: np.ndarray) -> Outputs:
         """Run in PyTorch's float32."""
-        return self._run(self._single, x)
+        return self._run(self._single, x.astype(np.float32, copy=False))
 
     def rounded(self, seed: int) -> Callable[[np.ndarray], Outputs]:
         """Move a copy of the module."""
@@ -132,6 +135,7 @@ class OnnxReference:
         self._optimise = optimise
         self._double = Float64Model(model)
         self._single = open_session(ir.serde.serialize_model(model).SerializeToString(), optimise=optimise)
+        self.dtype = self._single.inputs[0].dtype
         self._batches: dict[Shape, int | None] = {}
 
     def only_batch(self, input_shape: Shape) -> int | None:
@@ -151,7 +155,7 @@ class OnnxReference:
 
     def float32(self, x: np.ndarray) -> Outputs:
         """Run in ONNX Runtime's float32."""
-        return self._single.run({self._single.inputs[0].name: x})
+        return self._single.run_on(x)
 
     def rounded(self, seed: int) -> Callable[[np.ndarray], Outputs]:
         """Move the constants of a copy now, and what its nodes give whenever it runs."""
@@ -161,6 +165,7 @@ class OnnxReference:
             {value.name for node in self._model.graph if operator_of(node) in operators for value in node.outputs}
             for operators in (EXACT, APPROXIMATED)
         )
+        exact -= {node.outputs[0].name for node in self._model.graph if operator_of(node) == "Cast"} & self._half
         constants: dict[str, np.ndarray] = {}
 
         def move(name: str, array: np.ndarray) -> np.ndarray:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx
@@ -12,7 +12,15 @@ import onnx_ir as ir
 
 from swp_export.errors import InputError, SwpExportError, UnprovableError
 from swp_export.runtime.session import open_session
-from swp_export.verification.cases import Case, in_batches_of, make_cases, noise_case, other_sizes
+from swp_export.verification.cases import (
+    Case,
+    as_dtype,
+    in_batches_of,
+    make_cases,
+    noise_case,
+    other_sizes,
+    shared_dtype,
+)
 from swp_export.verification.comparison import NOT_FINITE, CaseResult, Runs, Tolerance, budgets, compare, limits_of
 from swp_export.verification.diverging_layer import first_diverging_layer
 from swp_export.verification.evidence import Evidence, Gathered, constancy_notes, gather
@@ -77,7 +85,7 @@ class Verifier:
         self._tolerance = tolerance
         self._dense = dense
         self._progress = progress
-        self._gathered: dict[tuple[int | None, bool], Gathered] = {}
+        self._gathered: dict[tuple[int | None, bool, np.dtype[Any]], Gathered] = {}
 
     def verify(self, model: bytes, name: str) -> VerificationReport:
         """Compare `model`, the content of an ONNX file that the report calls `name`.
@@ -107,14 +115,16 @@ class Verifier:
 
     def _evidence_for(self, session: Session) -> tuple[Gathered, list[str]]:
         """Return what the reference gives on the inputs that the model takes, and what is to be said of them."""
+        dtype = shared_dtype(session.inputs[0].dtype, self._reference.dtype)
         batch, said = _batch_of(session, self._reference, self._input_shape)
         any_size = not any(isinstance(size, int) for size in session.inputs[0].shape[2:])
-        if (batch, any_size) not in self._gathered:
-            required = _cases(batch, self._input_shape, self._samples)
-            optional = _at_other_sizes(batch, self._input_shape) if any_size else ()
+        inputs = batch, any_size, dtype
+        if inputs not in self._gathered:
+            required = _cases(batch, self._input_shape, dtype, self._samples)
+            optional = _at_other_sizes(batch, self._input_shape, dtype) if any_size else ()
             cases = (*((case, True) for case in required), *((case, False) for case in optional))
-            self._gathered[batch, any_size] = gather(self._reference, cases, self._progress)
-        gathered = self._gathered[batch, any_size]
+            self._gathered[inputs] = gather(self._reference, cases, self._progress)
+        gathered = self._gathered[inputs]
         said += [] if any_size else _size_note(session, self._reference, batch or 1, self._input_shape)
         return gathered, [*gathered.notes, *said, *constancy_notes(gathered.evidence)]
 
@@ -166,14 +176,14 @@ def _size_note(session: Session, reference: Reference, batch: int, input_shape: 
     return []
 
 
-def _cases(batch: int | None, input_shape: Shape, samples: Case | None) -> Iterator[Case]:
-    for case in (*make_cases(input_shape), *([] if samples is None else [samples])):
+def _cases(batch: int | None, input_shape: Shape, dtype: np.dtype[Any], samples: Case | None) -> Iterator[Case]:
+    for case in (*make_cases(input_shape, dtype), *([] if samples is None else [as_dtype(samples, dtype)])):
         yield from [case] if batch is None else in_batches_of(case, batch)
 
 
-def _at_other_sizes(batch: int | None, input_shape: Shape) -> Iterator[Case]:
+def _at_other_sizes(batch: int | None, input_shape: Shape, dtype: np.dtype[Any]) -> Iterator[Case]:
     for height, width in other_sizes(*input_shape[1:]):
-        case = noise_case((input_shape[0], height, width))
+        case = noise_case((input_shape[0], height, width), dtype)
         yield from [case] if batch is None else in_batches_of(case, batch)
 
 
@@ -198,7 +208,7 @@ def _of_case(session: Session, evidence: Evidence, limits: dict[str, np.ndarray]
         problem = f"outputs without a counterpart: {', '.join(sorted(unmatched))}"
         return [_not_compared(case, output, problem=problem) for output in sorted(unmatched)]
     try:
-        outputs = session.run({session.inputs[0].name: case.x})
+        outputs = session.run_on(case.x)
     except InputError as error:
         return [_not_compared(case, output, problem=str(error)) for output in runs]
     if len(runs) == 1:

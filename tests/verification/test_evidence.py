@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -43,6 +43,7 @@ class Fixed:
     rounded_: Callable[[np.ndarray], np.ndarray] = lambda y: y
     plain: Fixed | None = None
     description: str = "fixed.pth"
+    dtype: np.dtype[Any] = dataclasses.field(default_factory=lambda: np.dtype(np.float32))
     computes_in_float16: bool = False
 
     def only_batch(self, input_shape: tuple[int, int, int]) -> int | None:  # noqa: ARG002 (the protocol)
