@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import onnx
 import onnx_ir as ir
-from swp_export.lowerings.sliced_ellpack import NODE_PRICES
 
 from swp_export.benchmark.measure import Schedule
 from swp_export.benchmark.statistics import latency, speedup
@@ -25,6 +24,7 @@ from swp_export.graph.metadata import FILTERS, LAYER, encode_filters
 from swp_export.graph.pipeline import compact
 from swp_export.lowerings import LOWERINGS
 from swp_export.lowerings.plan import apply_plan
+from swp_export.lowerings.sliced_ellpack import NODE_PRICES
 from swp_export.lowerings.static_rule import choose
 from swp_export.pruning.source import read_source
 from swp_export.tuning.race import Track
