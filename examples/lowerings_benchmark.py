@@ -27,7 +27,7 @@ from swp_export.lowerings.plan import apply_plan
 from swp_export.lowerings.sliced_ellpack import NODE_PRICES
 from swp_export.lowerings.static_rule import choose
 from swp_export.pruning.source import read_source
-from swp_export.tuning.race import Track
+from swp_export.tuning.model_timer import ModelTimer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,7 +48,7 @@ LAYERS = [(64, 56, 0.2), (128, 28, 0.2), (256, 14, 0.2), (512, 7, 0.2), (512, 4,
 PARTLY_FULL = [(64, 56), (128, 28), (256, 14), (512, 7)]
 SECONDS = 0.25
 INSTANCES = 3
-TRACK = Track(device="cpu", threads=1, batch=1, tf32=False)
+TIMER = ModelTimer(device="cpu", threads=1, batch=1, tf32=False)
 
 
 def main(folder: Path) -> None:
@@ -89,7 +89,7 @@ def planned(compact_model: bytes, form: str, dense: tuple[str, ...] = ()) -> byt
     for _, conv in iterate_stripe_convs(model.graph):
         choices = ("dense",) if conv.name in dense else (form, "shift", "shift-sum", "dense")
         plan[conv.name] = next(choice for choice in choices if LOWERINGS[choice].why_not(conv) is None)
-    apply_plan(model, plan, multiple=TRACK.multiple)
+    apply_plan(model, plan, multiple=TIMER.multiple)
     return to_bytes(model)
 
 
@@ -164,7 +164,7 @@ def row_model(weights: Sequence[npt.NDArray[np.float32]]) -> bytes:
 
 def timed(models: dict[str, bytes], shape: tuple[int, ...]) -> dict[str, tuple[float, float]]:
     """Return the median milliseconds of each model, and how many times faster than the first one it is."""
-    measured = TRACK.race(list(models.values()), shape, Schedule(min_seconds=SECONDS, instances=INSTANCES))
+    measured = TIMER.measure(list(models.values()), shape, Schedule(min_seconds=SECONDS, instances=INSTANCES))
     return {
         name: (latency(times).median_ms, speedup(measured[0], times).speedup)
         for name, times in zip(models, measured, strict=True)

@@ -19,7 +19,7 @@ from swp_export.benchmark.measure import Schedule
 from swp_export.benchmark.statistics import latency
 from swp_export.graph.builder import LayerBuilder
 from swp_export.graph.files.writing import serialized
-from swp_export.tuning.race import Track
+from swp_export.tuning.model_timer import ModelTimer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,7 +32,7 @@ SHIFTS = {f"shift {kernel[0]}x{kernel[1]}": kernel for kernel in ((3, 3), (3, 2)
 LEVELS = 4
 FEW, MANY = 2, 10
 SCHEDULE = Schedule(min_seconds=0.5)
-TRACK = Track(device="cpu", threads=1, batch=1, tf32=False)
+TIMER = ModelTimer(device="cpu", threads=1, batch=1, tf32=False)
 USED = {
     "write": WRITE,
     "accumulate a 1x1 Conv": ACCUMULATE,
@@ -73,7 +73,7 @@ def costs(stages: dict[str, float], nodes: dict[str, float], size: int) -> dict[
 def seconds_of_stages(size: int) -> dict[str, float]:
     """Return the seconds of each kind of stage on maps of `size` by `size`."""
     models = [chained(stage, count, size) for stage in STAGES.values() for count in (FEW, MANY)]
-    measured = TRACK.race(models, (1, CHANNELS, size, size), SCHEDULE)
+    measured = TIMER.measure(models, (1, CHANNELS, size, size), SCHEDULE)
     few, many = np.reshape([latency(times).median_ms for times in measured], (-1, 2)).T
     return dict(zip(STAGES, 1e-3 * (many - few) / (MANY - FEW), strict=True))
 

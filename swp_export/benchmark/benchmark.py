@@ -14,7 +14,7 @@ import onnx
 
 from swp_export.benchmark.environment import read_environment
 from swp_export.benchmark.inputs import noise, shape_of
-from swp_export.benchmark.layers import LayerTime, layer_times
+from swp_export.benchmark.layer_profile import LayerTime, layer_times
 from swp_export.benchmark.measure import INSTANCES, Schedule, measure
 from swp_export.benchmark.report import BenchReport, Comparison, ModelResult, Transfer
 from swp_export.benchmark.statistics import latency, speedup

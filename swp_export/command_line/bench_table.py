@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from rich.table import Table
 
-    from swp_export.benchmark.layers import LayerTime
+    from swp_export.benchmark.layer_profile import LayerTime
     from swp_export.benchmark.report import BenchReport
 
 _STYLES = {"faster": "green", "slower": "red", "not distinguishable": "yellow"}

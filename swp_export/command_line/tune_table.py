@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def tune_tables(report: TuneReport) -> list[RenderableType]:
     """Return one row per layer, what the tuned model gains, and whether it is equivalent."""
-    compared = f"{report.model}: {report.fastest.variants} variants of the whole model were compared"
+    compared = f"{report.model}: {report.tuned.variants} variants of the whole model were compared"
     return [_layer_table(report), _gain_table(report), compared, report.verification.summary()]
 
 
@@ -26,8 +26,8 @@ def _layer_table(report: TuneReport) -> Table:
     headings = ("Layer", "Written as", ">µs alone", ">dense µs", "Fastest alone")
     caption = "alone: the layer by itself with a ReLU; in the model its neighbours decide"
     table = new_table(f"Plan of {report.model}", *headings, caption=caption)
-    for layer, lowering in report.fastest.plan.layers.items():
-        times = {c.lowering: c.median_ms for c in report.fastest.candidates if c.layer == layer}
+    for layer, lowering in report.tuned.plan.layers.items():
+        times = {c.lowering: c.median_ms for c in report.tuned.candidates if c.layer == layer}
         fastest = min(times, key=lambda name: times[name], default="")
         table.add_row(
             escape(layer), lowering, _microseconds(times.get(lowering)), _microseconds(times.get("dense")), fastest
@@ -37,7 +37,7 @@ def _layer_table(report: TuneReport) -> Table:
 
 def _gain_table(report: TuneReport) -> Table:
     table = new_table("In one run", "Tuned against", ">Speedup", ">95 % interval", ">Verdict")
-    for name, gain in (("the input model", report.fastest.over_input), ("compact dense", report.fastest.over_dense)):
+    for name, gain in (("the input model", report.tuned.over_input), ("compact dense", report.tuned.over_dense)):
         table.add_row(name, *_cells(gain))
     return table
 

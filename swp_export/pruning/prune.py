@@ -26,8 +26,8 @@ from swp_export.lowerings.static_rule import choose
 from swp_export.pruning.report import PrunedLayer, PruneReport, Totals
 from swp_export.pruning.source import Source, read_source
 from swp_export.tuning.cache import LayerCache
-from swp_export.tuning.fastest import find_fastest
-from swp_export.tuning.race import Track
+from swp_export.tuning.model_timer import ModelTimer
+from swp_export.tuning.tuned_model import find_tuned_model
 from swp_export.verification.cases import read_samples
 from swp_export.verification.report import NotEquivalentError
 from swp_export.verification.verify import Verifier, verify_model
@@ -123,11 +123,11 @@ def prune(
             return verifier.verify(written, str(target))
 
         if tune is not None:
-            track = Track(device=tune, threads=1, batch=1, tf32=False)
-            fastest = find_fastest(
-                content, track, origin.input_shape, TUNE_SECONDS, LayerCache(), progress, check if verify else None
+            timer = ModelTimer(device=tune, threads=1, batch=1, tf32=False)
+            tuned = find_tuned_model(
+                content, timer, origin.input_shape, TUNE_SECONDS, LayerCache(), progress, check if verify else None
             )
-            plan_file, content, verification = fastest.plan, fastest.content, fastest.verification
+            plan_file, content, verification = tuned.plan, tuned.content, tuned.verification
         else:
             verification = check(content) if verify else None
         if verification is not None:

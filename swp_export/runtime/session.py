@@ -14,7 +14,7 @@ from swp_export.errors import DeviceError, InputError, ModelError
 from swp_export.runtime.binding import BoundRun
 from swp_export.runtime.cuda import PROVIDER as CUDA_PROVIDER
 from swp_export.runtime.cuda import require_cuda
-from swp_export.runtime.refusals import ONNXRUNTIME_ERRORS, is_device_failure, why_not_a_model, why_refused
+from swp_export.runtime.error_messages import ONNXRUNTIME_ERRORS, is_device_failure, plain_message, why_not_a_model
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -158,10 +158,10 @@ class Session:
             return call()
         except ONNXRUNTIME_ERRORS as error:
             if is_device_failure(error):
-                raise DeviceError(f"{self.label}: device {self.device} failed: {why_refused(error)}") from error
+                raise DeviceError(f"{self.label}: device {self.device} failed: {plain_message(error)}") from error
             given = ", ".join(f"{name} {value.dtype} {list(value.shape)}" for name, value in feeds.items())
             given = given or "nothing"
-            raise InputError(f"{self.label} refuses the input {given}: {why_refused(error)}") from error
+            raise InputError(f"{self.label} refuses the input {given}: {plain_message(error)}") from error
 
 
 def open_session(
@@ -211,7 +211,7 @@ def open_session(
     except ONNXRUNTIME_ERRORS as error:
         # With the fallback disabled, "assigned to the default CPU EP" is how a provider that failed to start shows.
         if is_device_failure(error) or "fallback to CPU EP" in str(error):
-            raise DeviceError(f"{label}: device {device} cannot run this model: {why_refused(error)}") from error
+            raise DeviceError(f"{label}: device {device} cannot run this model: {plain_message(error)}") from error
         raise ModelError(f"{label} {why_not_a_model(error, source)}") from error
     inner.disable_fallback()
     return Session(

@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from swp_export.benchmark.environment import Environment
-from swp_export.benchmark.layers import LayerTime
+from swp_export.benchmark.layer_profile import LayerTime
 from swp_export.benchmark.report import BenchReport, Comparison, ModelResult, Transfer
 from swp_export.benchmark.statistics import Latency
 from swp_export.command_line.bench_table import bench_tables, short_names

@@ -12,8 +12,8 @@ from swp_export.benchmark.statistics import Speedup
 from swp_export.command_line.tune_table import tune_tables
 from swp_export.lowerings.plan_file import PlanFile
 from swp_export.tuning.candidates import Candidate, Discarded
-from swp_export.tuning.fastest import Fastest
 from swp_export.tuning.report import TuneReport
+from swp_export.tuning.tuned_model import TunedModel
 from swp_export.verification.comparison import Runs, compare
 from swp_export.verification.report import VerificationReport
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 RUNS = Runs(truth=np.ones((1, 10)), single=np.ones((1, 10), np.float32), moved=np.zeros(10))
-FASTEST = Fastest(
+TUNED = TunedModel(
     content=b"",
     plan=PlanFile(layers={"features.[0]": "shift-sum", "features.3": "dense"}, multiple=8, found_on={"device": "cpu"}),
     candidates=(
@@ -45,7 +45,7 @@ FASTEST = Fastest(
 REPORT = TuneReport(
     model="out/[tuned].onnx",
     plan_file="plan.json",
-    fastest=FASTEST,
+    tuned=TUNED,
 )
 
 
@@ -86,7 +86,7 @@ def test_gains_have_interval_and_verdict() -> None:
 def test_the_document_has_all_of_it() -> None:
     """Plan, circumstances, candidates, discarded ones with their reasons, gains."""
     document = REPORT.to_json()
-    assert document["plan"] == FASTEST.plan.layers
+    assert document["plan"] == TUNED.plan.layers
     assert (document["block"], document["found_on"], document["variants"]) == (8, {"device": "cpu"}, 17)
     assert document["candidates"][0] == {
         "layer": "features.[0]",

@@ -12,7 +12,7 @@ import pytest
 from real_networks import VGG
 from small_models import copied, from_bytes, furthest, model_from_text, ops, to_bytes, to_float32
 
-from swp_export.benchmark.ownership import layers_of_nodes
+from swp_export.benchmark.kernel_layers import layers_of_nodes
 from swp_export.graph.analysis.channels import weight_matrix
 from swp_export.graph.float64.model import Float64Model
 from swp_export.lowerings.chained_gemm import LEAST, PIECES, ChainGemm, UnchainGemm

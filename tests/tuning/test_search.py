@@ -1,4 +1,4 @@
-"""The search over whole models, with races whose winner is known."""
+"""The search over whole models, with measurements whose winner is known."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 from lowering_double import LoweringDouble
-from tunable_models import LAYERS, SHAPE, RiggedTrack, by_lowering, compact_network, lowerings_of, portable, rigged
+from tunable_models import LAYERS, SHAPE, RiggedTimer, by_lowering, compact_network, lowerings_of, portable, rigged
 
 from swp_export.errors import LoweringError
 from swp_export.graph.files.writing import serialized
@@ -16,8 +16,8 @@ from swp_export.lowerings import LOWERINGS
 from swp_export.lowerings.rewrite import apply_plan_file
 from swp_export.tuning.cache import LayerCache
 from swp_export.tuning.candidates import Candidate, Discarded
-from swp_export.tuning.fastest import Fastest, find_fastest
 from swp_export.tuning.search import ALTERNATIVES, FINALISTS, Search, alternatives, fastest_alone
+from swp_export.tuning.tuned_model import TunedModel, find_tuned_model
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -37,9 +37,9 @@ ALIKE = [
 ]
 
 
-def search(track: RiggedTrack) -> Search:
+def search(timer: RiggedTimer) -> Search:
     """Return a search on the small network."""
-    return Search(compact_network(), track, (1, *SHAPE), lambda _: None)
+    return Search(compact_network(), timer, (1, *SHAPE), lambda _: None)
 
 
 def raising(builder: LayerBuilder, x: ir.Value, conv: StripeConv) -> ir.Value:
@@ -87,8 +87,8 @@ class TestBestStart:
         """If together they are the fastest model."""
         alone = {"conv0": "shift-sum", "conv1": "shift", "conv2": "sliced-ellpack(640)"}
         candidates = [Candidate(layer=layer, lowering=name, median_ms=1.0) for layer, name in alone.items()]
-        track = rigged(lambda content: 0.5 if lowerings_of(content) == alone else 1.0)
-        assert search(track).best_start(LAYERS, candidates, OWN) == alone
+        timer = rigged(lambda content: 0.5 if lowerings_of(content) == alone else 1.0)
+        assert search(timer).best_start(LAYERS, candidates, OWN) == alone
 
     def test_a_lowering_is_dense_where_it_was_refused(self) -> None:
         """`shift` wherever it applies is a plan, and may be the best."""
@@ -117,24 +117,24 @@ class TestRefine:
 
     def test_what_is_shown_to_be_slower_is_not_measured_for_long(self) -> None:
         """Only what might be faster is."""
-        track = rigged(by_lowering(shift_sum=1.1))
-        assert search(track).refine(dict.fromkeys(LAYERS, "dense"), ALIKE, math.inf) == dict.fromkeys(LAYERS, "dense")
-        assert [len(models) for models in track.raced] == [3, 2] * len(LAYERS)
+        timer = rigged(by_lowering(shift_sum=1.1))
+        assert search(timer).refine(dict.fromkeys(LAYERS, "dense"), ALIKE, math.inf) == dict.fromkeys(LAYERS, "dense")
+        assert [len(models) for models in timer.compared] == [3, 2] * len(LAYERS)
 
-    def test_what_is_far_behind_at_a_glance_is_not_measured_at_all(self) -> None:
+    def test_what_is_far_behind_in_a_few_runs_is_not_measured_at_all(self) -> None:
         """It would take the most time of all."""
-        track = rigged(by_lowering(shift_sum=5.0, sliced_ellpack_640=0.9))
-        found = search(track).refine(dict.fromkeys(LAYERS, "dense"), ALIKE, math.inf)
+        timer = rigged(by_lowering(shift_sum=5.0, sliced_ellpack_640=0.9))
+        found = search(timer).refine(dict.fromkeys(LAYERS, "dense"), ALIKE, math.inf)
         assert found == dict.fromkeys(LAYERS, "sliced-ellpack(640)")
-        assert not any("shift-sum" in lowerings_of(model).values() for models in track.raced for model in models)
+        assert not any("shift-sum" in lowerings_of(model).values() for models in timer.compared for model in models)
 
     def test_keeps_the_incumbent_when_a_gain_is_noise(self) -> None:
         """Faster in the median, but not shown to be."""
 
-        class Noisy(RiggedTrack):
+        class Noisy(RiggedTimer):
             """Other noise for each model, much larger than the gain."""
 
-            def race(self, models: Sequence[bytes], shape: Sequence[int], schedule: Schedule) -> list[Instances]:  # noqa: ARG002
+            def measure(self, models: Sequence[bytes], shape: Sequence[int], schedule: Schedule) -> list[Instances]:  # noqa: ARG002
                 rng = np.random.default_rng(0)
                 return [
                     [list(self.seconds(model) * rng.lognormal(sigma=1, size=(8, 3))) for _ in range(2)]
@@ -142,8 +142,8 @@ class TestRefine:
                 ]
 
         base = rigged(by_lowering(shift_sum=0.999))
-        track = Noisy(**vars(base))
-        assert search(track).refine(OWN, ALIKE, math.inf) == OWN
+        timer = Noisy(**vars(base))
+        assert search(timer).refine(OWN, ALIKE, math.inf) == OWN
 
     def test_takes_what_is_faster_in_each_layer(self) -> None:
         """Until nothing helps."""
@@ -164,9 +164,9 @@ class TestRefine:
 
     def test_stops_at_the_deadline(self) -> None:
         """With what it has."""
-        track = rigged(by_lowering(sliced_ellpack_640=0.5))
-        assert search(track).refine(OWN, ALIKE, -math.inf) == OWN
-        assert track.raced == []
+        timer = rigged(by_lowering(sliced_ellpack_640=0.5))
+        assert search(timer).refine(OWN, ALIKE, -math.inf) == OWN
+        assert timer.compared == []
 
     def test_a_candidate_that_does_not_build_is_discarded(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """With the layer it was tried in; the others are compared."""
@@ -178,22 +178,22 @@ class TestRefine:
         }
 
 
-class TestFindFastest:
+class TestFindTunedModel:
     """The last comparison decides what is written."""
 
     @staticmethod
-    def found(portable_model: bytes, folder: Path, seconds: Callable[[bytes, bool], float]) -> Fastest:
+    def found(portable_model: bytes, folder: Path, seconds: Callable[[bytes, bool], float]) -> TunedModel:
         """Return what is found if a model takes `seconds(model, in the last comparison?)`."""
         final: list[bool] = []
 
-        class InTwoMinds(RiggedTrack):
-            def race(self, models: Sequence[bytes], shape: Sequence[int], schedule: Schedule) -> list[Instances]:
+        class InTwoMinds(RiggedTimer):
+            def measure(self, models: Sequence[bytes], shape: Sequence[int], schedule: Schedule) -> list[Instances]:
                 if schedule.min_seconds >= 1:
                     final.append(True)
-                return super().race(models, shape, schedule)
+                return super().measure(models, shape, schedule)
 
-        track = InTwoMinds(**vars(rigged(lambda content: seconds(content, bool(final)))))
-        return find_fastest(portable_model, track, SHAPE, 60, LayerCache(folder / "layers.json"), lambda _: None)
+        timer = InTwoMinds(**vars(rigged(lambda content: seconds(content, bool(final)))))
+        return find_tuned_model(portable_model, timer, SHAPE, 60, LayerCache(folder / "layers.json"), lambda _: None)
 
     def test_what_the_search_found(self, tmp_path: Path) -> None:
         """The content is what the plan gives, and the gains are those of the last comparison."""

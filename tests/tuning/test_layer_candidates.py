@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from lowering_double import LoweringDouble
 from small_models import from_bytes, ops
-from tunable_models import LAYERS, SHAPE, RiggedTrack, compact_network, rigged
+from tunable_models import LAYERS, SHAPE, RiggedTimer, compact_network, rigged
 
 from swp_export.errors import LoweringError
 from swp_export.graph.metadata import LAYER
@@ -20,8 +20,8 @@ from swp_export.lowerings import LOWERINGS
 from swp_export.lowerings.dense import Dense
 from swp_export.runtime.session import open_session
 from swp_export.tuning.cache import LayerCache
+from swp_export.tuning.layer_candidates import layer_cases, layer_model, measure_layers, with_filled_input
 from swp_export.tuning.layer_case import LayerCase
-from swp_export.tuning.layer_times import layer_cases, layer_model, measure_layers, with_filled_input
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,10 +38,10 @@ FEW_NODES_WIN = rigged(lambda content: 1e-3 * len(from_bytes(content).graph))
 
 
 def measured(
-    cases: list[LayerCase], track: RiggedTrack, cache: LayerCache, deadline: float = math.inf
+    cases: list[LayerCase], timer: RiggedTimer, cache: LayerCache, deadline: float = math.inf
 ) -> tuple[list[Candidate], list[Discarded]]:
     """Return what `measure_layers` does."""
-    return measure_layers(cases, track, cache, deadline=deadline, progress=lambda _: None)
+    return measure_layers(cases, timer, cache, deadline=deadline, progress=lambda _: None)
 
 
 @pytest.fixture
@@ -152,7 +152,7 @@ def test_what_does_not_work_is_discarded_with_its_reason(
 
 
 def test_a_layer_of_which_nothing_works_has_no_candidates(cache: LayerCache, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Not even `dense`: there is nothing to race."""
+    """Not even `dense`: there is nothing to measure."""
     for name in LOWERINGS:
         monkeypatch.setitem(LOWERINGS, name, LoweringDouble(raises, name=name))
     candidates, discarded = measured(layer_cases(compact_network(), INPUT), FEW_NODES_WIN, cache)
@@ -162,18 +162,18 @@ def test_a_layer_of_which_nothing_works_has_no_candidates(cache: LayerCache, mon
 
 def test_after_the_deadline_nothing_is_measured(cache: LayerCache) -> None:
     """But what the cache knows is free."""
-    cases, track = layer_cases(compact_network(), INPUT), rigged(lambda _: 1.0)
-    assert measured(cases, track, cache, deadline=-math.inf)[0] == []
-    known, _ = measured(cases[:1], track, cache)
-    assert measured(cases, track, cache, deadline=-math.inf)[0] == known
-    assert len(track.raced) == 1
+    cases, timer = layer_cases(compact_network(), INPUT), rigged(lambda _: 1.0)
+    assert measured(cases, timer, cache, deadline=-math.inf)[0] == []
+    known, _ = measured(cases[:1], timer, cache)
+    assert measured(cases, timer, cache, deadline=-math.inf)[0] == known
+    assert len(timer.compared) == 1
 
 
 def test_equal_layers_are_measured_once(cache: LayerCache) -> None:
     """In one run, and not again in the next."""
-    cases, track = layer_cases(compact_network(), INPUT), rigged(lambda _: 1.0)
-    candidates, _ = measured([cases[0], cases[0]], track, cache)
-    assert len(track.raced) == 1
+    cases, timer = layer_cases(compact_network(), INPUT), rigged(lambda _: 1.0)
+    candidates, _ = measured([cases[0], cases[0]], timer, cache)
+    assert len(timer.compared) == 1
     cache.save()
-    assert candidates == measured([cases[0], cases[0]], track, cache)[0]
-    assert len(track.raced) == 1
+    assert candidates == measured([cases[0], cases[0]], timer, cache)[0]
+    assert len(timer.compared) == 1

@@ -42,7 +42,7 @@ _IR_VERSION_TAG = 0x08
 """First byte of every ONNX file in practice: protobuf's tag of field 1, `ir_version`."""
 
 
-def why_refused(error: Exception) -> str:
+def plain_message(error: Exception) -> str:
     """Return what `error` says without codes, C++ locations and line breaks."""
     text = " ".join(str(error).split())
     for noise in (_CODE, _LOADING, _LOCATION):
@@ -64,7 +64,7 @@ def why_not_a_model(error: Exception, source: str | bytes) -> str:
         if start == bytes([_IR_VERSION_TAG]):
             return f"is truncated or damaged after {size} bytes; copy or export it again"
         return "is not an ONNX model"
-    reason = why_refused(error)
+    reason = plain_message(error)
     if opset := _OPSET.search(reason):
         return (
             f"uses opset {opset[1]}, onnxruntime {onnxruntime.__version__} supports up to {opset[2]}; "

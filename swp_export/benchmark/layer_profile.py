@@ -19,7 +19,7 @@ import onnx
 import onnx_ir as ir
 
 from swp_export.benchmark.inputs import noise
-from swp_export.benchmark.ownership import OTHER, layers_of_kernels, layers_of_nodes
+from swp_export.benchmark.kernel_layers import OTHER, layers_of_kernels, layers_of_nodes
 from swp_export.errors import DeviceError
 from swp_export.graph.analysis.flops import node_flops
 from swp_export.runtime.session import CudaOptions, Device, open_session
@@ -50,10 +50,6 @@ class LayerTime:
     flops: int
     flops_share: float
     operators: dict[str, float]
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the JSON object."""
-        return dataclasses.asdict(self)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -111,8 +107,8 @@ def layer_times(
     flops: Counter[str] = Counter(dict.fromkeys(layers.values(), 0))
     for layer, count in zip(layers.values(), node_flops(proto, shape), strict=True):
         flops[layer] += count
-    owners = layers_of_kernels(original, fused)
-    return attribute(kernels_of_profile(events, skip_runs=_WARM_UP_RUNS), owners, flops)
+    of_kernels = layers_of_kernels(original, fused)
+    return attribute(kernels_of_profile(events, skip_runs=_WARM_UP_RUNS), of_kernels, flops)
 
 
 def kernels_of_profile(events: Iterable[Mapping[str, Any]], *, skip_runs: int = 0) -> list[Kernel]:
@@ -131,19 +127,19 @@ def kernels_of_profile(events: Iterable[Mapping[str, Any]], *, skip_runs: int = 
     ]
 
 
-def attribute(kernels: Iterable[Kernel], owners: Mapping[str, str], flops: Mapping[str, int]) -> tuple[LayerTime, ...]:
+def attribute(kernels: Iterable[Kernel], layers: Mapping[str, str], flops: Mapping[str, int]) -> tuple[LayerTime, ...]:
     """Sum `kernels` up by layer.
 
     Args:
         kernels: From a profile.
-        owners: The layer of each kernel, by name; a kernel that is not in it goes to "(other)".
+        layers: The layer of each kernel, by name; a kernel that is not in it goes to "(other)".
         flops: FLOPs of each layer, in the order in which layers are returned; "(other)" is last, and absent where it
             has neither time nor FLOPs.
 
     """
     times: dict[str, dict[str, float]] = {layer: {} for layer in (*flops, OTHER)}
     for kernel in kernels:
-        operators = times.setdefault(owners.get(kernel.name, OTHER), {})
+        operators = times.setdefault(layers.get(kernel.name, OTHER), {})
         operators[kernel.operator] = operators.get(kernel.operator, 0.0) + kernel.microseconds
     # Dictionaries keep the order of insertion.
     times[OTHER] = times.pop(OTHER)

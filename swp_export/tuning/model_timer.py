@@ -1,4 +1,4 @@
-"""Measuring whole models and single layers against one another, on the device that is tuned for."""
+"""Measures models, whole ones and single layers, against one another on the device that is tuned for."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from swp_export.benchmark.measure import Instances
     from swp_export.runtime.session import Device
 
-GLANCE_RUNS = 3
-GLANCE_SECONDS = 0.2
+QUICK_RUNS = 3
+QUICK_SECONDS = 0.2
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Track:
-    """Where and how models race.
+class ModelTimer:
+    """Loads models and times them; says where and how.
 
     Attributes:
         device: the device; never another one.
@@ -55,8 +55,8 @@ class Track:
 
         return open_call
 
-    def glance(self, model: bytes, shape: Sequence[int]) -> float:
-        """Load `model`, run it a few times and return the seconds of the fastest run: enough to see who is far behind.
+    def quick_seconds(self, model: bytes, shape: Sequence[int]) -> float:
+        """Load `model`, run it a few times and return the seconds of the fastest run: enough to see what is far behind.
 
         Raises:
             SwpExportError: it does not load or run here.
@@ -64,14 +64,14 @@ class Track:
         """
         call = self.opener(model, shape)()
         seconds: list[float] = []
-        while len(seconds) < GLANCE_RUNS and sum(seconds) < GLANCE_SECONDS:
+        while len(seconds) < QUICK_RUNS and sum(seconds) < QUICK_SECONDS:
             start = time.perf_counter()
             call()
             seconds.append(time.perf_counter() - start)
         return min(seconds)
 
-    def race(self, models: Sequence[bytes], shape: Sequence[int], schedule: Schedule) -> list[Instances]:
-        """Let `models` take turns on inputs of `shape`.
+    def measure(self, models: Sequence[bytes], shape: Sequence[int], schedule: Schedule) -> list[Instances]:
+        """Return the times of `models`, which take turns on inputs of `shape`.
 
         Raises:
             SwpExportError: one of them does not load or run here.

@@ -26,12 +26,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from swp_export.tuning.cache import LayerCache
-    from swp_export.tuning.race import Track
+    from swp_export.tuning.model_timer import ModelTimer
 
 SCHEDULE = Schedule(min_runs=10, min_seconds=0.015, instances=3, window_seconds=0.003)
 """A first guess: who is far behind alone need not be tried in the whole model."""
 HOPELESS = 3.0
-"""Of a lowering that takes so many times the layer's fastest at a glance, nothing more is measured."""
+"""Of a lowering that takes so many times the layer's fastest in a few runs, nothing more is measured."""
 
 
 def layer_cases(compact: ir.Model, shape: Sequence[int]) -> list[LayerCase]:
@@ -47,7 +47,7 @@ def layer_cases(compact: ir.Model, shape: Sequence[int]) -> list[LayerCase]:
 
 def measure_layers(
     cases: Sequence[LayerCase],
-    track: Track,
+    timer: ModelTimer,
     cache: LayerCache,
     *,
     deadline: float,
@@ -56,17 +56,17 @@ def measure_layers(
     """Measure the lowerings of each layer until `deadline` (of time.monotonic), those with the most work first."""
     candidates: list[Candidate] = []
     discarded: list[Discarded] = []
-    for case in sorted((with_filled_input(case, track.multiple) for case in cases), key=_work, reverse=True):
+    for case in sorted((with_filled_input(case, timer.multiple) for case in cases), key=_work, reverse=True):
         name = case.conv.name
         reasons = {lowering.name: lowering.why_not(case.conv) for lowering in LOWERINGS.values()}
         discarded += [Discarded(layer=name, lowering=k, reason=v) for k, v in reasons.items() if v is not None]
-        key = cache.key(case, track)
+        key = cache.key(case, timer)
         times = cache.get(key)
         if times is None:
             if time.monotonic() > deadline:
                 continue
             progress(f"measuring layer {name}")
-            times, failures = _measure(case, track, [k for k, v in reasons.items() if v is None])
+            times, failures = _measure(case, timer, [k for k, v in reasons.items() if v is None])
             discarded += failures
             if not failures:  # a failure is reported in every run, and may have been the machine's
                 cache.put(key, times)
@@ -80,8 +80,8 @@ def _work(case: LayerCase) -> float:
     return float(np.prod(case.input_shape[2:])) * case.conv.weight.size
 
 
-def _measure(case: LayerCase, track: Track, lowerings: Sequence[str]) -> tuple[dict[str, float], list[Discarded]]:
-    """Return the median milliseconds by lowering, of a hopeless one its fastest at a glance, and what failed.
+def _measure(case: LayerCase, timer: ModelTimer, lowerings: Sequence[str]) -> tuple[dict[str, float], list[Discarded]]:
+    """Return the median milliseconds by lowering, of a hopeless one that of a few runs, and what failed.
 
     Lowerings that write this layer alike are measured once.
     """
@@ -90,15 +90,15 @@ def _measure(case: LayerCase, track: Track, lowerings: Sequence[str]) -> tuple[d
     discarded = []
     for name in lowerings:
         try:
-            content = layer_model(case, name, track.multiple)
+            content = layer_model(case, name, timer.multiple)
             if content not in times:
-                times[content] = 1e3 * track.glance(content, case.input_shape)
+                times[content] = 1e3 * timer.quick_seconds(content, case.input_shape)
             models[name] = content
         except FAILURES as error:
             discarded.append(Discarded(layer=case.conv.name, lowering=name, reason=str(error)))
     near = [content for content, ms in times.items() if ms <= HOPELESS * min(times.values())]
     if near:
-        for content, instances in zip(near, track.race(near, case.input_shape, SCHEDULE), strict=True):
+        for content, instances in zip(near, timer.measure(near, case.input_shape, SCHEDULE), strict=True):
             times[content] = 1e3 * float(np.median(np.concatenate([t for rounds in instances for t in rounds])))
     return {name: times[content] for name, content in models.items()}, discarded
 

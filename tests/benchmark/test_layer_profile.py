@@ -1,4 +1,4 @@
-"""Where the time goes: FLOPs, ownership of kernels, attribution."""
+"""Where the time goes: FLOPs, the layers of kernels, attribution."""
 
 import numpy as np
 import onnx
@@ -7,8 +7,8 @@ import onnx.parser
 import onnx_ir as ir
 import pytest
 
-from swp_export.benchmark.layers import Kernel, attribute, kernels_of_profile, layer_times
-from swp_export.benchmark.ownership import OTHER, layers_of_kernels, layers_of_nodes
+from swp_export.benchmark.kernel_layers import OTHER, layers_of_kernels, layers_of_nodes
+from swp_export.benchmark.layer_profile import Kernel, attribute, kernels_of_profile, layer_times
 from swp_export.errors import DeviceError, InputError, ModelError
 from swp_export.graph.analysis.flops import node_flops
 
@@ -87,8 +87,8 @@ def test_an_inserted_node_belongs_to_the_layer_that_needs_it():
         "y = com.ReorderOutput(u)",
         ["in", "h_nchwc", "out", "in_2", "y_nchwc", "out_2"],
     )
-    owners = layers_of_kernels(original, fused)
-    assert owners == {"in": "a", "h_nchwc": "a", "out": "b", "in_2": "b", "y_nchwc": "b", "out_2": "b"}
+    layers = layers_of_kernels(original, fused)
+    assert layers == {"in": "a", "h_nchwc": "a", "out": "b", "in_2": "b", "y_nchwc": "b", "out_2": "b"}
 
 
 def test_a_profile_is_the_median_of_its_runs_without_the_first_ones():

@@ -1,4 +1,4 @@
-"""The fastest form of a model on a device: search, then measure it against the input and against compact dense."""
+"""The fastest form of a model on a device: searched, then measured against the input and against compact dense."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from swp_export.errors import ModelError
 from swp_export.lowerings.plan_file import PlanFile
 from swp_export.lowerings.rewrite import compact_from_portable, multiple_of, plan_of, planned_bytes
 from swp_export.tuning.candidates import Discarded
-from swp_export.tuning.layer_times import layer_cases, measure_layers
+from swp_export.tuning.layer_candidates import layer_cases, measure_layers
 from swp_export.tuning.search import Search
 from swp_export.verification.report import NotEquivalentError
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from swp_export.benchmark.measure import Instances
     from swp_export.tuning.cache import LayerCache
     from swp_export.tuning.candidates import Candidate
-    from swp_export.tuning.race import Track
+    from swp_export.tuning.model_timer import ModelTimer
     from swp_export.verification.report import VerificationReport
 
 FINAL = Schedule()
@@ -33,8 +33,8 @@ LAYER_SHARE = 0.4
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Fastest:
-    """What was found.
+class TunedModel:
+    """The fastest form that was found, and how.
 
     Attributes:
         content: the model.
@@ -58,22 +58,22 @@ class Fastest:
     verification: VerificationReport | None
 
 
-def find_fastest(
+def find_tuned_model(
     portable: bytes,
-    track: Track,
+    timer: ModelTimer,
     shape: tuple[int, int, int],
     seconds: float,
     cache: LayerCache,
     progress: Callable[[str], None],
     verify: Callable[[bytes], VerificationReport] | None = None,
-) -> Fastest:
+) -> TunedModel:
     """Search for `seconds`, then compare; what is found is never shown to be slower than the input or compact dense.
 
     Where that does not compute what it should, the next fastest of the plan found, the input's own and dense is taken.
 
     Args:
         portable: a model of ours.
-        track: where and how it runs.
+        timer: where and how it runs.
         shape: `(C, H, W)` of one image.
         seconds: time to search.
         cache: of layer times.
@@ -86,8 +86,8 @@ def find_fastest(
         SwpExportError: it does not run on this device.
 
     """
-    deadline, input_shape = time.monotonic() + seconds, (track.batch, *shape)
-    track.opener(portable, input_shape)()
+    deadline, input_shape = time.monotonic() + seconds, (timer.batch, *shape)
+    timer.opener(portable, input_shape)()
     compact = compact_from_portable(portable)
     cases = layer_cases(compact, input_shape)
     if not cases:
@@ -95,31 +95,31 @@ def find_fastest(
     own = {**dict.fromkeys((case.conv.name for case in cases), "dense"), **plan_of(portable)}
     progress("measuring layers")
     candidates, refused = measure_layers(
-        cases, track, cache, deadline=time.monotonic() + LAYER_SHARE * seconds, progress=progress
+        cases, timer, cache, deadline=time.monotonic() + LAYER_SHARE * seconds, progress=progress
     )
     cache.save()
-    search = Search(compact, track, input_shape, progress)
+    search = Search(compact, timer, input_shape, progress)
     search.discarded += refused
     plan = search.best_start([case.conv.name for case in cases], candidates, own)
     plan = search.refine(plan, candidates, deadline)
     progress("comparing with the input and with compact dense")
     # "own" and "input" are one model unless another version wrote it; what is written was always measured itself.
     rivals = {
-        "found": (plan, track.multiple),
+        "found": (plan, timer.multiple),
         "own": (own, multiple_of(portable)),
-        "dense": (dict.fromkeys(own, "dense"), track.multiple),
+        "dense": (dict.fromkeys(own, "dense"), timer.multiple),
     }
     contents = {name: planned_bytes(compact, *rival) for name, rival in rivals.items()}
     models = [*contents.values(), portable]
-    times = dict(zip([*rivals, "input"], track.race(models, input_shape, FINAL), strict=True))
+    times = dict(zip([*rivals, "input"], timer.measure(models, input_shape, FINAL), strict=True))
     ranked = _ranked(times)
     best, verification = ranked[0], None
     if verify is not None:
         best, verification = _first_equivalent(ranked, contents, verify, search)
     layers, multiple = rivals[best]
-    return Fastest(
+    return TunedModel(
         content=contents[best],
-        plan=PlanFile(layers=layers, multiple=multiple, found_on=_circumstances(track, shape)),
+        plan=PlanFile(layers=layers, multiple=multiple, found_on=_circumstances(timer, shape)),
         candidates=tuple(candidates),
         discarded=tuple(search.discarded),
         variants=search.variants,
@@ -155,13 +155,13 @@ def _first_equivalent(
     raise NotEquivalentError(first.summary(), report=first)
 
 
-def _circumstances(track: Track, shape: tuple[int, int, int]) -> dict[str, object]:
+def _circumstances(timer: ModelTimer, shape: tuple[int, int, int]) -> dict[str, object]:
     environment = read_environment(gpu=None, options={})
     runtime = {name: text for name, text in environment.versions.items() if name.startswith("onnxruntime")}
     return {
-        "device": track.device,
-        "threads": track.threads,
-        "batch": track.batch,
+        "device": timer.device,
+        "threads": timer.threads,
+        "batch": timer.batch,
         "input_shape": list(shape),
         "processor": environment.cpu.model,
         **runtime,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from swp_export.tuning.fastest import _first_equivalent, _ranked
+from swp_export.tuning.tuned_model import _first_equivalent, _ranked
 from swp_export.verification.report import NotEquivalentError
 
 if TYPE_CHECKING:
