@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from swp_export.lowerings.dense import Dense
 from swp_export.lowerings.lowering import Lowering
 
@@ -41,3 +43,13 @@ class LoweringDouble(Lowering):
     def examples(self) -> list[StripeConv]:
         """Return none."""
         return []
+
+
+def one_percent_off(right: Lowering) -> LoweringDouble:
+    """Return a lowering in the place of `right` with a defect that its metadata do not show."""
+
+    def write(builder: LayerBuilder, x: ir.Value, conv: StripeConv) -> ir.Value:
+        scale = builder.weights(np.array(1.01, conv.weight.dtype), "scale")
+        return builder.op("Mul", [right.emit(builder, x, conv), scale], "wrong")
+
+    return LoweringDouble(write, name=right.name)

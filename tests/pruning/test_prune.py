@@ -14,7 +14,7 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 import pytest
-from lowering_double import LoweringDouble
+from lowering_double import one_percent_off
 from real_networks import RESNET, Pruned
 from small_models import PADS, from_bytes, model_from_text, ops, to_bytes, to_float32, weights
 from small_networks import mixed, write_checkpoint
@@ -22,15 +22,12 @@ from small_networks import mixed, write_checkpoint
 from swp_export.errors import InputError, LoweringError, ModelError, OutputError, SwpExportError, ThresholdError
 from swp_export.graph.metadata import ARCHITECTURE, INPUT_SHAPE, SOURCE, THRESHOLD, VERSION
 from swp_export.lowerings import LOWERINGS
-from swp_export.lowerings.pad_slice_add import PadSliceAdd
 from swp_export.pruning.prune import default_output, prune
 from swp_export.runtime.session import open_session
 from swp_export.verification.report import NotEquivalentError
 
 if TYPE_CHECKING:
-    from swp_export.graph.builder import LayerBuilder
     from swp_export.pruning.report import PruneReport
-    from swp_export.stripes import StripeConv
 
 ARCH = "small_networks:residual"
 
@@ -195,19 +192,12 @@ class TestOwnArchitecture:
         assert list(tmp_path.iterdir()) == []
 
 
-def wrongly(builder: LayerBuilder, x: ir.Value, conv: StripeConv) -> ir.Value:
-    """Write a layer whose first channel is off by 1 %: a lowering with a defect that its metadata do not show."""
-    scale = np.ones((conv.filters, 1, 1), np.float32)
-    scale[0] = 1.01
-    return builder.op("Mul", [PadSliceAdd().emit(builder, x, conv), builder.weights(scale, "scale")], "wrong")
-
-
 class TestFailure:
     """Nothing is written, and nothing of what was there before is lost."""
 
     def test_not_equivalent(self, checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """A lowering with a defect is caught: exit code 1, the layer's name, no file, the old file untouched."""
-        monkeypatch.setitem(LOWERINGS, "pad-slice-add", LoweringDouble(wrongly, name="pad-slice-add"))
+        monkeypatch.setitem(LOWERINGS, "pad-slice-add", one_percent_off(LOWERINGS["pad-slice-add"]))
         target = tmp_path / "m.onnx"
         target.write_bytes(b"old")
         with pytest.raises(NotEquivalentError) as caught:

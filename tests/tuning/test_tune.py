@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import shutil
 import subprocess
 import sys
 from typing import TYPE_CHECKING
 
-import numpy as np
 import onnx
 import onnx.numpy_helper
 import onnx.parser
 import pytest
 from click.testing import CliRunner
+from lowering_double import LoweringDouble, one_percent_off
 from small_models import from_bytes
 from tunable_models import LAYERS, SHAPE, lowerings_of, portable
 
@@ -139,15 +138,7 @@ def test_a_wrong_lowering_is_passed_over(model: Path, monkeypatch: pytest.Monkey
     """However fast: the verification finds it, says how far off it is, and the next best plan is written."""
     written |= {"model-tuned.onnx", "plan.json"}
     permuting(monkeypatch)
-    right = LOWERINGS["sliced-ellpack(640)"]
-
-    def wrong(builder: LayerBuilder, x: ir.Value, conv: StripeConv) -> ir.Value:
-        weight = conv.weight.copy()
-        row, _, i, j = np.argwhere(weight)[0]
-        weight[row, :, i, j] *= 1.01
-        return right.emit(builder, x, dataclasses.replace(conv, weight=weight))
-
-    monkeypatch.setitem(LOWERINGS, "sliced-ellpack(640)", dataclasses.replace(right, emit=wrong))
+    monkeypatch.setitem(LOWERINGS, "sliced-ellpack(640)", one_percent_off(LOWERINGS["sliced-ellpack(640)"]))
     report = run(model, plan_out="plan.json")
     assert report.verification.equivalent
     assert "sliced-ellpack(640)" not in read_plan("plan.json").layers.values()
@@ -162,10 +153,9 @@ def test_a_lowering_that_fails_does_not_stop_it(model: Path, monkeypatch: pytest
     def raising(builder: LayerBuilder, x: ir.Value, conv: StripeConv) -> ir.Value:
         raise LoweringError("out of ideas")
 
-    hopeless = dataclasses.replace(LOWERINGS["dense"], emit=raising)
-    monkeypatch.setitem(LOWERINGS, "hopeless", hopeless)
+    monkeypatch.setitem(LOWERINGS, "double", LoweringDouble(raising))
     report = tune(model, seconds=0.5)
-    reasons = {d.reason for d in report.tuned.discarded if d.lowering == "hopeless"}
+    reasons = {d.reason for d in report.tuned.discarded if d.lowering == "double"}
     assert reasons == {"out of ideas"}
     assert report.verification.equivalent
 
