@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from swp_export.lowerings.lowering import Lowering
-from swp_export.lowerings.parts.examples import any_layers, layer
+from swp_export.lowerings.parts.examples import layer
 from swp_export.lowerings.parts.fill import round_up
 from swp_export.lowerings.parts.filter_groups import emit_groups, order_groups
 from swp_export.lowerings.parts.window import emit_window
@@ -53,7 +53,7 @@ class Cropped(Lowering):
         """Return any layers, and one of three windows by turns."""
         mask = np.zeros((12, 3, 3), bool)
         mask[::3, 0], mask[1::3, :, 0], mask[2::3] = True, True, True
-        return [*any_layers(), layer("rows, columns and squares", mask)]
+        return [*super().examples(), layer("rows, columns and squares", mask)]
 
 
 def _labels(conv: StripeConv) -> Filters:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from swp_export.lowerings.lowering import Lowering
-from swp_export.lowerings.parts.examples import any_layers, layer
+from swp_export.lowerings.parts.examples import layer
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -36,4 +36,4 @@ class Dense(Lowering):
 
     def examples(self) -> list[StripeConv]:
         """Return any layers, and one with a 1x1 kernel."""
-        return [*any_layers(), layer("1x1 kernel", np.ones((4, 1, 1), bool))]
+        return [*super().examples(), layer("1x1 kernel", np.ones((4, 1, 1), bool))]

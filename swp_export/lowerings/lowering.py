@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from swp_export.lowerings.parts.examples import any_layers
 from swp_export.lowerings.parts.fill import filled_up
 from swp_export.lowerings.parts.geometry import is_too_large
 
@@ -67,6 +68,9 @@ class Lowering(abc.ABC):
         """
         return filled_up(np.arange(conv.filters), multiple)
 
-    @abc.abstractmethod
     def examples(self) -> Sequence[StripeConv]:
-        """Return small layers, made by `parts.examples`, that can be written this way; tests run over all of them."""
+        """Return small layers that can be written this way, which one test runs over: those of `any_layers`.
+
+        A lowering adds layers that show what is its own, made by `parts.examples.layer`.
+        """
+        return [conv for conv in any_layers() if self.why_not(conv) is None]

@@ -23,7 +23,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from swp_export.lowerings.lowering import Lowering
-from swp_export.lowerings.parts.examples import any_layers
 from swp_export.lowerings.parts.fill import filled_before
 from swp_export.lowerings.parts.geometry import Part
 from swp_export.lowerings.parts.stripe_rows import StripeRows, stripe_rows
@@ -60,10 +59,6 @@ class PadSliceAdd(Lowering):
         first, counts = stripe_rows(conv).bias_rows(), np.maximum(conv.skeleton.stripes_per_filter, 1)
         ascending = sorted(range(conv.filters), key=lambda filter_: (counts[filter_], first[filter_]))
         return filled_before(np.array(ascending), multiple)
-
-    def examples(self) -> list[StripeConv]:
-        """Return any layers."""
-        return any_layers()
 
 
 def _windowed(

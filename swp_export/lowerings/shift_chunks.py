@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from swp_export.lowerings.lowering import Lowering
-from swp_export.lowerings.parts.examples import any_layers
 from swp_export.lowerings.parts.fill import filled_before, filled_rows, round_up
 from swp_export.lowerings.parts.filter_groups import groups_of, in_order, joined
 from swp_export.lowerings.parts.geometry import Part
@@ -64,7 +63,3 @@ class ShiftChunks(Lowering):
     def order(self, conv: StripeConv, multiple: int) -> Filters:
         """Return the filters by number of stripes. Buckets need not fill blocks: all is moved anyway."""
         return filled_before(np.argsort(conv.skeleton.stripes_per_filter, kind="stable"), multiple)
-
-    def examples(self) -> list[StripeConv]:
-        """Return any layers."""
-        return any_layers()

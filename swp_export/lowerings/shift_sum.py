@@ -13,7 +13,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from swp_export.lowerings.lowering import Lowering
-from swp_export.lowerings.parts.examples import any_layers
 from swp_export.lowerings.parts.fill import filled_rows, round_up
 from swp_export.lowerings.parts.geometry import Part
 from swp_export.lowerings.parts.shifts import shifted, stripes_of, summed
@@ -34,10 +33,6 @@ class ShiftSum(Lowering):
     def emit(self, builder: LayerBuilder, x: ir.Value, conv: StripeConv) -> ir.Value:
         """Write three Convs, or one where nothing needs a shift."""
         return emit_summed_stripes(builder, x, Part.of_all(conv))
-
-    def examples(self) -> list[StripeConv]:
-        """Return any layers."""
-        return any_layers()
 
 
 def emit_summed_stripes(builder: LayerBuilder, x: ir.Value, part: Part) -> ir.Value:

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from swp_export.lowerings.lowering import Lowering
-from swp_export.lowerings.parts.examples import any_layers, layer, mask_of_counts
+from swp_export.lowerings.parts.examples import layer, mask_of_counts
 from swp_export.lowerings.parts.fill import filled_rows, round_up
 from swp_export.lowerings.parts.filter_groups import joined
 from swp_export.lowerings.parts.geometry import Part
@@ -69,7 +69,11 @@ class SlicedEllpack(Lowering):
     def examples(self) -> list[StripeConv]:
         """Return any layers, and wide ones of several slices, columns and groups."""
         wide = mask_of_counts([5] * 8 + [3] * 8 + [1] * 16 + [9] * 8 + [2] * 8)
-        return [*any_layers(), layer("wide", wide, channels=16), layer("wide, mixed", wide[::-1][::5], channels=16)]
+        return [
+            *super().examples(),
+            layer("wide", wide, channels=16),
+            layer("wide, mixed", wide[::-1][::5], channels=16),
+        ]
 
 
 def emit_slice(builder: LayerBuilder, x: ir.Value, conv: StripeConv, slice_: Slice) -> ir.Value:

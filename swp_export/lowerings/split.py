@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from swp_export.lowerings.lowering import Lowering
-from swp_export.lowerings.parts.examples import any_layers
 from swp_export.lowerings.parts.filter_groups import emit_groups, order_groups
 from swp_export.lowerings.parts.window import emit_window
 from swp_export.lowerings.shift import emit_single_stripes
@@ -71,10 +70,6 @@ class Split(Lowering):
     def order(self, conv: StripeConv, multiple: int) -> Filters:
         """Return the filters by group."""
         return order_groups(_labels(conv, multiple), multiple)
-
-    def examples(self) -> list[StripeConv]:
-        """Return those of any layers that have filters on both sides."""
-        return [conv for conv in any_layers() if self.why_not(conv) is None]
 
 
 def _labels(conv: StripeConv, multiple: int) -> Filters:
