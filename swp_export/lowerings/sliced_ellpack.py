@@ -67,13 +67,10 @@ class SlicedEllpack(Lowering):
         return np.array(cheapest_order(Layout.of(conv), multiple, self.price), np.int64)
 
     def examples(self) -> list[StripeConv]:
-        """Return any layers, and wide ones of several slices, columns and groups."""
-        wide = mask_of_counts([5] * 8 + [3] * 8 + [1] * 16 + [9] * 8 + [2] * 8)
-        return [
-            *super().examples(),
-            layer("wide", wide, channels=16),
-            layer("wide, mixed", wide[::-1][::5], channels=16),
-        ]
+        """Return any layers, and wide ones of several slices and columns, and of a rest in groups."""
+        slices = mask_of_counts([5] * 8 + [3] * 8 + [1] * 16 + [9] * 8 + [2] * 8)
+        rest = mask_of_counts([5] * 8 + [3] * 8 + [1] * 16)
+        return [*super().examples(), layer("slices", slices, channels=16), layer("a rest", rest, channels=64)]
 
 
 def emit_slice(builder: LayerBuilder, x: ir.Value, conv: StripeConv, slice_: Slice) -> ir.Value:

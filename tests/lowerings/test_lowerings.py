@@ -83,11 +83,15 @@ def test_lift_gives_the_layer_back_bit_for_bit(lowering: Lowering, conv: StripeC
 @every_example
 @pytest.mark.parametrize("multiple", [1, 8])
 def test_in_its_order_there_is_nothing_to_permute(lowering: Lowering, conv: StripeConv, multiple: int) -> None:
-    """The order names each filter once and is filled up; written in it, a layer does not end in a Gather."""
+    """The order names each filter once and is filled up; in it a layer computes the same, and ends in no Gather."""
     order = lowering.order(conv, multiple)
     assert order.size % multiple == 0
     assert np.array_equal(np.sort(order[order >= 0]), np.arange(conv.filters))
-    assert ops(written(lowering, in_order(conv, order), multiple))[-1] != "Gather"
+    ordered = in_order(conv, order)
+    model = written(lowering, ordered, multiple)
+    assert ops(model)[-1] != "Gather"
+    x = integers(conv, 1, smallest_size(conv))
+    assert np.array_equal(Float64Model(model).run(x.astype(np.float64))["y"], torch_conv(ordered, x))
 
 
 @every_lowering
