@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from swp_export.errors import InputError
+from swp_export.lowerings import FORMER_NAMES, LOWERINGS, lowering_named
 from swp_export.lowerings.plan_file import PlanFile, read_plan
 
 if TYPE_CHECKING:
@@ -95,3 +96,12 @@ def test_circumstances_are_for_the_reader_only(found_on: object, tmp_path: Path)
     """A plan without usable ones, as somebody writes by hand, is a plan."""
     path = write(tmp_path / "plan.json", json.dumps({**GOOD, "found_on": found_on}))
     assert read_plan(path) == PlanFile(layers={"conv0": "dense"}, multiple=8)
+
+
+def test_former_names_are_read(tmp_path: Path) -> None:
+    """Published plans carry what lowerings were called before; every one of those is a lowering now."""
+    layers = dict(enumerate(FORMER_NAMES)) | {-1: "dense"}
+    document = {**GOOD, "layers": {f"conv{number}": name for number, name in layers.items()}}
+    plan = read_plan(write(tmp_path / "plan.json", json.dumps(document)))
+    assert list(plan.layers.values()) == [*FORMER_NAMES.values(), "dense"]
+    assert all(lowering_named(former) is LOWERINGS[name] for former, name in FORMER_NAMES.items())

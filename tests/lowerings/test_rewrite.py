@@ -122,6 +122,18 @@ def test_a_form_that_is_no_more_was_dense() -> None:
     assert set(plan_of(to_bytes(model)).values()) == {"dense"}
 
 
+def test_former_names_are_read() -> None:
+    """A model that an earlier version tuned states them, and is written as the same bytes as one of this version."""
+    model, tuned = from_bytes(portable("sliced-ellpack(640)")), portable("sliced-ellpack(640)")
+    for node in model.graph:
+        if node.metadata_props.get(LOWERING) == "sliced-ellpack(640)":
+            node.metadata_props[LOWERING] = "levels(640)"
+    former = to_bytes(model)
+    assert former != tuned
+    assert plan_of(former) == plan_of(tuned)
+    assert planned_bytes(compact_from_portable(former), plan_of(former), multiple_of(former)) == tuned
+
+
 def test_a_model_says_what_it_takes_to_write_it_again() -> None:
     """Its plan and its multiple give the same bytes, so that `tune` can leave it as it is."""
     tuned = planned_bytes(compact_network(), PLANS["mixed"], 16)
