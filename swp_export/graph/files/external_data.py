@@ -49,7 +49,7 @@ def load_external_data(model: onnx.ModelProto, folder: Path) -> None:
     """Read all tensors of `model` from the files in `folder`, in place.
 
     Raises:
-        ModelError: its text goes on after the name of the model's file: data are missing, too short, or outside `folder`.
+        ModelError: its text goes on after the name of the file: data are missing, too short, or not in `folder`.
 
     """
     contents: dict[str, bytes] = {}
