@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from swp_export.errors import InputError, UnprovableError
-from swp_export.verification.comparison import EPS, NOT_FINITE, Runs, unexplained
+from swp_export.verification.comparison import EPS, NOT_FINITE, Runs, distances, unexplained
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -168,21 +168,10 @@ def _moved(reference: Reference, answers: Sequence[_Answer]) -> list[dict[str, n
         for each, so_far in zip(answers, moved, strict=True):
             outputs = run(each.case.x)
             for name, truth in each.truth.items():
-                found = _distances(outputs[name], truth)
+                found = distances(outputs[name], truth)
                 before = so_far.get(name, found)
                 so_far[name] = np.maximum(before, found) if before.shape == found.shape else np.array(np.inf)
     return moved
-
-
-def _distances(found: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    if found.shape != truth.shape:
-        return np.array(np.inf)
-    same = found == truth
-    if truth.dtype.kind != "f":
-        return np.where(same, 0.0, np.inf)
-    with np.errstate(invalid="ignore"):
-        distances = np.abs(found - truth)
-    return np.asarray(np.where(same, 0.0, np.where(np.isnan(distances), np.inf, distances)))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
