@@ -18,7 +18,7 @@ from swp_export.graph.metadata import (
     input_shape_of,
     threshold_of,
 )
-from swp_export.graph.operators import operator_of
+from swp_export.graph.operators.naming import operator_of
 from swp_export.inspection.layers import Convolution, dead_layer_warnings, inspected, totals_of
 from swp_export.inspection.report import GraphFacts, InspectReport, TensorSpec
 from swp_export.lowerings.lower import lift

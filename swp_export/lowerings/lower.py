@@ -38,7 +38,7 @@ def lower(model: ir.Model, choose: Callable[[StripeConv], str], *, multiple: int
     Args:
         model: dense or masked.
         choose: returns the name of a lowering.
-        multiple: rows that are added fill up to a multiple of it.
+        multiple: of this many rows, those that are added fill up to it.
 
     Raises:
         LoweringError: the chosen lowering does not exist or refuses the layer.
@@ -47,10 +47,9 @@ def lower(model: ir.Model, choose: Callable[[StripeConv], str], *, multiple: int
     for node, conv in list(iterate_stripe_convs(model.graph)):
         if LAYER not in node.metadata_props:
             continue
-        lowering, source = lowering_for(conv, choose(conv)), node.inputs[0]
-        assert source is not None
-        logger.debug("%s: %s", conv.name, lowering.name)
-        _replace(model.graph, [node], source, conv, lowering, multiple)
+        name = choose(conv)
+        logger.debug("%s: %s", conv.name, name)
+        _write(model.graph, node, conv, name, multiple)
     ChainGemm()(model)
 
 
@@ -104,9 +103,16 @@ def _is_whole(nodes: Sequence[ir.Node]) -> bool:
 
 def _constants(node: ir.Node) -> tuple[str, np.ndarray, np.ndarray | None]:
     weight, bias = array_of(node.inputs[1]), array_of(node.inputs[2]) if len(node.inputs) > 2 else None
-    if weight is None or weight.ndim != 4 or weight.dtype.kind != "f":
+    if weight is None or weight.ndim != 4:
         raise ValueError("its weight is no constant with a kernel")
     return node.metadata_props[GEOMETRY], weight, bias
+
+
+def _write(graph: ir.Graph, node: ir.Node, conv: StripeConv, name: str, multiple: int) -> None:
+    lowering = lowering_for(conv, name)
+    source = node.inputs[0]
+    assert source is not None
+    _replace(graph, [node], source, conv, lowering, multiple)
 
 
 def _replace(

@@ -15,7 +15,7 @@ import onnx_ir as ir
 
 from swp_export.graph.constants import unique_name, value_names
 from swp_export.graph.metadata import LAYER, SUNK, decode_names, encode_names
-from swp_export.graph.operators import operator_of
+from swp_export.graph.operators.naming import operator_of
 
 CHANNELWISE = frozenset(["MaxPool", "Relu"])
 FUSING = frozenset(["Conv", "Add"])

@@ -11,10 +11,12 @@ import onnx_ir as ir
 from swp_export.errors import InputError
 from swp_export.graph.analysis.inferred_shapes import with_inferred_shapes
 from swp_export.graph.float64.model import Float64Model
-from swp_export.graph.operators import operator_of
+from swp_export.graph.operators.naming import operator_of
+from swp_export.graph.operators.operator import Rounding
+from swp_export.graph.operators.table import operator
 from swp_export.runtime.session import open_session
 from swp_export.verification import parting
-from swp_export.verification.rounding import APPROXIMATED, EXACT, UNIT, UNIT_OF_FLOAT16, move_module, moved
+from swp_export.verification.rounding import UNIT, UNIT_OF_FLOAT16, move_module, moved
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -162,8 +164,8 @@ class OnnxReference:
         rng = np.random.default_rng(seed)
         stored = _constant_names(self._model.graph)
         exact, approximated = (
-            {value.name for node in self._model.graph if operator_of(node) in operators for value in node.outputs}
-            for operators in (EXACT, APPROXIMATED)
+            {value.name for node in self._model.graph if _rounds(node, kind) for value in node.outputs}
+            for kind in (Rounding.EXACT, Rounding.APPROXIMATED)
         )
         exact -= {node.outputs[0].name for node in self._model.graph if operator_of(node) == "Cast"} & self._half
         constants: dict[str, np.ndarray] = {}
@@ -193,6 +195,11 @@ class OnnxReference:
     def wavers_at(self, x: np.ndarray) -> str | None:
         """Run node by node, twice."""
         return parting.wavering_node(self._model, x)
+
+
+def _rounds(node: ir.Node, kind: Rounding) -> bool:
+    row = operator(node)
+    return row is not None and row.rounding is kind
 
 
 def _found_batch(run: Callable[[np.ndarray], Outputs], input_shape: Shape) -> int | None:

@@ -1,4 +1,7 @@
-"""Checks of a node: windows are bounded, a convolution fits its weight, stated shapes are small, a Loop has an end."""
+"""What a node may say in its attributes and of the tensors that it reads.
+
+Sizes of windows are bounded, a convolution fits its weight, stated shapes are small, and a Loop has an end.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +42,7 @@ def require_sound_node(node: NodeProto, tensors: dict[str, TensorProto]) -> None
         tensors: those that the graph stores, by name.
 
     Raises:
-        ModelError: its text goes on after the name of the file: "has ...", "makes ...".
+        ModelError: with a predicate about the file: "has ...", "makes ...".
 
     """
     if node.domain not in _ONNX:
@@ -61,7 +64,7 @@ def require_sound_tensors(node: NodeProto) -> None:
     """Check the tensors in the attributes of `node`, whatever operator it is.
 
     Raises:
-        ModelError: its text goes on after the name of the file: "declares ...", "keeps ...".
+        ModelError: with a predicate about the file: "declares ...", "keeps ...".
 
     """
     for attribute in node.attribute:

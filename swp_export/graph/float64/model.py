@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from swp_export.errors import InputError
-from swp_export.graph.float64.call import promoted
 from swp_export.graph.float64.execution import Program, Scope
+from swp_export.graph.operators.call import promoted
 
 if TYPE_CHECKING:
     from collections.abc import Callable

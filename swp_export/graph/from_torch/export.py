@@ -13,7 +13,7 @@ import onnx_ir as ir
 
 from swp_export.errors import ModelError
 from swp_export.graph.from_torch.adaptive_pooling import translations
-from swp_export.graph.operators import operator_of
+from swp_export.graph.operators.naming import operator_of
 from swp_export.graph.opset import OPSET
 from swp_export.graph.simplify import simplify
 

@@ -104,7 +104,7 @@ def test_flatten_of_maps(head: str, shape: tuple[int, int]) -> None:
     assert weight_shapes(cut(before))[0] == [5, 3, 3, 3]
 
 
-def test_operators_that_are_not_understood_pin() -> None:
+def test_operators_that_are_not_followed_pin() -> None:
     """A channel that enters a Softmax over channels counts for all others: none goes."""
     before = build(f"h = Conv <{PADS}> (x, w, b) u = Softmax <axis = 1> (h) y = Conv <{PADS}> (u, v)")
     assert weight_shapes(cut(before)) == weight_shapes(before)

@@ -6,11 +6,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from swp_export.graph.float64.call import UnsupportedError
-from swp_export.graph.float64.windows import Windows, windows_of
+from swp_export.graph.operators.call import UnsupportedError
+from swp_export.graph.operators.examples import MAPS
+from swp_export.graph.operators.operator import ChannelRule, Example, Operator, Rounding, Tensor
+from swp_export.graph.operators.rules.maps import MapWise, behind_channels, zero_kept
+from swp_export.graph.operators.windows import Windows, windows_of
 
 if TYPE_CHECKING:
-    from swp_export.graph.float64.call import Call
+    from swp_export.graph.operators.call import Call
+    from swp_export.graph.operators.node_view import NodeView
+    from swp_export.graph.operators.operator import Evaluate, Known
 
 
 def max_pool(call: Call) -> tuple[np.ndarray, ...]:
@@ -109,3 +114,67 @@ def _places(shape: tuple[int, ...], *, column_major: bool) -> np.ndarray:
     within = np.arange(int(np.prod(size))).reshape(size, order="F" if column_major else "C")
     offsets = np.arange(maps).reshape(*shape[:2], *[1] * len(size)) * within.size
     return offsets + within
+
+
+def _mean_of_constants(node: NodeView, known: Known, evaluate: Evaluate) -> Known:
+    """Keep constants; of a mean that counts zeros where its window leaves the map, only zero."""
+    leaves_map = (
+        any(node.integers("pads") or [])
+        or node.text("auto_pad", "NOTSET").startswith("SAME")
+        or node.integer("ceil_mode", 0) == 1
+    )
+    counts_padding = node.integer("count_include_pad", 0) == 1
+    return zero_kept(node, known, evaluate) if leaves_map and counts_padding else known
+
+
+_SQUARE = {"kernel_shape": [2, 2]}
+_PADDED = {"kernel_shape": [3, 3], "pads": [1, 1, 1, 1]}
+
+OPERATORS: dict[str, Operator] = {
+    "AveragePool": Operator(
+        compute=average_pool,
+        channels=MapWise(behind_channels, _mean_of_constants),
+        examples=[
+            Example(inputs=[MAPS], attributes=_SQUARE),
+            Example(inputs=[MAPS], attributes=_PADDED),
+            Example(inputs=[MAPS], attributes={**_PADDED, "count_include_pad": 1}),
+        ],
+    ),
+    "GlobalAveragePool": Operator(compute=global_average_pool, channels=MapWise(), examples=[Example(inputs=[MAPS])]),
+    "GlobalLpPool": Operator(
+        compute=global_lp_pool,
+        channels=MapWise(behind_channels, zero_kept),
+        examples=[Example(inputs=[MAPS])],
+    ),
+    "GlobalMaxPool": Operator(
+        compute=global_max_pool, channels=MapWise(), rounding=Rounding.EXACT, examples=[Example(inputs=[MAPS])]
+    ),
+    "LpPool": Operator(
+        compute=lp_pool,
+        channels=MapWise(behind_channels, zero_kept),
+        examples=[Example(inputs=[MAPS], attributes=_SQUARE)],
+    ),
+    "MaxPool": Operator(
+        compute=max_pool,
+        channels=MapWise(),
+        rounding=Rounding.EXACT,
+        examples=[
+            Example(inputs=[MAPS], attributes=_SQUARE),
+            Example(inputs=[MAPS], attributes=_PADDED),
+            Example(inputs=[MAPS], attributes=_SQUARE, outputs=2, since=8, pins="gives more than one output"),
+        ],
+    ),
+    "MaxUnpool": Operator(
+        compute=max_unpool,
+        channels=ChannelRule("puts them at places of the whole tensor"),
+        rounding=Rounding.EXACT,
+        examples=[
+            Example(
+                inputs=[Tensor(shape=(1, 6, 1, 1)), np.arange(0, 24, 4).reshape(1, 6, 1, 1)],
+                attributes={"kernel_shape": [2, 2], "strides": [2, 2]},
+                since=9,
+                pins="puts them at places",
+            )
+        ],
+    ),
+}

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from swp_export.graph.float64.call import UnsupportedError
-from swp_export.graph.float64.resizing import cubic_kernel
+from swp_export.graph.operators.call import UnsupportedError
+from swp_export.graph.operators.examples import MAPS, pinned
+from swp_export.graph.operators.operator import ChannelRule, Operator
+from swp_export.graph.operators.resizing import cubic_kernel
 
 if TYPE_CHECKING:
-    from swp_export.graph.float64.call import Call
+    from swp_export.graph.operators.call import Call
 
 
 def grid_sample(call: Call) -> np.ndarray:
@@ -99,3 +101,25 @@ def _cell_weights(samples: np.ndarray, size: int) -> np.ndarray:
     weights = np.maximum(1 - np.abs(samples[..., None] - np.arange(size)), 0)
     total: np.ndarray = np.where(outside[..., None], 0, weights).sum(axis=1)
     return total / max(samples.shape[1], 1)
+
+
+_GRID = np.linspace(-0.9, 0.9, 24, dtype=np.float32).reshape(2, 2, 6)[..., :6].reshape(2, 2, 3, 2)
+
+OPERATORS: dict[str, Operator] = {
+    "GridSample": Operator(
+        compute=grid_sample,
+        channels=ChannelRule("samples them"),
+        examples=pinned(MAPS, _GRID, reason="samples them", since=16),
+    ),
+    "RoiAlign": Operator(
+        compute=roi_align,
+        channels=ChannelRule("samples regions of them"),
+        examples=pinned(
+            MAPS,
+            np.array([[0, 0, 3, 3]], np.float32),
+            np.array([0]),
+            reason="samples regions of them",
+            since=10,
+        ),
+    ),
+}

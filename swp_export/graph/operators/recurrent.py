@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from swp_export.graph.float64.activation import logistic
-from swp_export.graph.float64.call import UnsupportedError
+from swp_export.graph.operators.activation import logistic
+from swp_export.graph.operators.call import UnsupportedError
+from swp_export.graph.operators.examples import pinned
+from swp_export.graph.operators.operator import ChannelRule, Operator, Tensor
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from swp_export.graph.float64.call import Call
+    from swp_export.graph.operators.call import Call
 
     State = tuple[np.ndarray, ...]
     Activation = Callable[[np.ndarray], np.ndarray]
@@ -151,3 +153,19 @@ def _cell(call: Call, direction: int, gates: int, size: int, default: list[str])
         peepholes=np.zeros(3 * size) if peepholes is None else peepholes[direction],
         activations=[_ACTIVATIONS[name] for name in names],
     )
+
+
+def _row(compute: Callable[[Call], tuple[np.ndarray, ...]], gates: int) -> Operator:
+    """Return a row; the channels are the numbers of each step, all of which are read."""
+    steps = Tensor(shape=(3, 1, 6), axis=2)
+    w, r = (np.sin(np.arange(gates * 4 * n, dtype=np.float32)).reshape(1, gates * 4, n) for n in (6, 4))
+    reason = "reads them step by step"
+    return Operator(
+        compute=compute,
+        channels=ChannelRule(reason),
+        refuse=refuse_settings,
+        examples=pinned(steps, w, r, reason=reason, hidden_size=4),
+    )
+
+
+OPERATORS: dict[str, Operator] = {"GRU": _row(gru, 3), "LSTM": _row(lstm, 4), "RNN": _row(rnn, 1)}

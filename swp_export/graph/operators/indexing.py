@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from swp_export.graph.float64.call import UnsupportedError, positive_axis
+from swp_export.graph.operators.call import UnsupportedError, positive_axis
+from swp_export.graph.operators.examples import VECTORS, pinned
+from swp_export.graph.operators.joining import within
+from swp_export.graph.operators.operator import Operator, Rounding, Tensor
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from swp_export.graph.float64.call import Call
+    from swp_export.graph.operators.call import Call, Result
 
 _REDUCTIONS: dict[str, Callable[[np.ndarray, tuple[np.ndarray, ...], np.ndarray], None]] = {
     "add": np.add.at,
@@ -19,13 +22,6 @@ _REDUCTIONS: dict[str, Callable[[np.ndarray, tuple[np.ndarray, ...], np.ndarray]
     "max": np.maximum.at,
     "min": np.minimum.at,
 }
-
-
-def gather(call: Call) -> np.ndarray:
-    """Slices along an axis."""
-    x, indices = call.input(0), call.input(1)
-    axis = positive_axis(call.integer("axis", 0), x.ndim)
-    return np.asarray(x.take(_within(indices, x.shape[axis]), axis=axis))
 
 
 def gather_elements(call: Call) -> np.ndarray:
@@ -39,7 +35,7 @@ def gather_nd(call: Call) -> np.ndarray:
     """Slices whose place is the last axis of the indices; the first axes are common to both."""
     x, indices, batches = call.input(0), call.input(1), call.integer("batch_dims", 0)
     common = np.indices(indices.shape[:-1], sparse=True)[:batches]
-    places = [_within(indices[..., k], x.shape[batches + k]) for k in range(indices.shape[-1])]
+    places = [within(indices[..., k], x.shape[batches + k]) for k in range(indices.shape[-1])]
     return np.asarray(x[(*common, *places)])
 
 
@@ -53,7 +49,7 @@ def scatter_elements(call: Call) -> np.ndarray:
 def scatter_nd(call: Call) -> np.ndarray:
     """Return the input with slices replaced, whose place is the last axis of the indices."""
     x, indices, updates = call.input(0), call.input(1), call.input(2)
-    places = tuple(_within(indices[..., k], x.shape[k]) for k in range(indices.shape[-1]))
+    places = tuple(within(indices[..., k], x.shape[k]) for k in range(indices.shape[-1]))
     return _scattered(call, x, places, updates)
 
 
@@ -134,21 +130,9 @@ def _not_over_another(low: np.ndarray, high: np.ndarray, order: np.ndarray, over
     return kept
 
 
-def _within(indices: np.ndarray, count: int) -> np.ndarray:
-    """Return `indices` counted from the front.
-
-    Raises:
-        ValueError: one lies outside.
-
-    """
-    if ((indices < -count) | (indices >= count)).any():
-        raise ValueError(f"an index outside of an axis of {count}")
-    return np.where(indices < 0, indices + count, indices)
-
-
 def _along(axis: int, indices: np.ndarray, shape: tuple[int, ...]) -> tuple[np.ndarray, ...]:
     places: list[np.ndarray] = list(np.indices(indices.shape, sparse=True))
-    places[axis] = _within(indices, shape[axis])
+    places[axis] = within(indices, shape[axis])
     return tuple(places)
 
 
@@ -161,3 +145,35 @@ def _scattered(call: Call, x: np.ndarray, places: tuple[np.ndarray, ...], update
     else:
         raise UnsupportedError(f"reduction = {reduction!r}")
     return y
+
+
+def _keeps(
+    compute: Callable[[Call], Result], *inputs: Tensor | np.ndarray | None, since: int = 7, **kw: Any
+) -> Operator:
+    """Return a row of an operator that keeps all channels it reads."""
+    return Operator(compute=compute, rounding=Rounding.EXACT, examples=pinned(*inputs, since=since, **kw))
+
+
+_FIRST = np.zeros((3, 1), np.int64)
+
+OPERATORS: dict[str, Operator] = {
+    "Compress": _keeps(compress, VECTORS, np.array([True, False, True]), since=9, axis=0),
+    "GatherElements": _keeps(gather_elements, VECTORS, _FIRST, since=11, axis=1),
+    "GatherND": _keeps(gather_nd, VECTORS, _FIRST, since=11),
+    "NonMaxSuppression": Operator(
+        compute=non_max_suppression,
+        rounding=Rounding.EXACT,
+        examples=pinned(Tensor(shape=(1, 6, 4)), Tensor(shape=(1, 2, 6), axis=2), np.array([3]), since=10),
+    ),
+    "NonZero": _keeps(non_zero, VECTORS, since=9),
+    "OneHot": _keeps(one_hot, Tensor(shape=(3,), axis=0, dtype="int64"), np.array(4), np.array([0, 1]), since=9),
+    "ReverseSequence": _keeps(reverse_sequence, VECTORS, np.array([1, 2, 1, 2, 1, 3]), since=10),
+    "Scatter": Operator(
+        compute=scatter_elements,
+        rounding=Rounding.EXACT,
+        examples=pinned(VECTORS, _FIRST, np.ones((3, 1), np.float32), axis=1, since=9, until=10),
+    ),
+    "ScatterElements": _keeps(scatter_elements, VECTORS, _FIRST, np.ones((3, 1), np.float32), since=11, axis=1),
+    "ScatterND": _keeps(scatter_nd, VECTORS, _FIRST[:1], np.ones((1, 6), np.float32), since=11),
+    "Trilu": _keeps(trilu, VECTORS, since=14),
+}

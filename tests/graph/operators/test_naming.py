@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from small_models import PADS, copied, model_from_text, to_bytes, weights
 
-from swp_export.graph.analysis.channels import Channels, weight_matrix
+from swp_export.graph.analysis.channels import Channels
 from swp_export.graph.analysis.constant_channels import constant_channels
 from swp_export.graph.convolutions import stripe_conv_from_node
-from swp_export.graph.operators import operator_of
+from swp_export.graph.operators.naming import operator_of
+from swp_export.graph.operators.table import weights_of
 from swp_export.graph.passes.canonicalise_flatten import CanonicaliseFlatten
 from swp_export.graph.passes.explicit_pads import ExplicitPads
 from swp_export.graph.passes.fold_batch_norm import FoldBatchNorm
@@ -72,10 +73,10 @@ def test_a_foreign_twin_is_left_alone(middle: str) -> None:
     before = model(middle)
     twin = before.graph[1]
     assert operator_of(twin) == ""
-    assert weight_matrix(twin) is None
+    assert weights_of(twin) is None
     assert stripe_conv_from_node(twin) is None
     channels = Channels(before.graph)
-    assert not channels.understands(twin)
+    assert not channels.follows(twin)
     h = channels.of(before.graph[0].outputs[0])
     assert h is not None
     assert np.isin(h, channels.pinned()).all()

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from swp_export.graph.float64.call import UnsupportedError
+from swp_export.graph.operators.call import UnsupportedError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from swp_export.graph.float64.call import Call
+    from swp_export.graph.operators.call import Call
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

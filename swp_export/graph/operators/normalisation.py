@@ -6,10 +6,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from swp_export.graph.float64.call import UnsupportedError, positive_axis
+from swp_export.graph.operators.call import UnsupportedError, positive_axis
+from swp_export.graph.operators.examples import MAPS, PER_CHANNEL, TOKENS, VECTORS, pinned
+from swp_export.graph.operators.operator import ChannelRule, Example, Operator
+from swp_export.graph.operators.rules.maps import MapWise, behind_channels, evaluated, none, zero_kept
 
 if TYPE_CHECKING:
-    from swp_export.graph.float64.call import Call
+    from swp_export.graph.operators.call import Call
+    from swp_export.graph.operators.node_view import NodeView
 
 
 def batch_normalization(call: Call) -> np.ndarray:
@@ -107,3 +111,79 @@ def mean_variance_normalization(call: Call) -> np.ndarray:
 
 def _standardised(x: np.ndarray, axes: tuple[int, ...], epsilon: float) -> np.ndarray:
     return (x - x.mean(axis=axes, keepdims=True)) / np.sqrt(x.var(axis=axes, keepdims=True) + epsilon)
+
+
+def _along_axis(node: NodeView) -> set[int] | None:
+    rank = node.rank(0)
+    return None if rank is None else {node.integer("axis", -1) % rank}
+
+
+def _joint_axes(node: NodeView) -> set[int] | None:
+    rank = node.rank(0)
+    return None if rank is None else {axis % rank for axis in node.integers("axes") or [0, 2, 3]}
+
+
+_STATISTICS = (PER_CHANNEL, PER_CHANNEL - 1, PER_CHANNEL, PER_CHANNEL + 0.5)
+
+OPERATORS: dict[str, Operator] = {
+    "BatchNormalization": Operator(
+        compute=batch_normalization,
+        channels=MapWise(none, evaluated, parameters={1: 0, 2: 0, 3: 0, 4: 1}),
+        refuse=refuse_training,
+        examples=[
+            Example(inputs=[MAPS, *_STATISTICS]),
+            Example(inputs=[VECTORS, *_STATISTICS]),
+        ],
+    ),
+    "GroupNormalization": Operator(
+        compute=group_normalization,
+        channels=ChannelRule("normalises over groups of them"),
+        refuse=refuse_scale_per_group,
+        examples=[
+            Example(
+                inputs=[MAPS, PER_CHANNEL, PER_CHANNEL],
+                attributes={"num_groups": 2},
+                since=21,
+                pins="normalises over groups of them",
+            )
+        ],
+    ),
+    "InstanceNormalization": Operator(
+        compute=instance_normalization,
+        channels=MapWise(behind_channels, evaluated, parameters={1: 0, 2: 0}),
+        examples=[Example(inputs=[MAPS, PER_CHANNEL, PER_CHANNEL - 1])],
+    ),
+    "LRN": Operator(
+        compute=lrn,
+        channels=ChannelRule("normalises over neighbouring ones"),
+        examples=pinned(MAPS, reason="normalises over neighbouring ones", size=3),
+    ),
+    "LayerNormalization": Operator(
+        compute=layer_normalization,
+        channels=ChannelRule("normalises over them"),
+        examples=[
+            Example(inputs=[TOKENS, PER_CHANNEL, PER_CHANNEL], since=17, pins="normalises over them"),
+        ],
+    ),
+    "LpNormalization": Operator(
+        compute=lp_normalization,
+        channels=MapWise(_along_axis, zero_kept, joins="normalises over them"),
+        examples=[
+            Example(inputs=[MAPS], attributes={"axis": 3}),
+            Example(inputs=[MAPS], attributes={"axis": 1}, pins="normalises over them"),
+        ],
+    ),
+    "MeanVarianceNormalization": Operator(
+        compute=mean_variance_normalization,
+        channels=MapWise(_joint_axes, zero_kept, joins="normalises over them"),
+        examples=[
+            Example(inputs=[MAPS], since=9),
+            Example(inputs=[MAPS], attributes={"axes": [1, 2, 3]}, since=9, pins="normalises over them"),
+        ],
+    ),
+    "RMSNormalization": Operator(
+        compute=rms_normalization,
+        channels=ChannelRule("normalises over them"),
+        examples=[Example(inputs=[TOKENS, PER_CHANNEL], since=23, pins="normalises over them")],
+    ),
+}

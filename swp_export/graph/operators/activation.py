@@ -8,10 +8,19 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from swp_export.graph.float64.call import UnsupportedError, positive_axis
+from swp_export.graph.operators.arithmetic import of_one
+from swp_export.graph.operators.call import UnsupportedError, positive_axis
+from swp_export.graph.operators.examples import MAPS, PER_CHANNEL, TOKENS, VECTORS, one_input
+from swp_export.graph.operators.operator import Example, Operator, Rounding
+from swp_export.graph.operators.rules.elementwise import Elementwise
+from swp_export.graph.operators.rules.maps import MapWise
 
 if TYPE_CHECKING:
-    from swp_export.graph.float64.call import Call
+    from collections.abc import Callable
+
+    from swp_export.graph.operators.call import Call
+    from swp_export.graph.operators.node_view import NodeView
+    from swp_export.graph.operators.operator import Evaluate, Known
 
 
 def relu(call: Call) -> np.ndarray:
@@ -189,3 +198,66 @@ def _shifted(call: Call) -> tuple[np.ndarray, tuple[int, ...]]:
         x = x.swapaxes(positive_axis(_axis(call), x.ndim), -1)
         shape = x.shape
     return x - x.max(axis=-1, keepdims=True), shape
+
+
+def _on_each(compute: Callable[[Call], np.ndarray], rounding: Rounding = Rounding.APPROXIMATED) -> Operator:
+    return Operator(compute=compute, channels=Elementwise(), rounding=rounding, examples=one_input())
+
+
+def _softmax(compute: Callable[[Call], np.ndarray], rounding: Rounding = Rounding.APPROXIMATED) -> Operator:
+    """Return a row of the softmax family: it joins the axis that it normalises along."""
+    return Operator(
+        compute=compute,
+        channels=MapWise(_normalised, _spread_evenly, joins="normalises over them"),
+        rounding=rounding,
+        examples=[
+            Example(inputs=[MAPS], attributes={"axis": 3}, since=13),
+            Example(inputs=[TOKENS], attributes={"axis": 1}, since=13),
+            Example(inputs=[MAPS], attributes={"axis": 1}, pins="normalises over them"),
+            Example(inputs=[VECTORS], pins="normalises over them"),
+        ],
+    )
+
+
+def _normalised(node: NodeView) -> set[int] | None:
+    rank = node.rank(0)
+    return None if rank is None else {node.integer("axis", -1) % rank}
+
+
+def _spread_evenly(node: NodeView, known: Known, evaluate: Evaluate) -> Known:
+    """Return nothing: what a constant becomes depends on how many elements share it."""
+    del node, evaluate
+    return np.full(known.size, np.nan)
+
+
+OPERATORS: dict[str, Operator] = {
+    "Celu": _on_each(celu),
+    "Elu": _on_each(elu),
+    "Erf": _on_each(erf),
+    "Gelu": _on_each(gelu),
+    "HardSigmoid": _on_each(hard_sigmoid, Rounding.ROUNDED),
+    "HardSwish": _on_each(hard_swish),
+    "Hardmax": _softmax(hardmax, Rounding.ROUNDED),
+    "LeakyRelu": _on_each(leaky_relu, Rounding.ROUNDED),
+    "LogSoftmax": _softmax(log_softmax),
+    "Mish": _on_each(mish),
+    "PRelu": Operator(
+        compute=prelu,
+        channels=Elementwise(),
+        examples=[
+            Example(inputs=[MAPS, PER_CHANNEL.reshape(6, 1, 1)]),
+            Example(inputs=[MAPS, np.full(1, 0.25, np.float32)]),
+            Example(inputs=[VECTORS, PER_CHANNEL]),
+        ],
+    ),
+    "Relu": _on_each(relu, Rounding.EXACT),
+    "Selu": _on_each(selu),
+    "Shrink": _on_each(shrink, Rounding.ROUNDED),
+    "Sigmoid": _on_each(sigmoid),
+    "Softmax": _softmax(softmax),
+    "Softplus": _on_each(softplus),
+    "Softsign": _on_each(softsign, Rounding.ROUNDED),
+    "Swish": _on_each(swish),
+    "Tanh": _on_each(of_one(np.tanh)),
+    "ThresholdedRelu": _on_each(thresholded_relu, Rounding.EXACT),
+}

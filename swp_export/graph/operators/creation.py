@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx_ir as ir
 
-from swp_export.graph.float64.arithmetic import cast_to
-from swp_export.graph.float64.call import UnsupportedError
+from swp_export.graph.operators.arithmetic import cast_to
+from swp_export.graph.operators.call import UnsupportedError
+from swp_export.graph.operators.examples import MAPS, pinned
+from swp_export.graph.operators.operator import Example, Operator, Rounding, Tensor
+from swp_export.graph.operators.rules.elementwise import Elementwise
 
 if TYPE_CHECKING:
-    from swp_export.graph.float64.call import Call
+    from collections.abc import Callable
+
+    from swp_export.graph.operators.call import Call
 
 
 def constant(call: Call) -> np.ndarray:
@@ -107,3 +112,41 @@ def dtype_of(number: int) -> np.dtype:
         return np.dtype(types[ir.DataType(number)])
     except (KeyError, ValueError) as error:
         raise UnsupportedError(f"the type {number}") from error
+
+
+def _fixed(compute: Callable[[Call], np.ndarray], *inputs: np.ndarray, **attributes: Any) -> Operator:
+    """Return a row of an operator that reads no channels."""
+    example = Example(inputs=inputs, attributes=attributes, pins="reads them")
+    return Operator(compute=compute, rounding=Rounding.EXACT, examples=[example])
+
+
+OPERATORS: dict[str, Operator] = {
+    "Cast": Operator(
+        compute=cast,
+        channels=Elementwise(),
+        rounding=Rounding.EXACT,
+        examples=[Example(inputs=[MAPS], attributes={"to": 1})],
+    ),
+    "CastLike": Operator(
+        compute=cast_like,
+        channels=Elementwise(),
+        rounding=Rounding.EXACT,
+        examples=[Example(inputs=[MAPS, np.zeros(1, np.float32)], since=15)],
+    ),
+    "Constant": _fixed(constant, value=np.ones(3, np.float32)),
+    "ConstantOfShape": _fixed(constant_of_shape, np.array([2, 3])),
+    "Dropout": Operator(
+        compute=dropout,
+        channels=Elementwise(),
+        rounding=Rounding.EXACT,
+        refuse=refuse_training,
+        examples=[
+            Example(inputs=[MAPS]),
+            Example(inputs=[MAPS], outputs=2, since=12, pins="gives more than one output"),
+        ],
+    ),
+    "EyeLike": Operator(
+        compute=eye_like, rounding=Rounding.EXACT, examples=pinned(Tensor(shape=(3, 3)), reason="reads them", since=9)
+    ),
+    "Range": _fixed(range_, np.array(0), np.array(5), np.array(2)),
+}

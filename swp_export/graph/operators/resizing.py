@@ -12,10 +12,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from swp_export.graph.float64.call import UnsupportedError, positive_axis
+from swp_export.graph.constants import set_input
+from swp_export.graph.operators.call import UnsupportedError, positive_axis
+from swp_export.graph.operators.examples import MAPS
+from swp_export.graph.operators.operator import Example, Operator, Rounding
+from swp_export.graph.operators.rules.maps import MapWise, kept
 
 if TYPE_CHECKING:
-    from swp_export.graph.float64.call import Call
+    from collections.abc import Sequence
+
+    from swp_export.graph.operators.call import Call
+    from swp_export.graph.operators.node_view import NodeView, Places
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -204,3 +211,68 @@ def cubic_kernel(distance: np.ndarray, a: float) -> np.ndarray:
     near = ((a + 2) * distance - (a + 3)) * distance * distance + 1
     far = ((a * distance - 5 * a) * distance + 8 * a) * distance - 4 * a
     return np.where(distance <= 1, near, np.where(distance < 2, far, 0))
+
+
+def _resized_axes(node: NodeView) -> set[int] | None:
+    """Return the axes that are resized; None where that is computed, or values from outside of the map are put in."""
+    if node.text("coordinate_transformation_mode", "half_pixel") == "tf_crop_and_resize":
+        return None
+    before, after, axes = node.shape(0), node.output_shape(), node.integers("axes")
+    if before is None:
+        return None
+    if axes is not None:
+        return {axis % len(before) for axis in axes}
+    scales = node.constant(2 if node.node.op_type == "Resize" else 1)
+    if scales is not None and scales.size == len(before):
+        return {axis for axis, scale in enumerate(scales.tolist()) if scale != 1}
+    if node.constant(3) is None or after is None or len(after) != len(before):
+        return None
+    return {axis for axis, size in enumerate(before) if size is None or size != after[axis]}
+
+
+def _retake_sizes(node: NodeView, places: Places) -> None:
+    """State how many channels there are where the sizes of all axes are stated."""
+    layout, sizes = node.layout(0), node.constant(3)
+    assert layout is not None
+    if sizes is not None and "axes" not in node.node.attributes:
+        changed = sizes.copy()
+        changed[layout.axis] = places.size
+        set_input(node.node, 3, "sizes", changed)
+
+
+class _Resized(MapWise):
+    """Each map is resized; where the sizes of all axes are stated, the number of channels is among them."""
+
+    def take(self, node: NodeView, inputs: Sequence[Places | None], outputs: Sequence[Places | None]) -> None:
+        """State the number of channels."""
+        del inputs
+        if outputs[0] is not None:
+            _retake_sizes(node, outputs[0])
+
+
+_TWICE = np.array([1, 1, 2, 2], np.float32)
+
+OPERATORS: dict[str, Operator] = {
+    "Resize": Operator(
+        compute=resize,
+        channels=_Resized(_resized_axes, kept, others=2, joins="resizes the axis that counts them"),
+        examples=[
+            Example(inputs=[MAPS, None, _TWICE], attributes={"mode": "nearest"}, since=13),
+            Example(inputs=[MAPS, None, _TWICE], attributes={"mode": "linear"}, since=13),
+            Example(inputs=[MAPS, None, None, np.array([2, 6, 7, 3])], attributes={"mode": "cubic"}, since=13),
+            Example(inputs=[MAPS, None, None, np.array([7, 3])], attributes={"axes": [2, 3]}, since=18),
+            Example(
+                inputs=[MAPS, None, np.array([1, 2, 1, 1], np.float32)],
+                attributes={"mode": "nearest"},
+                since=13,
+                pins="resizes the axis",
+            ),
+        ],
+    ),
+    "Upsample": Operator(
+        compute=upsample,
+        channels=MapWise(_resized_axes, kept, joins="resizes the axis that counts them"),
+        rounding=Rounding.EXACT,
+        examples=[Example(inputs=[MAPS, _TWICE], since=9, until=9)],
+    ),
+}

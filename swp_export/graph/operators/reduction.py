@@ -7,13 +7,19 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from swp_export.graph.float64.arithmetic import cast_to
-from swp_export.graph.float64.call import positive_axis
+from swp_export.graph.operators.arithmetic import cast_to
+from swp_export.graph.operators.call import positive_axis
+from swp_export.graph.operators.examples import MAPS, TOKENS, VECTORS, pinned
+from swp_export.graph.operators.operator import ChannelRule, Example, Operator, Rounding, Tensor
+from swp_export.graph.operators.rules.maps import MapWise, kept, zero_kept
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from swp_export.graph.float64.call import Call
+    from swp_export.graph.operators.call import Call
+    from swp_export.graph.operators.node_view import NodeView
+    from swp_export.graph.operators.operator import Evaluate, Known
+    from swp_export.graph.operators.rules.maps import MapConstant
 
     Over = Callable[[np.ndarray, tuple[int, ...]], np.ndarray]
 
@@ -132,3 +138,102 @@ def _arg(call: Call, x: np.ndarray) -> np.ndarray:
     else:
         y = np.argmax(x, axis=axis)
     return np.asarray(np.expand_dims(y, axis) if call.integer("keepdims", 1) else y, np.int64)
+
+
+def _reduced_axes(node: NodeView) -> set[int] | None:
+    """Return the axes that a reduction joins: those stated, or all, or none."""
+    rank, axes = node.rank(0), node.numbers(1, "axes")
+    if rank is None or (axes is None and node.input(1) is not None):
+        return None
+    if axes:
+        return {axis % rank for axis in axes}
+    return set() if node.integer("noop_with_empty_axes", 0) else {*range(rank)}
+
+
+def _removed_axes(node: NodeView) -> set[int] | None:
+    return set() if node.integer("keepdims", 1) else _reduced_axes(node)
+
+
+def _over(
+    function: Over,
+    constant: MapConstant = zero_kept,
+    since: int = 18,
+    rounding: Rounding = Rounding.ROUNDED,
+    low: float = -2.0,
+    *,
+    finite: bool = True,
+) -> Operator:
+    """Return a row of a reduction over axes."""
+    maps = Tensor(shape=MAPS.shape, low=low)
+    return Operator(
+        compute=over_axes(function, since),
+        channels=MapWise(_reduced_axes, constant, removes=_removed_axes, finite=finite),
+        rounding=rounding,
+        examples=[
+            Example(inputs=[maps], attributes={"axes": [2, 3]}, until=since - 1),
+            Example(inputs=[maps, np.array([2, 3])], since=since),
+            Example(inputs=[maps, np.array([-1, -2])], attributes={"keepdims": 0}, since=since),
+            Example(
+                inputs=[Tensor(shape=TOKENS.shape, axis=2, low=low), np.array([1])],
+                attributes={"keepdims": 0},
+                since=since,
+            ),
+            Example(inputs=[maps, np.array([1])], since=since, pins="joins all of them"),
+            Example(inputs=[maps], pins="joins all of them"),
+        ],
+    )
+
+
+def _chosen_axis(node: NodeView) -> set[int] | None:
+    rank = node.rank(0)
+    return None if rank is None else {node.integer("axis", 0) % rank}
+
+
+def _chosen_and_removed(node: NodeView) -> set[int] | None:
+    return set() if node.integer("keepdims", 1) else _chosen_axis(node)
+
+
+def _unknown(node: NodeView, known: Known, evaluate: Evaluate) -> Known:
+    del node, evaluate
+    return np.full(known.size, np.nan)
+
+
+def _chosen(compute: Callable[[Call], np.ndarray]) -> Operator:
+    """Return a row of an operator that says where the largest or smallest stands."""
+    return Operator(
+        compute=compute,
+        channels=MapWise(_chosen_axis, _unknown, removes=_chosen_and_removed, joins="compares all of them"),
+        rounding=Rounding.EXACT,
+        examples=[
+            Example(inputs=[MAPS], attributes={"axis": 3}),
+            Example(inputs=[MAPS], attributes={"axis": 2, "keepdims": 0}),
+            Example(inputs=[MAPS], attributes={"axis": 1}, pins="compares all of them"),
+        ],
+    )
+
+
+OPERATORS: dict[str, Operator] = {
+    "ArgMax": _chosen(arg_max),
+    "ArgMin": _chosen(arg_min),
+    "CumSum": Operator(
+        compute=cumulative_sum,
+        channels=ChannelRule("sums over them one after the other"),
+        examples=pinned(MAPS, np.array(1), reason="sums over them", since=11),
+    ),
+    "ReduceL1": _over(norm_1),
+    "ReduceL2": _over(norm_2),
+    "ReduceLogSum": _over(log_sum, _unknown, low=0.1, finite=False),
+    "ReduceLogSumExp": _over(log_sum_exp, _unknown),
+    "ReduceMax": _over(largest, kept, rounding=Rounding.EXACT),
+    "ReduceMean": _over(mean, kept),
+    "ReduceMin": _over(smallest, kept, rounding=Rounding.EXACT),
+    "ReduceProd": _over(product),
+    "ReduceSum": _over(total, since=13),
+    "ReduceSumSquare": _over(sum_of_squares),
+    "TopK": Operator(
+        compute=top_k,
+        channels=ChannelRule("sorts them"),
+        rounding=Rounding.EXACT,
+        examples=[Example(inputs=[VECTORS, np.array([3])], outputs=2, since=10, pins="sorts them")],
+    ),
+}
