@@ -1,0 +1,89 @@
+"""Random weights, statistics and dead filters: what a network is before `prune` sees it."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+DEAD_FILTERS = 0.3
+DEAD_STRIPES = 0.3
+
+
+def damaged(network: nn.Module, input_shape: tuple[int, ...], seed: int = 0) -> nn.Module:
+    """Give `network` random weights, 30 % dead filters in every convolution, and random BatchNorms; return it in eval mode.
+
+    A dead filter keeps its bias, and its BatchNorm: it is a constant that is not zero. The statistics are those of random
+    images, randomly off, so that activations keep their scale through any depth. A KxK filter loses random stripes too.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for layer in network.modules():
+            if isinstance(layer, (*CONVOLUTIONS, nn.Linear)):
+                _fill(layer, generator)
+            if isinstance(layer, CONVOLUTIONS):
+                _kill(layer, generator)
+        _take_statistics(network, torch.randn(2, *input_shape, generator=generator))
+        for layer in network.modules():
+            if isinstance(layer, nn.modules.batchnorm._BatchNorm):
+                _shake(layer, generator)
+            elif isinstance(layer, nn.PReLU):
+                layer.weight.copy_(0.1 + 0.3 * torch.rand(layer.weight.shape, generator=generator))
+    return network.eval()
+
+
+def _filters(layer: nn.Module) -> torch.Tensor:
+    """Return a view of the weight as `[groups, filters, columns, *taps]`."""
+    weight = layer.weight
+    if isinstance(layer, (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)):
+        return weight.view(layer.groups, -1, *weight.shape[1:]).transpose(1, 2)
+    return weight.view(layer.groups, -1, *weight.shape[1:])
+
+
+def _fill(layer: nn.Module, generator: torch.Generator) -> None:
+    fan_in = layer.weight[0].numel() if not isinstance(layer, nn.ConvTranspose2d) else layer.weight.shape[0]
+    layer.weight.copy_(torch.randn(layer.weight.shape, generator=generator) * (2 / fan_in) ** 0.5)
+    if layer.bias is not None:
+        layer.bias.copy_(0.2 * torch.randn(layer.bias.shape, generator=generator))
+
+
+def _kill(layer: nn.Module, generator: torch.Generator) -> None:
+    filters = _filters(layer)
+    groups, count, _, *taps = filters.shape
+    order = torch.randperm(groups * count, generator=generator)
+    dead = torch.zeros(groups * count, dtype=torch.bool)
+    dead[order[: round(DEAD_FILTERS * groups * count)]] = True
+    stripes = torch.rand((groups, count, *taps), generator=generator) < DEAD_STRIPES
+    if stripes[0, 0].numel() == 1:
+        stripes[:] = False
+    stripes[stripes.flatten(2).all(dim=2)] = False
+    stripes |= dead.view(groups, count, *[1] * len(taps))
+    filters.masked_fill_(stripes.unsqueeze(2), 0)
+
+
+def _take_statistics(network: nn.Module, images: torch.Tensor) -> None:
+    """Set mean and variance of every BatchNorm to those of `images`."""
+    network.eval()
+    norms = [layer for layer in network.modules() if isinstance(layer, nn.modules.batchnorm._BatchNorm)]
+    hooks = [layer.register_forward_pre_hook(_set_statistics) for layer in norms]
+    network(images)
+    for hook in hooks:
+        hook.remove()
+
+
+def _set_statistics(layer: nn.Module, inputs: tuple[torch.Tensor]) -> None:
+    by_channel = inputs[0].transpose(0, 1).flatten(1)
+    layer.running_mean.copy_(by_channel.mean(dim=1))
+    variance = by_channel.var(dim=1)
+    layer.running_var.copy_(torch.where(variance > 1e-6, variance, 1))
+
+
+def _shake(layer: nn.Module, generator: torch.Generator) -> None:
+    def noise() -> torch.Tensor:
+        return torch.randn(layer.running_var.shape, generator=generator)
+
+    layer.running_mean.add_(0.3 * noise() * layer.running_var.sqrt())
+    layer.running_var.mul_(torch.exp(0.3 * noise()))
+    if layer.affine:
+        layer.weight.copy_(torch.exp(0.2 * noise()))
+        layer.bias.copy_(0.3 * noise())
