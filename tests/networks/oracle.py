@@ -145,7 +145,8 @@ _CONVOLUTIONS = {
     torch.conv_transpose2d: "transposed",
     torch.conv_transpose3d: "transposed",
 }
-_GROUPS_ARGUMENT = {"conv": 6, "transposed": 7}
+_GROUPS_ARGUMENT = 6
+"""Position of the groups among the arguments of all of them."""
 _PER_CHANNEL = {
     functional.batch_norm: "norm",
     functional.instance_norm: "norm",
@@ -186,10 +187,11 @@ class _Recorder(TorchFunctionMode):
     ) -> Any:  # noqa: ANN401
         kwargs = kwargs or {}
         run = _INSTEAD.get(func, func)
-        for tensor in (value for value in _flat(args) if isinstance(value, torch.Tensor)):
-            self._readers[id(tensor)] = self._readers.get(id(tensor), 0) + 1
-            self._alive.append(tensor)
         result = run(*args, **kwargs)
+        if any(isinstance(value, torch.Tensor) for value in _flat([result])):  # unlike dim() and size()
+            for tensor in (value for value in _flat(args) if isinstance(value, torch.Tensor)):
+                self._readers[id(tensor)] = self._readers.get(id(tensor), 0) + 1
+                self._alive.append(tensor)
         call = _call_of(func, args, kwargs, result)
         if call is None:
             return result
@@ -217,8 +219,7 @@ def _call_of(
 ) -> _Call | None:
     if func in _CONVOLUTIONS:
         kind = _CONVOLUTIONS[func]
-        position = _GROUPS_ARGUMENT[kind]
-        groups = kwargs.get("groups", args[position] if len(args) > position else 1)
+        groups = kwargs.get("groups", args[_GROUPS_ARGUMENT] if len(args) > _GROUPS_ARGUMENT else 1)
         bias = kwargs.get("bias", args[2] if len(args) > 2 else None)
         return _Call(
             kind=kind, weight=args[1], source=args[0], result=result, groups=groups, biased=bias is not None
