@@ -23,13 +23,11 @@ def damaged(network: nn.Module, input_shape: tuple[int, ...], seed: int = 0) -> 
                 _fill(layer, generator)
             if isinstance(layer, CONVOLUTIONS):
                 _kill(layer, generator)
-        _take_statistics(network, torch.randn(2, *input_shape, generator=generator))
+        _set_norms(network.eval(), torch.randn(2, *input_shape, generator=generator), generator)
         for layer in network.modules():
-            if isinstance(layer, nn.modules.batchnorm._BatchNorm):
-                _shake(layer, generator)
-            elif isinstance(layer, nn.PReLU):
+            if isinstance(layer, nn.PReLU):
                 layer.weight.copy_(0.1 + 0.3 * torch.rand(layer.weight.shape, generator=generator))
-    return network.eval()
+    return network
 
 
 def _filters(layer: nn.Module) -> torch.Tensor:
@@ -61,29 +59,26 @@ def _kill(layer: nn.Module, generator: torch.Generator) -> None:
     filters.masked_fill_(stripes.unsqueeze(2), 0)
 
 
-def _take_statistics(network: nn.Module, images: torch.Tensor) -> None:
-    """Set mean and variance of every BatchNorm to those of `images`."""
-    network.eval()
+def _set_norms(network: nn.Module, images: torch.Tensor, generator: torch.Generator) -> None:
+    """Give every BatchNorm random parameters, and the statistics that `images` have there, randomly off.
+
+    One after the other, as the images come to them: so none of them is further off for those before it.
+    """
+
+    def noise(size: float, layer: nn.Module) -> torch.Tensor:
+        return size * torch.randn(layer.running_var.shape, generator=generator)
+
+    def set_norm(layer: nn.Module, inputs: tuple[torch.Tensor]) -> None:
+        by_channel = inputs[0].transpose(0, 1).flatten(1)
+        variance = by_channel.var(dim=1)
+        variance = torch.where(variance > 1e-6, variance, 1)
+        layer.running_mean.copy_(by_channel.mean(dim=1) + noise(0.3, layer) * variance.sqrt())
+        layer.running_var.copy_(variance * torch.exp(noise(0.3, layer)))
+        layer.weight.copy_(torch.exp(noise(0.2, layer)))
+        layer.bias.copy_(noise(0.3, layer))
+
     norms = [layer for layer in network.modules() if isinstance(layer, nn.modules.batchnorm._BatchNorm)]
-    hooks = [layer.register_forward_pre_hook(_set_statistics) for layer in norms]
+    hooks = [layer.register_forward_pre_hook(set_norm) for layer in norms]
     network(images)
     for hook in hooks:
         hook.remove()
-
-
-def _set_statistics(layer: nn.Module, inputs: tuple[torch.Tensor]) -> None:
-    by_channel = inputs[0].transpose(0, 1).flatten(1)
-    layer.running_mean.copy_(by_channel.mean(dim=1))
-    variance = by_channel.var(dim=1)
-    layer.running_var.copy_(torch.where(variance > 1e-6, variance, 1))
-
-
-def _shake(layer: nn.Module, generator: torch.Generator) -> None:
-    def noise() -> torch.Tensor:
-        return torch.randn(layer.running_var.shape, generator=generator)
-
-    layer.running_mean.add_(0.3 * noise() * layer.running_var.sqrt())
-    layer.running_var.mul_(torch.exp(0.3 * noise()))
-    if layer.affine:
-        layer.weight.copy_(torch.exp(0.2 * noise()))
-        layer.bias.copy_(0.3 * noise())

@@ -116,8 +116,8 @@ def _monotone(x: torch.Tensor, *_: object, **__: object) -> torch.Tensor:
     return functional.leaky_relu(x, 0.2)
 
 
-def _open_gate(x: torch.Tensor, *_: object, **__: object) -> torch.Tensor:
-    return torch.sigmoid(x)
+def _gate(x: torch.Tensor, *_: object, **__: object) -> torch.Tensor:
+    return 0.5 + 0.5 * functional.softsign(x)
 
 
 _INSTEAD: dict[Callable[..., Any], Callable[..., Any]] = {
@@ -129,7 +129,13 @@ _INSTEAD: dict[Callable[..., Any], Callable[..., Any]] = {
         ],
         _monotone,
     ),
-    functional.hardsigmoid: _open_gate,
+    **dict.fromkeys(
+        [
+            functional.hardsigmoid, functional.sigmoid, torch.sigmoid, torch.Tensor.sigmoid, torch.tanh,
+            torch.Tensor.tanh, functional.tanh,
+        ],
+        _gate,
+    ),
     torch.Tensor.__iadd__: torch.add,
     torch.Tensor.add_: torch.add,
     torch.Tensor.__imul__: torch.mul,

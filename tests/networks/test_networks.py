@@ -1,0 +1,80 @@
+"""What people have: torchvision's networks and others, with dead filters, against the oracle of what could be left."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+
+import pytest
+import torch
+from damage import damaged
+from matrix import NETWORKS, Network, export
+from oracle import floats_left
+
+import swp_export
+from swp_export.tuning.plan_file import PlanFile
+
+MOST = 1.05
+"""Floats in the file by those of the oracle."""
+NOT_YET: dict[str, str] = {}
+"""Networks that do not reach it, or are refused, and why."""
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the networks are exported to."""
+    return tmp_path_factory.mktemp("networks")
+
+
+@functools.cache
+def damaged_network(name: str) -> torch.nn.Module:
+    """Return the network of that row with dead filters."""
+    torch.manual_seed(0)  # a part of the weights stays as torch makes it
+    return damaged(NETWORKS[name].make(), NETWORKS[name].input_shape)
+
+
+def exported(name: str, folder: Path) -> Path:
+    """Return the file of that row's network, exported once."""
+    path = folder / f"{name}.onnx"
+    if not path.exists():
+        export(NETWORKS[name], damaged_network(name), path)
+    return path
+
+
+def open_shape(network: Network) -> tuple[int, int, int] | None:
+    """Return the shape that `prune` must be told."""
+    return network.input_shape if network.open_size else None
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.xfail(reason=NOT_YET[name], strict=True)) if name in NOT_YET else name
+        for name in NETWORKS
+    ],
+)
+def test_what_could_leave_is_gone(name: str, folder: Path) -> None:
+    """The compact model is equivalent, and stores at most 1.05 times the floats that could be left."""
+    source = exported(name, folder)
+    plan = folder / "dense.json"
+    # Every layer dense: zero stripes are stored. Not filled up to whole blocks: that is for speed, and not dead weight.
+    plan.write_text(PlanFile(layers={}, block=1).to_text())
+    report = swp_export.prune(
+        source, plan=plan, input_shape=open_shape(NETWORKS[name]), output=folder / f"{name}-pruned.onnx"
+    )
+    assert report.verification is not None
+    assert report.verification.equivalent
+    possible = floats_left(damaged_network(name), NETWORKS[name].input_shape)
+    assert report.totals.params_after <= MOST * possible
+
+
+@pytest.mark.parametrize("name", ["squeeze_excite_linear", "mobilenet_v3_small", "unet"])
+def test_stripes_are_written_as_stripes(name: str, folder: Path) -> None:
+    """As `prune` writes it by default the model is equivalent too, and not larger than with every layer dense."""
+    source = exported(name, folder)
+    report = swp_export.prune(
+        source, input_shape=open_shape(NETWORKS[name]), output=folder / f"{name}-portable.onnx"
+    )
+    assert report.verification is not None
+    assert report.verification.equivalent
+    assert report.totals.params_after < report.totals.params_before
