@@ -10,18 +10,20 @@ DEAD_FILTERS = 0.3
 DEAD_STRIPES = 0.3
 
 
-def damaged(network: nn.Module, input_shape: tuple[int, ...], seed: int = 0) -> nn.Module:
-    """Give `network` random weights, 30 % dead filters in every convolution, and random BatchNorms; return it in eval mode.
+def damaged(network: nn.Module, input_shape: tuple[int, ...], *, linears: bool = False, seed: int = 0) -> nn.Module:
+    """Give `network` random weights, dead filters and random BatchNorms, and return it in eval mode.
 
-    A dead filter keeps its bias, and its BatchNorm: it is a constant that is not zero. The statistics are those of random
-    images, randomly off, so that activations keep their scale through any depth. A KxK filter loses random stripes too.
+    30 % of the filters of every convolution are dead, with `linears` of the rows of every Linear but the last too. A dead
+    filter keeps its bias, and its BatchNorm: it is a constant that is not zero. A live KxK filter loses random stripes.
+    The statistics are those of random images, randomly off, so that activations keep their scale through any depth.
     """
     generator = torch.Generator().manual_seed(seed)
+    last = [layer for layer in network.modules() if isinstance(layer, nn.Linear)][-1:]
     with torch.no_grad():
         for layer in network.modules():
             if isinstance(layer, (*CONVOLUTIONS, nn.Linear)):
                 _fill(layer, generator)
-            if isinstance(layer, CONVOLUTIONS):
+            if isinstance(layer, CONVOLUTIONS) or (linears and isinstance(layer, nn.Linear) and layer not in last):
                 _kill(layer, generator)
         _set_norms(network.eval(), torch.randn(2, *input_shape, generator=generator), generator)
         for layer in network.modules():
@@ -35,7 +37,7 @@ def _filters(layer: nn.Module) -> torch.Tensor:
     weight = layer.weight
     if isinstance(layer, (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)):
         return weight.view(layer.groups, -1, *weight.shape[1:]).transpose(1, 2)
-    return weight.view(layer.groups, -1, *weight.shape[1:])
+    return weight.view(getattr(layer, "groups", 1), -1, *weight.shape[1:])
 
 
 def _fill(layer: nn.Module, generator: torch.Generator) -> None:

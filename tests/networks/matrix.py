@@ -10,6 +10,7 @@ import functools
 from typing import TYPE_CHECKING, Any
 
 import torch
+from damage import damaged
 from torch import nn
 from torchvision import models
 from torchvision.models import convnext, inception, resnet, vgg
@@ -29,17 +30,25 @@ class Network:
         make: returns the untrained network.
         size: height and width of its input.
         open_size: it is exported for images of any size.
+        dead_linears: rows of its Linear layers die too.
 
     """
 
     make: Callable[[], nn.Module]
     size: int
     open_size: bool = False
+    dead_linears: bool = False
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
         """`(C, H, W)` of one image."""
         return (3, self.size, self.size)
+
+
+def damaged_network(network: Network) -> nn.Module:
+    """Return the network of that row, with dead filters, in eval mode."""
+    torch.manual_seed(0)  # some weights stay as torch makes them
+    return damaged(network.make(), network.input_shape, linears=network.dead_linears)
 
 
 def export(network: Network, module: nn.Module, path: Path) -> None:
@@ -61,7 +70,7 @@ class _NarrowResNet(resnet.ResNet):
 
     share = 2
 
-    def _make_layer(self, block: type[nn.Module], planes: int, *args: Any, **kwargs: Any) -> nn.Sequential:  # noqa: ANN401
+    def _make_layer(self, block: type[nn.Module], planes: int, *args: Any, **kwargs: Any) -> nn.Sequential:
         if planes == 64:
             self.inplanes //= self.share
             self.conv1 = nn.Conv2d(3, self.inplanes, 7, 2, 3, bias=False)
@@ -98,12 +107,12 @@ def _vgg16_bn() -> nn.Module:
 
 
 class _HalfOfGoogLeNet(BasicConv2d):
-    def __init__(self, channels: int, filters: int, **options: Any) -> None:  # noqa: ANN401
+    def __init__(self, channels: int, filters: int, **options: Any) -> None:
         super().__init__(channels if channels == 3 else channels // 2, filters // 2, **options)
 
 
 class _HalfOfInception(inception.BasicConv2d):
-    def __init__(self, channels: int, filters: int, **options: Any) -> None:  # noqa: ANN401
+    def __init__(self, channels: int, filters: int, **options: Any) -> None:
         super().__init__(channels if channels == 3 else channels // 2, filters // 2, **options)
 
 
@@ -121,7 +130,9 @@ def _inception_v3() -> nn.Module:
         inception.InceptionA, inception.InceptionB, inception.InceptionC, inception.InceptionD, inception.InceptionE
     )  # fmt: skip
     blocks = [_HalfOfInception, *(functools.partial(kind, conv_block=_HalfOfInception) for kind in kinds)]
-    network = models.Inception3(aux_logits=False, init_weights=False, inception_blocks=[*blocks, inception.InceptionAux])
+    network = models.Inception3(
+        aux_logits=False, init_weights=False, inception_blocks=[*blocks, inception.InceptionAux]
+    )
     network.fc = nn.Linear(1024, 100)
     return network
 
@@ -142,22 +153,18 @@ def _convnext_tiny() -> nn.Module:
 _bottleneck = functools.partial(_resnet, block=resnet.Bottleneck, depths=[3, 4, 6, 3])
 
 NETWORKS = {
-    "alexnet": Network(make=_alexnet, size=96),
-    "vgg16_bn": Network(make=_vgg16_bn, size=32),
-    "resnet18": Network(
-        make=functools.partial(_resnet, _NarrowResNet, resnet.BasicBlock, [2, 2, 2, 2]), size=64
-    ),
+    "alexnet": Network(make=_alexnet, size=96, dead_linears=True),
+    "vgg16_bn": Network(make=_vgg16_bn, size=32, dead_linears=True),
+    "resnet18": Network(make=functools.partial(_resnet, _NarrowResNet, resnet.BasicBlock, [2, 2, 2, 2]), size=64),
     "resnet50": Network(make=functools.partial(_bottleneck, _QuarterResNet), size=64),
     # Groups of 4, 8, 16 and 32 channels as there, 8 of them.
     "resnext50_32x4d": Network(
         make=functools.partial(_bottleneck, _QuarterResNet, groups=8, width_per_group=16), size=64
     ),
     "wide_resnet50_2": Network(make=functools.partial(_bottleneck, _QuarterResNet, width_per_group=128), size=64),
-    "densenet121": Network(
-        make=functools.partial(models.DenseNet, 16, (6, 12, 24, 16), 32, num_classes=100), size=64
-    ),
+    "densenet121": Network(make=functools.partial(models.DenseNet, 16, (6, 12, 24, 16), 32, num_classes=100), size=64),
     "googlenet": Network(make=_googlenet, size=64),
-    "inception_v3": Network(make=_inception_v3, size=75),
+    "inception_v3": Network(make=_inception_v3, size=107),
     "squeezenet1_1": Network(make=functools.partial(models.squeezenet1_1, num_classes=100), size=64),
     "mobilenet_v2": Network(make=models.mobilenet_v2, size=64),
     "mobilenet_v3_small": Network(make=models.mobilenet_v3_small, size=64),
@@ -168,7 +175,7 @@ NETWORKS = {
     "convnext_tiny": Network(make=_convnext_tiny, size=64),
     "detector": Network(make=Detector, size=64, open_size=True),
     "unet": Network(make=UNet, size=32, open_size=True),
-    "squeeze_excite_linear": Network(make=SqueezeExciteResNet, size=32),
+    "squeeze_excite_linear": Network(make=SqueezeExciteResNet, size=32, dead_linears=True),
     "preactivation": Network(make=PreActivationResNet, size=32),
     "deeplab": Network(make=DeepLab, size=64),
     "face_resnet": Network(make=FaceResNet, size=32),

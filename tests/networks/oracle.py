@@ -6,16 +6,16 @@ and random gradients back from its outputs. A channel of the tensor that a layer
 1. varies with the image, at any position: a map that is the same for every image is a constant, not a channel;
 2. moves an output: its gradient is not zero.
 
-A row of a layer (a filter) counts where its own map does both, and also where it must be there for others: a dead filter
-whose map is added to a live one, scales a live one, or is an output of the network, cannot leave. Which maps those are is
-seen by gradients too: from each map that counts, backward, stopping at the outputs of the layers before it.
+A row of a layer (a filter) counts where its own map does both, and also where it must be there for others: a dead
+filter whose map is added to a live one, scales a live one, or is an output of the network, cannot leave. Which maps
+those are is seen by gradients too: from each map that counts, backward, as far as the outputs of the layers before it.
 
 Activations are replaced by strictly monotone ones, so that a Relu that happens to be closed for these images, or a
 saturated gate, does not make a channel look dead. A constant map that differs from position to position (a constant
 through a zero-padded convolution) is none of the oracle's channels: what a file needs for it counts against the file.
 
-The count of floats: live rows x live columns x taps of each layer, of a grouped convolution in each of its groups; one bias
-per live row where the layer has one, or a BatchNorm that merges into it; two floats per live channel of a normalisation
+The floats: live rows x live columns x taps of each layer, of a grouped convolution in each of its groups; one bias per
+live row where the layer has one, or a BatchNorm that merges into it; two floats per live channel of a normalisation
 that merges into nothing; one slope per live channel of a PRelu.
 """
 
@@ -187,10 +187,10 @@ class _Recorder(TorchFunctionMode):
     def __torch_function__(
         self,
         func: Callable[..., Any],
-        types: Any,  # noqa: ANN401 - torch's own signature
+        types: Any,
         args: tuple[Any, ...] = (),
         kwargs: dict[str, Any] | None = None,
-    ) -> Any:  # noqa: ANN401
+    ) -> Any:
         kwargs = kwargs or {}
         run = _INSTEAD.get(func, func)
         result = run(*args, **kwargs)
@@ -227,9 +227,7 @@ def _call_of(
         kind = _CONVOLUTIONS[func]
         groups = kwargs.get("groups", args[_GROUPS_ARGUMENT] if len(args) > _GROUPS_ARGUMENT else 1)
         bias = kwargs.get("bias", args[2] if len(args) > 2 else None)
-        return _Call(
-            kind=kind, weight=args[1], source=args[0], result=result, groups=groups, biased=bias is not None
-        )
+        return _Call(kind=kind, weight=args[1], source=args[0], result=result, groups=groups, biased=bias is not None)
     if func is functional.linear:
         bias = kwargs.get("bias", args[2] if len(args) > 2 else None)
         return _Call(kind="linear", weight=args[1], source=args[0], result=result, biased=bias is not None)
@@ -241,7 +239,7 @@ def _call_of(
     return None
 
 
-def _flat(values: Any) -> Iterator[Any]:  # noqa: ANN401
+def _flat(values: Any) -> Iterator[Any]:
     for value in values:
         if isinstance(value, (list, tuple)):
             yield from _flat(value)
@@ -259,9 +257,7 @@ def _run(module: nn.Module, image: torch.Tensor, *, cut: bool) -> tuple[list[_Ca
     return calls, [value for value in _flat([outputs]) if isinstance(value, torch.Tensor)]
 
 
-def _channels_that_count(
-    module: nn.Module, images: list[torch.Tensor], generator: torch.Generator
-) -> list[_Live]:
+def _channels_that_count(module: nn.Module, images: list[torch.Tensor], generator: torch.Generator) -> list[_Live]:
     """Return, for each call, which channels of what it reads and returns vary and move an output."""
     seen: list[dict[str, list[np.ndarray]]] = []
     for image in images:
@@ -307,9 +303,7 @@ def _varies(by_image: list[np.ndarray]) -> np.ndarray:
     return varies
 
 
-def _add_rows_for_others(
-    module: nn.Module, image: torch.Tensor, live: list[_Live], generator: torch.Generator
-) -> None:
+def _add_rows_for_others(module: nn.Module, image: torch.Tensor, live: list[_Live], generator: torch.Generator) -> None:
     """Add the rows whose maps are part of one that counts, or of an output."""
     calls, outputs = _run(module, image, cut=True)
     mixing = [index for index, call in enumerate(calls) if call.kind in {"conv", "transposed", "linear"}]

@@ -6,9 +6,7 @@ import functools
 from pathlib import Path
 
 import pytest
-import torch
-from damage import damaged
-from matrix import NETWORKS, Network, export
+from matrix import NETWORKS, Network, damaged_network, export
 from oracle import floats_left
 
 import swp_export
@@ -16,7 +14,21 @@ from swp_export.tuning.plan_file import PlanFile
 
 MOST = 1.05
 """Floats in the file by those of the oracle."""
-NOT_YET: dict[str, str] = {}
+NOT_YET = {
+    "detector": "Split pins its channels",
+    "unet": "ConvTranspose pins its channels",
+    "face_resnet": "PRelu pins its channels",
+    "resnext50_32x4d": "a grouped convolution pins its channels",
+    "regnet_y_400mf": "a grouped convolution pins its channels",
+    "shufflenet_v2_x1_0": "Split and the shuffle pin their channels",
+    "inception_v3": "constants stay behind an average pool with padding",
+    "mobilenet_v2": "constants stay behind a depthwise convolution with padding",
+    "mobilenet_v3_small": "constants stay behind a depthwise convolution with padding",
+    "mnasnet1_0": "constants stay behind a depthwise convolution with padding",
+    "efficientnet_b0": "constants stay behind a depthwise convolution with padding",
+    "convnext_tiny": "refused: shapes behind Range are not inferred",
+    "preactivation": "columns of trunk channels that are born later stay",
+}
 """Networks that do not reach it, or are refused, and why."""
 
 
@@ -26,18 +38,15 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("networks")
 
 
-@functools.cache
-def damaged_network(name: str) -> torch.nn.Module:
-    """Return the network of that row with dead filters."""
-    torch.manual_seed(0)  # a part of the weights stays as torch makes it
-    return damaged(NETWORKS[name].make(), NETWORKS[name].input_shape)
+module_of = functools.cache(lambda name: damaged_network(NETWORKS[name]))
+"""Returns the network of that row with dead filters; made once."""
 
 
 def exported(name: str, folder: Path) -> Path:
     """Return the file of that row's network, exported once."""
     path = folder / f"{name}.onnx"
     if not path.exists():
-        export(NETWORKS[name], damaged_network(name), path)
+        export(NETWORKS[name], module_of(name), path)
     return path
 
 
@@ -64,7 +73,7 @@ def test_what_could_leave_is_gone(name: str, folder: Path) -> None:
     )
     assert report.verification is not None
     assert report.verification.equivalent
-    possible = floats_left(damaged_network(name), NETWORKS[name].input_shape)
+    possible = floats_left(module_of(name), NETWORKS[name].input_shape)
     assert report.totals.params_after <= MOST * possible
 
 
@@ -72,9 +81,7 @@ def test_what_could_leave_is_gone(name: str, folder: Path) -> None:
 def test_stripes_are_written_as_stripes(name: str, folder: Path) -> None:
     """As `prune` writes it by default the model is equivalent too, and not larger than with every layer dense."""
     source = exported(name, folder)
-    report = swp_export.prune(
-        source, input_shape=open_shape(NETWORKS[name]), output=folder / f"{name}-portable.onnx"
-    )
+    report = swp_export.prune(source, input_shape=open_shape(NETWORKS[name]), output=folder / f"{name}-portable.onnx")
     assert report.verification is not None
     assert report.verification.equivalent
     assert report.totals.params_after < report.totals.params_before

@@ -72,6 +72,7 @@ class Detector(nn.Module):
         self.register_buffer("anchors", torch.tensor([[8.0, 12.0, 20.0, 16.0], [30.0, 44.0, 60.0, 50.0]]))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the boxes of both levels: centre, extent, confidence, scores."""
         x = torch.cat([x[..., ::2, ::2], x[..., 1::2, ::2], x[..., ::2, 1::2], x[..., 1::2, 1::2]], dim=1)
         middle = self.middle(self.fine(self.stem(x)))
         lateral = self.lateral(self.coarse(middle))
@@ -105,6 +106,7 @@ class UNet(nn.Module):
         self.head = nn.Conv2d(48, classes, 1)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return one map per class."""
         first = self.first(x)
         second = self.second(self.pool(first))
         bottom = self.narrow(self.bottom(self.pool(second)))
@@ -153,6 +155,7 @@ class SqueezeExciteResNet(nn.Module):
         self.classifier = nn.Linear(128, classes)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return `[N, classes]`."""
         return self.classifier(self.blocks(self.stem(x)).mean(dim=(2, 3)))
 
 
@@ -184,6 +187,7 @@ class PreActivationResNet(nn.Module):
         self.classifier = nn.Linear(128, classes)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return `[N, classes]`."""
         x = functional.relu(self.norm(self.blocks(self.stem(x))))
         return self.classifier(functional.adaptive_avg_pool2d(x, 1).flatten(1))
 
@@ -203,6 +207,7 @@ class DeepLab(nn.Module):
         self.head = nn.Sequential(conv_norm(96, 96, 3, nn.ReLU()), nn.Conv2d(96, classes, 1))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return one map per class, of the size of the images."""
         maps = self.backbone(x)
         pooled = functional.interpolate(self.pooled(maps), size=maps.shape[-2:], mode="bilinear", align_corners=False)
         together = torch.cat([*(branch(maps) for branch in self.branches), pooled], dim=1)
@@ -239,4 +244,5 @@ class FaceResNet(nn.Module):
         self.features = nn.BatchNorm1d(embedding)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the embeddings `[N, embedding]`."""
         return self.features(self.embed(self.norm(self.blocks(self.stem(x))).flatten(1)))
