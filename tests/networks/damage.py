@@ -13,9 +13,9 @@ DEAD_STRIPES = 0.3
 def damaged(network: nn.Module, input_shape: tuple[int, ...], *, linears: bool = False, seed: int = 0) -> nn.Module:
     """Give `network` random weights, dead filters and random BatchNorms, and return it in eval mode.
 
-    30 % of the filters of every convolution are dead, with `linears` of the rows of every Linear but the last too. A dead
-    filter keeps its bias, and its BatchNorm: it is a constant that is not zero. A live KxK filter loses random stripes.
-    The statistics are those of random images, randomly off, so that activations keep their scale through any depth.
+    Of the filters of every convolution 30 % are dead, with `linears` of the rows of every Linear but the last too. A
+    dead filter keeps its bias, and its BatchNorm: it is a constant that is not zero. A live KxK filter loses random
+    stripes. The statistics are those of random images, randomly off: activations keep their scale through any depth.
     """
     generator = torch.Generator().manual_seed(seed)
     last = [layer for layer in network.modules() if isinstance(layer, nn.Linear)][-1:]
@@ -33,8 +33,8 @@ def damaged(network: nn.Module, input_shape: tuple[int, ...], *, linears: bool =
 
 
 def _filters(layer: nn.Module) -> torch.Tensor:
-    """Return a view of the weight as `[groups, filters, columns, *taps]`."""
-    weight = layer.weight
+    """Return a view of the weight as `[groups, filters, columns, taps]`."""
+    weight = layer.weight.flatten(2) if layer.weight.ndim > 2 else layer.weight.unsqueeze(2)
     if isinstance(layer, (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)):
         return weight.view(layer.groups, -1, *weight.shape[1:]).transpose(1, 2)
     return weight.view(getattr(layer, "groups", 1), -1, *weight.shape[1:])
@@ -49,15 +49,13 @@ def _fill(layer: nn.Module, generator: torch.Generator) -> None:
 
 def _kill(layer: nn.Module, generator: torch.Generator) -> None:
     filters = _filters(layer)
-    groups, count, _, *taps = filters.shape
+    groups, count, _, taps = filters.shape
     order = torch.randperm(groups * count, generator=generator)
     dead = torch.zeros(groups * count, dtype=torch.bool)
     dead[order[: round(DEAD_FILTERS * groups * count)]] = True
-    stripes = torch.rand((groups, count, *taps), generator=generator) < DEAD_STRIPES
-    if stripes[0, 0].numel() == 1:
-        stripes[:] = False
-    stripes[stripes.flatten(2).all(dim=2)] = False
-    stripes |= dead.view(groups, count, *[1] * len(taps))
+    stripes = torch.rand((groups, count, taps), generator=generator) < DEAD_STRIPES
+    stripes[stripes.all(dim=2)] = False
+    stripes |= dead.view(groups, count, 1)
     filters.masked_fill_(stripes.unsqueeze(2), 0)
 
 
