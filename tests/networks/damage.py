@@ -7,7 +7,9 @@ from torch import nn
 
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 DEAD_FILTERS = 0.3
-DEAD_STRIPES = 0.3
+DEAD_STRIPES = 0.75
+DEAD_TAPS = 0.3
+"""Of the kernel of a grouped convolution: fewer, since a large one may reach only the middle taps of a small map."""
 
 
 def damaged(network: nn.Module, input_shape: tuple[int, ...], *, linears: bool = False, seed: int = 0) -> nn.Module:
@@ -53,7 +55,7 @@ def _kill(layer: nn.Module, generator: torch.Generator) -> None:
     order = torch.randperm(groups * count, generator=generator)
     dead = torch.zeros(groups * count, dtype=torch.bool)
     dead[order[: round(DEAD_FILTERS * groups * count)]] = True
-    stripes = torch.rand((groups, count, taps), generator=generator) < DEAD_STRIPES
+    stripes = torch.rand((groups, count, taps), generator=generator) < (DEAD_STRIPES if groups == 1 else DEAD_TAPS)
     stripes[stripes.all(dim=2)] = False
     stripes |= dead.view(groups, count, 1)
     filters.masked_fill_(stripes.unsqueeze(2), 0)

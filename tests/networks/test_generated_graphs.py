@@ -87,7 +87,7 @@ class Graph:
 
 
 def convolution(graph: Graph) -> None:
-    """Any kernel, with or without padding that keeps the size, perhaps dilated."""
+    """Add a Conv of any kernel, padded so that the size stays, perhaps dilated."""
     maps, filters = graph.pick(), graph.draw(st.integers(1, 9))
     height, width = graph.draw(st.sampled_from([(1, 1), (1, 1), (3, 3), (3, 3), (1, 3), (3, 1), (5, 5)]))
     dilation = graph.draw(st.sampled_from([1, 1, 2]))
@@ -102,7 +102,7 @@ def convolution(graph: Graph) -> None:
 
 
 def grouped_convolution(graph: Graph) -> None:
-    """Depthwise, with a multiplier, or in a few groups."""
+    """Add a Conv that is depthwise, has a multiplier, or a few groups."""
     maps = graph.pick()
     groups = graph.draw(st.sampled_from([g for g in range(1, maps.channels + 1) if maps.channels % g == 0][::-1]))
     filters = groups * graph.draw(st.integers(1, 3))
@@ -113,7 +113,7 @@ def grouped_convolution(graph: Graph) -> None:
 
 
 def transposed_convolution(graph: Graph) -> None:
-    """Twice the size where a pool halved it, else the same."""
+    """Add a ConvTranspose: to twice the size where a pool halved it."""
     maps, per_group = graph.pick(), graph.draw(st.integers(1, 4))
     groups = graph.draw(st.sampled_from([1, 1, 1, maps.channels]))
     size = 2 if maps.level else 3
@@ -126,7 +126,7 @@ def transposed_convolution(graph: Graph) -> None:
 
 
 def activation(graph: Graph) -> None:
-    """An operator on each element."""
+    """Add an operator on each element."""
     maps = graph.pick()
     operator = graph.draw(
         st.sampled_from(
@@ -137,7 +137,7 @@ def activation(graph: Graph) -> None:
 
 
 def with_constants(graph: Graph) -> None:
-    """An operator with a constant per channel, or one for all."""
+    """Add an operator with a constant per channel, or one for all."""
     maps = graph.pick()
     shape = graph.draw(st.sampled_from([(maps.channels, 1, 1), (1, maps.channels, 1, 1), (1,), ()]))
     operator = graph.draw(st.sampled_from(["PRelu", "Add", "Mul", "Sub", "Max"]))
@@ -145,7 +145,7 @@ def with_constants(graph: Graph) -> None:
 
 
 def normalisation(graph: Graph) -> None:
-    """BatchNormalization, InstanceNormalization."""
+    """Add a BatchNormalization or an InstanceNormalization."""
     maps = graph.pick()
     vectors = [graph.vector(maps.channels) for _ in range(2)]
     if graph.draw(st.sampled_from([True, True, False])):
@@ -157,7 +157,7 @@ def normalisation(graph: Graph) -> None:
 
 
 def joined(graph: Graph) -> None:
-    """Sum, product or maximum of two maps; a convolution makes the second fit."""
+    """Add the sum, product or maximum of two maps; a convolution makes the second fit."""
     first, second = graph.pick(), graph.pick()
     if second.level != first.level:
         second = first
@@ -169,7 +169,7 @@ def joined(graph: Graph) -> None:
 
 
 def concatenated(graph: Graph) -> None:
-    """Concat of two or three maps, the same one twice among them."""
+    """Concatenate one to three maps, one perhaps twice."""
     first = graph.pick()
     parts = [first, *(m for m in (graph.pick(), graph.pick()) if m.level == first.level)]
     if sum(maps.channels for maps in parts) < 30:
@@ -178,7 +178,7 @@ def concatenated(graph: Graph) -> None:
 
 
 def split(graph: Graph) -> None:
-    """Split into two, or a Slice of some channels."""
+    """Split a map into two, or slice some channels."""
     maps = graph.pick()
     if maps.channels < 2:
         return
@@ -196,7 +196,7 @@ def split(graph: Graph) -> None:
 
 
 def shuffled(graph: Graph) -> None:
-    """ShuffleNet's: Reshape, Transpose, Reshape; or a Gather."""
+    """Shuffle channels as ShuffleNet does, by Reshape, Transpose, Reshape; or by a Gather."""
     maps = graph.pick()
     height, width = SIZES[maps.level]
     groups = graph.draw(st.sampled_from([g for g in range(1, maps.channels + 1) if maps.channels % g == 0]))
@@ -212,7 +212,7 @@ def shuffled(graph: Graph) -> None:
 
 
 def gated(graph: Graph) -> None:
-    """Squeeze-and-excite, by convolutions or by Gemm."""
+    """Squeeze and excite, by convolutions or by Gemm."""
     maps, inner = graph.pick(), graph.draw(st.integers(1, 4))
     name = graph.node("GlobalAveragePool", maps.name)
     if graph.draw(st.booleans()):
@@ -235,7 +235,7 @@ def gated(graph: Graph) -> None:
 
 
 def pooled(graph: Graph) -> None:
-    """Half the size, or the same with padding that counts or does not."""
+    """Pool to half the size, or to the same with padding that counts or does not."""
     maps = graph.pick()
     kind = graph.draw(st.sampled_from(["MaxPool", "AveragePool", "AveragePool <count_include_pad = 1>"]))
     operator, _, attributes = kind.partition(" <")
@@ -250,7 +250,7 @@ def pooled(graph: Graph) -> None:
 
 
 def resized(graph: Graph) -> None:
-    """Resize to twice the size where a pool halved it; padding and cutting it off elsewhere."""
+    """Resize to twice the size where a pool halved it; elsewhere pad and cut off again."""
     maps = graph.pick()
     if maps.level:
         scales = graph.constant(np.array([1, 1, 2, 2], np.float32))

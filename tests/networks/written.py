@@ -119,38 +119,58 @@ class UNet(nn.Module):
         return nn.Sequential(conv_norm(channels, filters, 3, nn.ReLU()), conv_norm(filters, filters, 3, nn.ReLU()))
 
 
-class _Residual(nn.Module):
-    """Two convolutions, perhaps a gate of `squeeze` Linear channels, and a shortcut."""
+class _Gate(nn.Module):
+    """Squeeze-and-excite by two Linear layers."""
 
-    def __init__(self, channels: int, filters: int, *, stride: int = 1, dilation: int = 1, squeeze: int = 0) -> None:
+    def __init__(self, channels: int, squeezed: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Linear(channels, squeezed), nn.ReLU(), nn.Linear(squeezed, channels), nn.Sigmoid()
+        )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        count, channels, _, _ = x.shape
+        gate = self.layers(functional.adaptive_avg_pool2d(x, 1).view(count, channels))
+        return x * gate.view(count, channels, 1, 1).expand_as(x)
+
+
+class _Residual(nn.Module):
+    """Two convolutions, something between them and behind them, and a shortcut."""
+
+    def __init__(
+        self,
+        channels: int,
+        filters: int,
+        *,
+        stride: int = 1,
+        dilation: int = 1,
+        between: nn.Module | None = None,
+        behind: nn.Module | None = None,
+    ) -> None:
         super().__init__()
         self.branch = nn.Sequential(
             conv_norm(channels, filters, 3, nn.ReLU(), stride=stride, dilation=dilation),
+            between or nn.Identity(),
             conv_norm(filters, filters, 3, nn.Identity(), dilation=dilation),
+            behind or nn.Identity(),
         )
-        self.gate = nn.Sequential(
-            nn.Linear(filters, squeeze), nn.ReLU(), nn.Linear(squeeze, filters), nn.Sigmoid()
-        ) if squeeze else None  # fmt: skip
         same = stride == 1 and channels == filters
         self.shortcut = nn.Identity() if same else conv_norm(channels, filters, 1, nn.Identity(), stride=stride)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        branch = self.branch(x)
-        if self.gate is not None:
-            count, channels, _, _ = branch.shape
-            gate = self.gate(functional.adaptive_avg_pool2d(branch, 1).view(count, channels))
-            branch = branch * gate.view(count, channels, 1, 1).expand_as(branch)
-        return functional.relu(branch + self.shortcut(x))
+        return functional.relu(self.branch(x) + self.shortcut(x))
 
 
 class SqueezeExciteResNet(nn.Module):
-    """SE-ResNet as it is mostly written: the gates are Linear layers on `[N, C]`."""
+    """SE-ResNet as it is mostly written: the gates are Linear layers on `[N, C]`, behind a branch or inside it."""
 
     def __init__(self, classes: int = 100) -> None:
         super().__init__()
         self.stem = conv_norm(3, 64, 3, nn.ReLU(), stride=2)
         self.blocks = nn.Sequential(
-            _Residual(64, 64, squeeze=16), _Residual(64, 128, stride=2, squeeze=32), _Residual(128, 128, squeeze=32)
+            _Residual(64, 64, behind=_Gate(64, 16)),
+            _Residual(64, 128, stride=2, between=_Gate(128, 32)),
+            _Residual(128, 128, between=_Gate(128, 32), behind=_Gate(128, 32)),
         )
         self.classifier = nn.Linear(128, classes)
 
