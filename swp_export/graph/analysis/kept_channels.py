@@ -54,11 +54,11 @@ def kept_channels(graph: ir.Graph) -> list[Kept]:
         if weights is None or rows is None:
             continue
         dead = rows[~weights.weight.reshape(weights.filters, -1).any(axis=1)].tolist()
-        found = Counter(
+        why = Counter(
             reasons.get(channel) or (_ADDED if live[channel] else readers.get(channel, _GATED)) for channel in dead
         )
         layer = node.metadata_props.get(LAYER) or node.name or node.op_type
-        result += [Kept(layer=layer, filters=count, reason=reason) for reason, count in found.most_common()]
+        result += [Kept(layer=layer, filters=count, reason=reason) for reason, count in why.most_common()]
     return result
 
 
