@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from swp_export.graph.operators.operator import Reads
 
-_ADDED = "others that they are added to, or share a group with, are live"
+_ADDED = "others that they are added to are live"
 _GATED = "what scales or shifts them varies with the input"
 
 
@@ -47,7 +47,7 @@ def kept_channels(graph: ir.Graph) -> list[Kept]:
         for node in graph
         if channels.follows(node) and (found := rule_of(node).reads(channels.view(node))) is not None
     }
-    live, readers = _live(graph, channels), _readers(reads)
+    live, readers = _live(graph, channels), _readers(graph, channels, reads)
     result = []
     for node in graph:
         weights, rows = weights_of(node), channels.of(node.outputs[0])
@@ -55,7 +55,8 @@ def kept_channels(graph: ir.Graph) -> list[Kept]:
             continue
         dead = rows[~weights.weight.reshape(weights.filters, -1).any(axis=1)].tolist()
         why = Counter(
-            reasons.get(channel) or (_ADDED if live[channel] else readers.get(channel, _GATED)) for channel in dead
+            reasons.get(channel) or (_ADDED if live[channel] and weights.group == 1 else readers.get(channel, _GATED))
+            for channel in dead
         )
         layer = node.metadata_props.get(LAYER) or node.name or node.op_type
         result += [Kept(layer=layer, filters=count, reason=reason) for reason, count in why.most_common()]
@@ -63,20 +64,27 @@ def kept_channels(graph: ir.Graph) -> list[Kept]:
 
 
 def _live(graph: ir.Graph, channels: Channels) -> np.ndarray:
-    """Return bool by channel: a filter with a live stripe writes it."""
+    """Return bool by channel: a live filter writes it that makes it, and does not only pass it on as depthwise ones."""
     live = np.zeros(len(channels), bool)
     for node in graph:
         weights, rows = weights_of(node), channels.of(node.outputs[0])
-        if weights is not None and rows is not None:
+        if weights is not None and rows is not None and weights.group == 1:
             live[rows[weights.weight.reshape(weights.filters, -1).any(axis=1)]] = True
     return live
 
 
-def _readers(reads: dict[ir.Node, Reads]) -> dict[int, str]:
+def _readers(graph: ir.Graph, channels: Channels, reads: dict[ir.Node, Reads]) -> dict[int, str]:
     """Return, for each channel that a weight reads, which node of several it is."""
     nodes: dict[int, list[ir.Node]] = defaultdict(list)
-    for node, found in reads.items():
-        for channel in found.columns[found.weight.any(axis=0)].tolist():
+    for node in graph:
+        weights, rows = weights_of(node), channels.of(node.outputs[0])
+        if node in reads:
+            read = reads[node].columns[reads[node].weight.any(axis=0)]
+        elif weights is not None and weights.group > 1 and rows is not None:
+            read = np.unique(rows[weights.weight.reshape(weights.filters, -1).any(axis=1)])
+        else:
+            continue
+        for channel in read.tolist():
             nodes[channel].append(node)
     return {
         channel: f"{label_of(first)} reads the constant beside zero padding"
