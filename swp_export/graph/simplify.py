@@ -14,9 +14,12 @@ from swp_export.graph.passes.canonicalise_flatten import CanonicaliseFlatten
 from swp_export.graph.passes.drop_expand import DropExpand
 from swp_export.graph.passes.fold_batch_norm import FoldBatchNorm
 from swp_export.graph.passes.gather_shuffle import GatherShuffle
+from swp_export.graph.passes.state_sizes import StateSizes
 from swp_export.isolated import isolated
 
-CANONICAL_FORM = ir.passes.Sequential(CanonicaliseFlatten(), GatherShuffle(), DropExpand(), RemoveUnusedNodesPass())
+CANONICAL_FORM = ir.passes.Sequential(
+    StateSizes(), CanonicaliseFlatten(), GatherShuffle(), DropExpand(), RemoveUnusedNodesPass()
+)
 """What is written in several ways, in the one way in which the channels can be followed."""
 
 
