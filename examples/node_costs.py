@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import onnx_ir as ir
-from swp_export.lowerings.parts.runs import ACCUMULATE, CONCAT, WRITE, shift_cost
+from swp_export.lowerings.parts.slices import ACCUMULATE, CONCAT, WRITE, shift_cost
 
 from swp_export.benchmark.measure import Schedule
 from swp_export.benchmark.statistics import latency
