@@ -21,11 +21,8 @@ class Shape(click.ParamType[tuple[int, int, int]]):
         """Parse `value`."""
         if isinstance(value, tuple):
             return value
-        try:
-            sizes = [int(part) for part in str(value).split(",")]
-        except ValueError:
-            sizes = []
-        if len(sizes) != 3 or min(sizes) < 1:
+        sizes = _positive_numbers(str(value))
+        if len(sizes) != 3:
             self.fail(f"{value!r} is not an image shape, expected three positive numbers like 3,32,32", param, ctx)
         return sizes[0], sizes[1], sizes[2]
 
@@ -39,13 +36,19 @@ class Numbers(click.ParamType[list[int]]):
         """Parse `value`."""
         if isinstance(value, list):
             return value
-        try:
-            numbers = [int(part) for part in str(value).split(",")]
-        except ValueError:
-            numbers = []
-        if not numbers or min(numbers) < 1:
+        numbers = _positive_numbers(str(value))
+        if not numbers:
             self.fail(f"{value!r} is not a list of positive numbers like 1,8", param, ctx)
         return numbers
+
+
+def _positive_numbers(text: str) -> list[int]:
+    """Return the numbers of a list like 1,8; nothing where it is none, or one of them is not positive."""
+    try:
+        numbers = [int(part) for part in text.split(",")]
+    except ValueError:
+        return []
+    return numbers if min(numbers) >= 1 else []
 
 
 def options(*decorators: Callable[[Any], Any]) -> Callable[[Any], Any]:

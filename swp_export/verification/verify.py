@@ -109,7 +109,7 @@ class Verifier:
             model=name,
             reference=self._reference.description,
             cases=tuple(result for found in results for result in found),
-            first_diverging_layer=self._where_it_diverges(model, failed[0].case) if failed else None,
+            first_diverging_layer=self._where_it_diverges(model, failed[0].case, gathered) if failed else None,
             notes=tuple(notes),
         )
 
@@ -132,11 +132,12 @@ class Verifier:
         plain = _compared(open_session(model, optimise=False), gathered.evidence, self._tolerance)
         return all(result.ok for found in plain for result in found)
 
-    def _where_it_diverges(self, model: bytes, case: Case) -> str | None:
+    def _where_it_diverges(self, model: bytes, case: Case, gathered: Gathered) -> str | None:
         if self._dense is None:
             return None
         with contextlib.suppress(SwpExportError):  # the model refuses this input: no layer gives anything
-            return first_diverging_layer(ir.from_proto(onnx.ModelProto.FromString(model)), self._dense(), case.x)
+            parsed = ir.from_proto(onnx.ModelProto.FromString(model))
+            return first_diverging_layer(parsed, self._dense(), case.x, optimise=gathered.optimise)
         return None
 
 

@@ -432,8 +432,8 @@ class TestOptimisation:
                 self.inputs, self.outputs, self.label = session.inputs, session.outputs, session.label
                 self._session = session
 
-            def run(self, feeds: object) -> dict[str, np.ndarray]:
-                return {name: array / 2 for name, array in self._session.run(feeds).items()}
+            def run_on(self, x: np.ndarray) -> dict[str, np.ndarray]:
+                return {name: array / 2 for name, array in self._session.run_on(x).items()}
 
         def opening(model: bytes, *, optimise: bool = True) -> object:
             opened.append(optimise)

@@ -64,7 +64,9 @@ def _are_same(some: Sequence[Dim], others: Sequence[Dim]) -> bool:
 
 def _replace(graph: ir.Graph, source: ir.Value, last: ir.Node, groups: int) -> None:
     """Put a Gather of `source` in the place of `last`; what computed it goes with what nothing reads."""
-    count = shape_of(source)[1]  # type: ignore[index]  # it has one
+    shape = shape_of(source)
+    count = None if shape is None else shape[1]
+    assert isinstance(count, int)  # or else it was not found to be a shuffle
     name = last.name or last.outputs[0].name or ""
     order = np.arange(count).reshape(groups, -1).T.reshape(-1)
     indices = add_initializer(graph, f"{name}.channels", order)
