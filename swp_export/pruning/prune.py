@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from swp_export.stripes import StripeConv
     from swp_export.verification.report import VerificationReport
 
+    Check = Callable[[bytes], VerificationReport]
+
 TUNE_SECONDS = 60.0
 """Time to search with `tune`; the command of that name has an option for it."""
 
@@ -90,46 +92,22 @@ def prune(
 
     """
     progress = progress or (lambda _: None)
-    if sum(option is not None for option in (lowering, plan, tune)) > 1:
-        raise LoweringError("--lowering, --plan and --tune each decide how layers are written: pass one of them")
-    _require_lowering(lowering)
-    plan_file = None if plan is None else read_plan(plan)
+    plan_file = _asked_form(lowering, plan, tune)
     target = Path(output) if output is not None else default_output(source)
     with atomic_outputs(target, dense_out, inputs=(*files_of(source), data, plan), force=force) as (file, dense_file):
         assert file is not None
         origin = read_source(Path(source), threshold=threshold, arch=arch, input_shape=input_shape, progress=progress)
-        samples = None if data is None else read_samples(data, origin.input_shape)
+        check = _check(origin, str(target), data, progress)
         progress("pruning and lowering")
         model = compact(origin.dense.clone())
         counts = count(model, origin.input_shape, live_only=True)
         chosen = _chosen(model, lowering)
-        pruned = serialized(model, _facts(origin, origin.threshold))
-        # The static rule's forms need no filled blocks, which would only make the portable model larger.
-        block = 1 if lowering is None else BLOCK
-        by_choice = PlanFile(layers={layer.name: layer.lowering for layer in chosen}, block=block)
-        content = apply_plan_file(pruned, plan_file or by_choice)
-
-        def check(written: bytes) -> VerificationReport:
-            return verify_model(
-                written,
-                origin.reference,
-                name=str(target),
-                input_shape=origin.input_shape,
-                samples=samples,
-                dense=lambda: origin.dense,
-                progress=lambda case: progress(f"verifying: {case}"),
-            )
-
+        content = _portable(model, origin, chosen, plan_file, block=1 if lowering is None else BLOCK)
         if tune is not None:
-            track = Track(device=tune, threads=1, batch=1, tf32=False)
-            fastest = find_fastest(
-                content, track, origin.input_shape, TUNE_SECONDS, LayerCache(), progress, check if verify else None
-            )
-            plan_file, content, verification = fastest.plan, fastest.content, fastest.verification
+            plan_file, content, verification = _tuned(content, origin, tune, check if verify else None, progress)
         else:
             verification = check(content) if verify else None
-        if verification is not None:
-            _require_equivalence(verification)
+        _require_equivalence(verification)
         file.write_bytes(content)
         if dense_file is not None:
             progress("exporting the unpruned network")
@@ -151,6 +129,51 @@ def prune(
     )
 
 
+def _asked_form(lowering: str | None, plan: str | Path | None, tune: Device | None) -> PlanFile | None:
+    """Check what was asked for of the layers' forms, and return the plan file if there is one."""
+    if sum(option is not None for option in (lowering, plan, tune)) > 1:
+        raise LoweringError("--lowering, --plan and --tune each decide how layers are written: pass one of them")
+    if lowering is not None and lowering not in LOWERINGS:
+        raise LoweringError(f"no lowering is called {lowering!r}; there are: {', '.join(LOWERINGS)}")
+    return None if plan is None else read_plan(plan)
+
+
+def _check(origin: Source, name: str, data: str | Path | None, progress: Callable[[str], None]) -> Check:
+    """Return what compares a model, called `name`, with what it must compute."""
+    samples = None if data is None else read_samples(data, origin.input_shape)
+
+    def check(content: bytes) -> VerificationReport:
+        return verify_model(
+            content,
+            origin.reference,
+            name=name,
+            input_shape=origin.input_shape,
+            samples=samples,
+            dense=lambda: origin.dense,
+            progress=lambda case: progress(f"verifying: {case}"),
+        )
+
+    return check
+
+
+def _portable(model: ir.Model, origin: Source, chosen: list[_Choice], plan: PlanFile | None, *, block: int) -> bytes:
+    """Return the compact `model` written by `plan`, else as it was `chosen`.
+
+    The static rule's forms need no filled blocks, which would only make the portable model larger: there `block` is 1.
+    """
+    by_choice = PlanFile(layers={layer.name: layer.lowering for layer in chosen}, block=block)
+    return apply_plan_file(serialized(model, _facts(origin, origin.threshold)), plan or by_choice)
+
+
+def _tuned(
+    content: bytes, origin: Source, device: Device, check: Check | None, progress: Callable[[str], None]
+) -> tuple[PlanFile, bytes, VerificationReport | None]:
+    """Return the plan of the fastest form of a model, its content, and its verification."""
+    track = Track(device=device, threads=1, batch=1, tf32=False)
+    fastest = find_fastest(content, track, origin.input_shape, TUNE_SECONDS, LayerCache(), progress, check)
+    return fastest.plan, fastest.content, fastest.verification
+
+
 def _unpruned_bytes(origin: Source, name: str, *, verify: bool) -> bytes:
     """Return the unpruned network: every ratio that is measured against it stands on its being the right one."""
     model, reference = origin.unpruned()
@@ -160,8 +183,8 @@ def _unpruned_bytes(origin: Source, name: str, *, verify: bool) -> bytes:
     return content
 
 
-def _require_equivalence(report: VerificationReport) -> None:
-    if not report.equivalent:
+def _require_equivalence(report: VerificationReport | None) -> None:
+    if report is not None and not report.equivalent:
         raise NotEquivalentError(report.summary(), report=report)
 
 
@@ -172,11 +195,6 @@ def default_output(source: str | Path) -> Path:
         if name.endswith(suffix):
             return Path(name.removesuffix(suffix) + ".onnx")
     return Path(Path(source).stem + ("-pruned.onnx" if name.endswith(".onnx") else ".onnx"))
-
-
-def _require_lowering(lowering: str | None) -> None:
-    if lowering is not None and lowering not in LOWERINGS:
-        raise LoweringError(f"no lowering is called {lowering!r}; there are: {', '.join(LOWERINGS)}")
 
 
 def _chosen(model: ir.Model, lowering: str | None) -> list[_Choice]:
