@@ -73,7 +73,8 @@ THRESHOLD = click.option(
     "--threshold",
     type=float,
     metavar="F",
-    help="Stripes with |FilterSkeleton| <= F are dead. Needed for unbroken files.",
+    help="Stripes with |FilterSkeleton| <= F are dead; needed for unbroken files. Of an ONNX model: those with an L2 "
+    "norm of at most F times the largest of their layer; default: those that are zero.",
 )
 
 
@@ -155,8 +156,8 @@ def cli(*, verbose: bool) -> None:
 def prune(*, checkpoint: str, no_verify: bool, as_json: bool, **options: Any) -> None:
     """Write CHECKPOINT as a compact, portable ONNX model.
 
-    CHECKPOINT is a file of PyTorch or safetensors, or an ONNX model whose dead stripes are exactly zero. Pruning is
-    exact. The model gets its name only after it was compared with CHECKPOINT in float64.
+    CHECKPOINT is a file of PyTorch or safetensors, or an ONNX model with stripes that are zero, or small: see
+    --threshold. Pruning is exact. The model gets its name only after it was compared with CHECKPOINT in float64.
     """
     from swp_export.pruning.prune import prune as run
     from swp_export.report.prune_table import prune_tables

@@ -28,6 +28,8 @@ INPUT_SHAPE = "swp_export.input_shape"
 """Model metadata: the shape of one input, `C,H,W`."""
 THRESHOLD = "swp_export.threshold"
 """Model metadata: the threshold that decided which stripes are live."""
+RELATIVE_THRESHOLD = "swp_export.relative_threshold"
+"""Model metadata: the share of a layer's largest stripe norm at which stripes of the ONNX source were set to zero."""
 ARCHITECTURE = "swp_export.architecture"
 """Model metadata: the name of the architecture the checkpoint was read as."""
 SOURCE = "swp_export.source_sha256"
@@ -171,14 +173,14 @@ def stated_input_shape(metadata: Mapping[str, str], label: str = "the model") ->
     return sizes[0], sizes[1], sizes[2]
 
 
-def threshold_of(model: ir.Model, label: str = "the model") -> float | None:
-    """Return the threshold that the model's metadata records, or None if there is none.
+def threshold_of(model: ir.Model, label: str = "the model", key: str = THRESHOLD) -> float | None:
+    """Return the threshold that the model's metadata records under `key`, or None if there is none.
 
     Raises:
         ModelError: what is recorded is no threshold; the message calls the model `label`.
 
     """
-    text = model.metadata_props.get(THRESHOLD)
+    text = model.metadata_props.get(key)
     if text is None:
         return None
     try:
@@ -187,7 +189,7 @@ def threshold_of(model: ir.Model, label: str = "the model") -> float | None:
         threshold = math.nan
     if not 0 <= threshold < math.inf:
         raise ModelError(
-            f"{label} records {THRESHOLD} = {text!r}, expected a number of at least 0; write the model again, or pass "
+            f"{label} records {key} = {text!r}, expected a number of at least 0; write the model again, or pass "
             "--threshold F"
         )
     return threshold

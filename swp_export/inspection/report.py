@@ -10,7 +10,7 @@ Kind = Literal["unbroken", "broken", "broken-float", "onnx"]
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Magnitudes:
-    """Quantiles of a layer's |FilterSkeleton|."""
+    """Quantiles of a layer's |FilterSkeleton|, of an ONNX model of its stripes' norms by the largest one."""
 
     minimum: float
     median: float
@@ -32,7 +32,8 @@ class InspectedLayer:
         live_stripes: stripes that are live.
         live_share_per_tap: at each tap `[K_h][K_w]`, the share of the filters whose stripe is live, 0 to 1.
         stripes_per_filter: at index n, how many filters have n live stripes; `K_h * K_w + 1` counts.
-        magnitudes: of its |FilterSkeleton|, where the file holds values to which a threshold applies.
+        magnitudes: of its |FilterSkeleton|, where the file holds values to which a threshold applies; of an ONNX model
+            of its relative norms, as `values` of `InspectReport`.
         lowering: how an ONNX model that `prune` or `tune` wrote expresses it.
 
     """
@@ -80,7 +81,7 @@ class Bin:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SkeletonValues:
-    """All values of a checkpoint's Filter Skeletons to which a threshold applies.
+    """All values to which a threshold applies: of a checkpoint's Filter Skeletons, or norms as in `InspectReport`.
 
     Attributes:
         count: of them.
@@ -154,7 +155,9 @@ class InspectReport:
         metadata: what else the file records of itself.
         layers: every convolution, in the file's order.
         totals: over the layers.
-        values: of the Filter Skeletons, where the file holds them.
+        values: of the Filter Skeletons, where the file holds them. Of an ONNX model each stripe's L2 norm by the
+            largest of its layer, where a threshold was given, or a wide gap between those that are not zero suggests
+            one.
         graph: of an ONNX model.
         warnings: one sentence each on what is legal but probably not meant, or could not be told.
 

@@ -15,7 +15,7 @@ from swp_export.errors import LoweringError, NotEquivalentError
 from swp_export.graph.analysis.counts import Counts, count, executed, stored_floats
 from swp_export.graph.convolutions import LAYER, iterate_stripe_convs
 from swp_export.graph.external_data import files_of
-from swp_export.graph.files import ARCHITECTURE, INPUT_SHAPE, SOURCE, THRESHOLD, serialized
+from swp_export.graph.files import ARCHITECTURE, INPUT_SHAPE, RELATIVE_THRESHOLD, SOURCE, THRESHOLD, serialized
 from swp_export.graph.pipeline import compact
 from swp_export.lowerings import LOWERINGS
 from swp_export.lowerings.builder import BLOCK
@@ -72,8 +72,10 @@ def prune(
     """Write the portable model of `source`: pruned exactly, and verified before it gets its name.
 
     Args:
-        source: a checkpoint, or an ONNX file (by its suffix) whose dead stripes are exactly zero.
-        threshold: stripes with `|FilterSkeleton| <= threshold` are dead. Needed unless the file has decided already.
+        source: a checkpoint, or an ONNX file (by its suffix).
+        threshold: stripes with `|FilterSkeleton| <= threshold` are dead. Needed unless the file has decided already. Of
+            an ONNX file: stripes whose L2 norm is at most `threshold` times the largest of their layer; default: those
+            that are exactly zero.
         output: the file to write; default: the source's name with `.onnx`, in the current folder.
         arch: architecture name or `package.module:factory`, where it does not follow from the file.
         input_shape: `(C, H, W)`, where it does not follow from the architecture.
@@ -215,7 +217,7 @@ def _facts(origin: Source, threshold: float | None) -> dict[str, str]:
     """Return what a model says of itself."""
     facts = {
         ARCHITECTURE: origin.architecture,
-        THRESHOLD: None if threshold is None else repr(threshold),
+        THRESHOLD if origin.architecture else RELATIVE_THRESHOLD: None if threshold is None else repr(threshold),
         INPUT_SHAPE: ",".join(str(size) for size in origin.input_shape),
         SOURCE: origin.sha256,
     }

@@ -9,10 +9,10 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 
-from swp_export.errors import InputError, ModelError, ThresholdError
+from swp_export.errors import InputError, ModelError
 from swp_export.graph.analysis.counts import count, stored_floats
 from swp_export.graph.convolutions import iterate_stripe_convs
-from swp_export.graph.files import input_shape_of, is_onnx, read_model
+from swp_export.graph.files import RELATIVE_THRESHOLD, input_shape_of, is_onnx, read_model
 from swp_export.graph.normalise import normalised
 from swp_export.graph.refusals import (
     operators_with_weights,
@@ -20,7 +20,9 @@ from swp_export.graph.refusals import (
     require_float_model,
     require_inference,
 )
+from swp_export.graph.relative_threshold import silence
 from swp_export.graph.simplify import simplify
+from swp_export.verification.cases import noise_case
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,7 +38,8 @@ class Source:
 
     Attributes:
         dense: its graph with dead stripes exactly zero, BatchNorm folded, layers named; of an ONNX source normalised.
-        reference: what a pruned model must compute: of an ONNX source the file as given.
+        reference: what a pruned model must compute: of an ONNX source the file as given, small stripes set to zero
+            where a threshold says so.
         unpruned: returns the graph of the network before any stripe died, and what that must compute. Of an ONNX source
             it is the source as it came.
         input_shape: `(C, H, W)`.
@@ -46,7 +49,7 @@ class Source:
         flops: of the unpruned network, as `flops_before` of `Totals`.
         sha256: of the file.
         architecture: as which a checkpoint was read.
-        threshold: that decided which stripes are live.
+        threshold: that decided which stripes are live; of an ONNX source a share of its layer's largest stripe norm.
         threshold_error: as in `PruneReport`.
         warnings: what is legal but probably not meant.
         metadata: what an ONNX source says of itself, to be kept.
@@ -85,12 +88,7 @@ def read_source(
     """
     progress(f"reading {path}")
     if is_onnx(path):
-        if threshold is not None:
-            raise ThresholdError(
-                f"{path} is an ONNX model, it has no Filter Skeletons to compare with a threshold: its dead stripes "
-                "are those whose weights are exactly zero; leave out --threshold"
-            )
-        return _from_onnx(path, input_shape)
+        return _from_onnx(path, threshold, input_shape)
     return _from_checkpoint(path, threshold, arch, input_shape, progress)
 
 
@@ -133,7 +131,7 @@ def _from_checkpoint(
     )
 
 
-def _from_onnx(path: Path, input_shape: tuple[int, int, int] | None) -> Source:
+def _from_onnx(path: Path, threshold: float | None, input_shape: tuple[int, int, int] | None) -> Source:
     from swp_export.verification.references import OnnxReference
 
     file, label = read_model(path), str(path)
@@ -143,25 +141,48 @@ def _from_onnx(path: Path, input_shape: tuple[int, int, int] | None) -> Source:
     _require_accepted(file, shape)
     plain = normalised(file.model, label)
     require_finite_weights(plain, label)
-    dense = simplify(plain)
-    dense.doc_string = file.model.doc_string
+    as_given = OnnxReference(file.model, f"{path} as given")
+    silenced = None if threshold is None else silence(file.model, plain, threshold)
+    reference = as_given if silenced is None else OnnxReference(silenced.given, silenced.described(path))
+    dense = _simplified(plain if silenced is None else silenced.normalised, file)
     skeletons = {conv.name: conv.skeleton for _, conv in iterate_stripe_convs(dense.graph)}
     if all(skeleton.live_stripes == skeleton.stripes for skeleton in skeletons.values()):
-        raise ModelError(_why_nothing_to_prune(dense, len(skeletons), label))
+        raise ModelError(_why_nothing_to_prune(dense, len(skeletons), label, threshold))
     counts = count(dense, shape, live_only=False)
-    reference = OnnxReference(file.model, f"{path} as given")
     return Source(
         dense=dense,
         reference=reference,
-        unpruned=lambda: (dense, reference),
+        unpruned=lambda: (dense if silenced is None else _simplified(plain, file), as_given),
         input_shape=shape,
         skeletons={name: (skeleton.filters, *skeleton.kernel) for name, skeleton in skeletons.items()},
         floats=stored_floats(file.model).total,
         params=counts.params,
         flops=counts.flops,
         sha256=file.sha256,
-        metadata=dict(file.model.metadata_props),
+        threshold=threshold,
+        threshold_error=None if silenced is None else _shift(as_given, reference, noise_case(shape).x),
+        warnings=() if silenced is None else silenced.warnings(path),
+        metadata={key: text for key, text in file.model.metadata_props.items() if key != RELATIVE_THRESHOLD},
     )
+
+
+def _shift(before: Reference, after: Reference, x: np.ndarray) -> float | None:
+    """Return how far the outputs on `x` are apart, by the largest magnitude of each; None where one is not finite."""
+    old, new = before.float32(x), after.float32(x)
+    shifts = [0.0]
+    for name, y in old.items():
+        if y.dtype.kind != "f" or y.shape != new[name].shape or not y.size:
+            continue
+        scale = max(float(np.abs(y).max()), float(np.abs(new[name]).max()))
+        moved = float(np.abs(y - new[name]).max())
+        shifts.append(moved / scale if scale else 0.0)
+    return max(shifts) if np.isfinite(shifts).all() else None
+
+
+def _simplified(plain: ir.Model, file: OnnxFile) -> ir.Model:
+    dense = simplify(plain)
+    dense.doc_string = file.model.doc_string
+    return dense
 
 
 def _input_shape(model: ir.Model, asked: tuple[int, int, int] | None, label: str) -> tuple[int, int, int]:
@@ -182,11 +203,16 @@ def _input_shape(model: ir.Model, asked: tuple[int, int, int] | None, label: str
     return shape
 
 
-def _why_nothing_to_prune(dense: ir.Model, convolutions: int, label: str) -> str:
+def _why_nothing_to_prune(dense: ir.Model, convolutions: int, label: str, threshold: float | None) -> str:
     if convolutions:
+        dead = "its weights are exactly zero"
+        advice = "pass --threshold F where dead stripes are small but not zero"
+        if threshold is not None:
+            dead, advice = f"its norm is at most {threshold:g} times the largest of its layer", "pass a larger one"
         return (
-            f"{label} has no dead stripe in any of its {convolutions} convolutions (a stripe is dead where its weights "
-            "are exactly zero): there is nothing to prune; start from the checkpoint and its threshold"
+            f"{label} has no dead stripe in any of its {convolutions} convolutions (a stripe is dead where {dead}): "
+            f"there is nothing to prune; {advice} (`swp-export inspect {label}` shows the norms), or start from the "
+            "checkpoint and its threshold"
         )
     carrying = operators_with_weights(dense)
     return (

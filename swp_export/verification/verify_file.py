@@ -7,9 +7,19 @@ from typing import TYPE_CHECKING
 
 import onnx
 
-from swp_export.errors import InputError, ThresholdError
+from swp_export.errors import InputError
 from swp_export.graph.analysis.flops import require_runnable
-from swp_export.graph.files import OnnxFile, input_shape_of, is_onnx, read_model, threshold_of
+from swp_export.graph.files import (
+    RELATIVE_THRESHOLD,
+    SOURCE,
+    OnnxFile,
+    input_shape_of,
+    is_onnx,
+    read_model,
+    threshold_of,
+)
+from swp_export.graph.normalise import normalised
+from swp_export.graph.relative_threshold import silence
 from swp_export.verification.cases import read_samples, require_small
 from swp_export.verification.comparison import Tolerance
 from swp_export.verification.references import OnnxReference
@@ -45,7 +55,8 @@ def verify(
     Args:
         model: the ONNX file to verify.
         against: a checkpoint, or an ONNX file (by its suffix).
-        threshold: of an unbroken checkpoint; default: the one that the model's file records.
+        threshold: of an unbroken checkpoint, or as `prune` has it of an ONNX file; default: the one that the model's
+            file records, of an ONNX file if it was made from that very file.
         arch: architecture of the checkpoint, where it does not follow from the file.
         input_shape: `(C, H, W)`, where neither file states it.
         data: an .npz with `images` `[N, C, H, W]`, compared beside the generated inputs.
@@ -81,13 +92,17 @@ def _reference(
 ) -> tuple[Reference, Shape, Callable[[], ir.Model]]:
     """Return what `against` computes, the shape to compare at, and its graph."""
     if is_onnx(against):
+        source = read_model(against)
+        other, description = source.model, f"{against} as given"
+        if threshold is None and file.model.metadata_props.get(SOURCE) == source.sha256:
+            threshold = threshold_of(file.model, str(file.path), RELATIVE_THRESHOLD)
         if threshold is not None:
-            raise ThresholdError(f"{against} is an ONNX model, it has no Filter Skeletons; leave out --threshold")
-        other = read_model(against).model
+            silenced = silence(other, normalised(other, str(against)), threshold)
+            other, description = silenced.given, silenced.described(against)
         shape = input_shape or input_shape_of(file.model, str(file.path)) or input_shape_of(other, str(against))
         if shape is None:
             raise InputError(f"neither {file.path} nor {against} states its input shape; pass --input-shape C,H,W")
-        return OnnxReference(other, f"{against} as given"), shape, lambda: other
+        return OnnxReference(other, description), shape, lambda: other
 
     from swp_export.checkpoint import read_checkpoint
     from swp_export.graph.export import model_from_module

@@ -27,10 +27,11 @@ from swp_export.errors import (
     SwpExportError,
     ThresholdError,
 )
-from swp_export.graph.files import ARCHITECTURE, INPUT_SHAPE, SOURCE, THRESHOLD, VERSION
+from swp_export.graph.files import ARCHITECTURE, INPUT_SHAPE, RELATIVE_THRESHOLD, SOURCE, THRESHOLD, VERSION
 from swp_export.lowerings import LOWERINGS, Lowering, pad_slice_add
 from swp_export.pruning.prune import default_output, prune
 from swp_export.runtime.session import open_session
+from swp_export.verification.verify_file import verify
 
 if TYPE_CHECKING:
     from swp_export.lowerings.builder import LayerBuilder
@@ -329,6 +330,55 @@ class TestOnnxSource:
         assert report.verification is not None
         assert report.verification.equivalent
 
+    def write_small(self, folder: Path) -> Path:
+        """Write the model with small stripes where dead ones are zero."""
+        tensors = {name: np.where(array == 0, 1e-6, array) for name, array in self.tensors.items()}
+        return self.write(folder, name="small.onnx", **tensors)
+
+    def test_small_stripes(self, tmp_path: Path) -> None:
+        """A threshold sets stripes to zero by their layer's largest; what is equivalent to what is said."""
+        path, out = self.write_small(tmp_path), tmp_path / "o.onnx"
+        with pytest.raises(ModelError, match="pass --threshold F where dead stripes are small"):
+            prune(path, output=out)
+        report = prune(path, threshold=1e-4, output=out)
+        dense = prune(self.write(tmp_path), output=tmp_path / "zero.onnx")
+        assert report.layers == dense.layers
+        assert report.totals.params_after == dense.totals.params_after
+        assert report.verification is not None
+        assert report.verification.equivalent
+        dead = sum(int((~array.any(axis=1)).sum()) for array in self.tensors.values() if array.ndim == 4)
+        assert f"small.onnx with {dead} stripes set to zero, those of at most 0.0001 times" in report.claim()
+        assert "in the file as given (one image of noise)" in report.claim()
+        assert report.threshold == 1e-4
+        assert report.threshold_error is not None
+        assert 1e-8 < report.threshold_error < 1e-4
+        assert not report.warnings
+
+    def test_what_a_threshold_decided_is_recorded(self, tmp_path: Path) -> None:
+        """`verify` against the very source applies it again, and against another file does not."""
+        path, out = self.write_small(tmp_path), tmp_path / "o.onnx"
+        prune(path, threshold=1e-4, output=out, verify=False)
+        metadata = {entry.key: entry.value for entry in onnx.load(out).metadata_props}
+        assert metadata[RELATIVE_THRESHOLD] == "0.0001"
+        assert THRESHOLD not in metadata
+        assert "set to zero" in verify(out, against=path).reference
+        assert verify(out, against=self.write(tmp_path)).reference.endswith("as given")
+        prune(out, output=tmp_path / "again.onnx", verify=False, lowering="dense")
+        assert RELATIVE_THRESHOLD not in {entry.key for entry in onnx.load(tmp_path / "again.onnx").metadata_props}
+
+    def test_the_unpruned_network_is_as_given(self, tmp_path: Path) -> None:
+        """`--dense-out` is the file before any stripe was set to zero."""
+        path = self.write_small(tmp_path)
+        prune(path, threshold=1e-4, output=tmp_path / "o.onnx", dense_out=tmp_path / "d.onnx")
+        report = verify(tmp_path / "d.onnx", against=path)
+        assert report.equivalent
+        assert report.reference == f"{path} as given"
+
+    def test_a_threshold_at_which_nothing_dies(self, tmp_path: Path) -> None:
+        """The message says by what a stripe is measured."""
+        with pytest.raises(ModelError, match="its norm is at most 1e-09 times the largest of its layer"):
+            prune(self.write_small(tmp_path), threshold=1e-9, output=tmp_path / "o.onnx")
+
     def test_weights_among_the_inputs(self, tmp_path: Path) -> None:
         """Files of old exporters list their weights as inputs."""
         path = self.write(tmp_path)
@@ -371,11 +421,6 @@ class TestOnnxSource:
         full = {"w0": weights(self.rng, 8, 3, 3, 3), "w1": weights(self.rng, 4, 8, 3, 3)}
         with pytest.raises(ModelError, match="no dead stripe in any of its 2 convolutions"):
             prune(self.write(tmp_path, **full), output=tmp_path / "o.onnx")
-
-    def test_threshold(self, tmp_path: Path) -> None:
-        """A threshold has no meaning for an ONNX file."""
-        with pytest.raises(ThresholdError, match="leave out --threshold"):
-            prune(self.write(tmp_path), threshold=0.1, output=tmp_path / "o.onnx")
 
     @pytest.mark.parametrize(
         ("options", "error", "says"),

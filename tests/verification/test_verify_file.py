@@ -66,10 +66,14 @@ def test_an_open_shape_must_be_given(model: Path) -> None:
         verify(model, against=model)
 
 
-def test_an_onnx_file_has_no_threshold(model: Path) -> None:
-    """A threshold between two ONNX files is a mistake."""
-    with pytest.raises(ThresholdError, match="leave out"):
-        verify(model, against=model, threshold=0.1, input_shape=(3, 8, 8))
+def test_a_threshold_between_two_onnx_files(model: Path) -> None:
+    """It sets the reference's small stripes to zero: the file as it was then differs, and one at zero does not."""
+    report = verify(model, against=model, threshold=0.5, input_shape=(3, 8, 8))
+    assert not report.equivalent
+    assert "of at most 0.5 times the largest norm" in report.reference
+    assert verify(model, against=model, threshold=0.0, input_shape=(3, 8, 8)).equivalent
+    with pytest.raises(ThresholdError, match="below 1"):
+        verify(model, against=model, threshold=2.0, input_shape=(3, 8, 8))
 
 
 def test_two_onnx_files_are_compared_and_measured_without_torch(model: Path) -> None:
