@@ -226,7 +226,7 @@ def verify(*, model: str, junit: str | None, force: bool, as_json: bool, **optio
     Exits with 0 if it does, 1 if it does not, and then names the first layer that diverges.
     """
     from swp_export.atomic import atomic_outputs
-    from swp_export.graph.external_data import files_of
+    from swp_export.graph.files.external_data import files_of
     from swp_export.report.terminal import print_data, print_json, print_line, progress
     from swp_export.report.verify_table import verify_table
     from swp_export.verification.junit import junit_xml

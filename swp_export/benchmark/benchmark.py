@@ -20,7 +20,7 @@ from swp_export.benchmark.report import BenchReport, Comparison, ModelResult, Tr
 from swp_export.benchmark.statistics import latency, speedup
 from swp_export.errors import InputError
 from swp_export.graph.analysis.flops import require_runnable
-from swp_export.graph.files import read_model
+from swp_export.graph.files.reading import read_model
 from swp_export.runtime.binding import BoundRun
 from swp_export.runtime.cuda import require_cuda
 from swp_export.runtime.session import PROVIDERS, CudaOptions, Device, Session, open_session

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from swp_export.errors import InputError, ModelError
-from swp_export.graph.files import stated_input_shape
+from swp_export.graph.metadata import stated_input_shape
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -15,10 +15,10 @@ import numpy as np
 import onnx_ir as ir
 
 from swp_export.errors import ThresholdError
-from swp_export.gap import widest_gap
 from swp_export.graph.constants import array_of
 from swp_export.graph.convolutions import iterate_stripe_convs
 from swp_export.graph.operators import operator_of
+from swp_export.network.widest_gap import widest_gap
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

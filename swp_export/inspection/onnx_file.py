@@ -6,14 +6,18 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 from swp_export.graph.constants import array_of
-from swp_export.graph.convolutions import FILTERS, LAYER, decode_filters, stripe_conv_from_node
-from swp_export.graph.files import (
+from swp_export.graph.convolutions import stripe_conv_from_node
+from swp_export.graph.files.reading import read_model
+from swp_export.graph.metadata import (
     ARCHITECTURE,
+    FILTERS,
     INPUT_SHAPE,
+    LAYER,
+    LOWERING,
     RELATIVE_THRESHOLD,
     THRESHOLD,
+    decode_filters,
     input_shape_of,
-    read_model,
     threshold_of,
 )
 from swp_export.graph.normalise import normalised
@@ -22,7 +26,7 @@ from swp_export.graph.relative_threshold import beyond_gap, relative_norms, requ
 from swp_export.inspection.layers import Convolution, dead_layer_warnings, inspected, skeleton_above, totals_of
 from swp_export.inspection.report import GraphFacts, InspectReport, TensorSpec
 from swp_export.inspection.values import skeleton_values
-from swp_export.lowerings.lower import LOWERING, lift
+from swp_export.lowerings.lower import lift
 from swp_export.stripes import Skeleton
 
 if TYPE_CHECKING:

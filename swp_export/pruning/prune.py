@@ -13,9 +13,10 @@ import onnx_ir as ir
 from swp_export.atomic import atomic_outputs
 from swp_export.errors import LoweringError, NotEquivalentError
 from swp_export.graph.analysis.counts import Counts, count, executed, stored_floats
-from swp_export.graph.convolutions import LAYER, iterate_stripe_convs
-from swp_export.graph.external_data import files_of
-from swp_export.graph.files import ARCHITECTURE, INPUT_SHAPE, RELATIVE_THRESHOLD, SOURCE, THRESHOLD, serialized
+from swp_export.graph.convolutions import iterate_stripe_convs
+from swp_export.graph.files.external_data import files_of
+from swp_export.graph.files.writing import serialized
+from swp_export.graph.metadata import ARCHITECTURE, INPUT_SHAPE, LAYER, RELATIVE_THRESHOLD, SOURCE, THRESHOLD
 from swp_export.graph.pipeline import compact
 from swp_export.lowerings import LOWERINGS
 from swp_export.lowerings.builder import BLOCK

@@ -12,7 +12,8 @@ import onnx_ir as ir
 from swp_export.errors import InputError, ModelError
 from swp_export.graph.analysis.counts import count, stored_floats
 from swp_export.graph.convolutions import iterate_stripe_convs
-from swp_export.graph.files import RELATIVE_THRESHOLD, input_shape_of, is_onnx, read_model
+from swp_export.graph.files.reading import is_onnx, read_model
+from swp_export.graph.metadata import RELATIVE_THRESHOLD, input_shape_of
 from swp_export.graph.normalise import normalised
 from swp_export.graph.refusals import (
     operators_with_weights,
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from swp_export.graph.files import OnnxFile
+    from swp_export.graph.files.reading import OnnxFile
     from swp_export.verification.references import Reference
 
 
@@ -100,8 +101,10 @@ def _from_checkpoint(
     progress: Callable[[str], None],
 ) -> Source:
     from swp_export.checkpoint import read_checkpoint
-    from swp_export.graph.export import model_from_module
-    from swp_export.network import instantiate, reference_name, stock_counts, threshold_error, unpruned
+    from swp_export.graph.from_torch.export import model_from_module
+    from swp_export.network.instantiate import instantiate, reference_name
+    from swp_export.network.stock_counts import stock_counts
+    from swp_export.network.unpruned import threshold_error, unpruned
     from swp_export.verification.references import TorchReference
 
     checkpoint = read_checkpoint(path)
@@ -120,7 +123,7 @@ def _from_checkpoint(
         unpruned=as_before,
         input_shape=network.input_shape,
         skeletons=stock.skeletons,
-        floats=stored_floats(dense).total if checkpoint.layout == "unbroken" else stock.folded_params,
+        floats=stock.folded_params if checkpoint.layout.broken else stored_floats(dense).total,
         params=stock.params,
         flops=stock.flops,
         sha256=checkpoint.sha256,

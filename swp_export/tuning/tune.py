@@ -10,8 +10,9 @@ import onnx
 from swp_export.atomic import atomic_outputs
 from swp_export.errors import InputError
 from swp_export.graph.analysis.flops import require_runnable
-from swp_export.graph.external_data import files_of
-from swp_export.graph.files import input_shape_of, read_model
+from swp_export.graph.files.external_data import files_of
+from swp_export.graph.files.reading import read_model
+from swp_export.graph.metadata import input_shape_of
 from swp_export.tuning.cache import LayerCache
 from swp_export.tuning.fastest import find_fastest
 from swp_export.tuning.race import Track

@@ -11,8 +11,8 @@ import dataclasses
 import numpy as np
 import onnx_ir as ir
 
-from swp_export.graph.convolutions import FILTERS, LAYER, decode_order
 from swp_export.graph.float64.model import Float64Model
+from swp_export.graph.metadata import FILTERS, LAYER, decode_order
 from swp_export.graph.passes.sink_concat import RaiseConcat
 from swp_export.runtime.session import open_session
 from swp_export.verification.comparison import Runs, budgets, compare

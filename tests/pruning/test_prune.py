@@ -27,7 +27,7 @@ from swp_export.errors import (
     SwpExportError,
     ThresholdError,
 )
-from swp_export.graph.files import ARCHITECTURE, INPUT_SHAPE, RELATIVE_THRESHOLD, SOURCE, THRESHOLD, VERSION
+from swp_export.graph.metadata import ARCHITECTURE, INPUT_SHAPE, RELATIVE_THRESHOLD, SOURCE, THRESHOLD, VERSION
 from swp_export.lowerings import LOWERINGS, Lowering, pad_slice_add
 from swp_export.pruning.prune import default_output, prune
 from swp_export.runtime.session import open_session

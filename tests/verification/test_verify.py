@@ -14,7 +14,7 @@ from small_models import PADS, copied, from_bytes, marked, model_from_text, to_b
 
 from swp_export.errors import InputError
 from swp_export.graph.constants import array_of
-from swp_export.graph.convolutions import LAYER
+from swp_export.graph.metadata import LAYER
 from swp_export.graph.pipeline import compact
 from swp_export.lowerings.lower import lower
 from swp_export.runtime.session import open_session

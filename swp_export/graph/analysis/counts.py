@@ -17,7 +17,7 @@ import onnx_ir as ir
 from swp_export.graph.analysis.channels import weight_matrix
 from swp_export.graph.analysis.flops import infer_shapes, node_flops
 from swp_export.graph.constants import array_of
-from swp_export.graph.convolutions import LAYER
+from swp_export.graph.metadata import LAYER
 from swp_export.graph.operators import operator_of
 from swp_export.stripes import Skeleton
 
