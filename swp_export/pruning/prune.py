@@ -29,7 +29,7 @@ from swp_export.tuning.plan_file import PlanFile, read_plan
 from swp_export.tuning.race import Track
 from swp_export.tuning.variants import apply_plan_file
 from swp_export.verification.cases import read_samples
-from swp_export.verification.verify import verify_model
+from swp_export.verification.verify import Verifier, verify_model
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -145,18 +145,14 @@ def _check(origin: Source, name: str, data: str | Path | None, progress: Callabl
     """Return what compares a model, called `name`, with what it must compute."""
     samples = None if data is None else read_samples(data, origin.input_shape)
 
-    def check(content: bytes) -> VerificationReport:
-        return verify_model(
-            content,
-            origin.reference,
-            name=name,
-            input_shape=origin.input_shape,
-            samples=samples,
-            dense=lambda: origin.dense,
-            progress=lambda case: progress(f"verifying: {case}"),
-        )
-
-    return check
+    verifier = Verifier(
+        origin.reference,
+        origin.input_shape,
+        samples=samples,
+        dense=lambda: origin.dense,
+        progress=lambda case: progress(f"verifying: {case}"),
+    )
+    return lambda content: verifier.verify(content, name)
 
 
 def _portable(model: ir.Model, origin: Source, chosen: list[_Choice], plan: PlanFile | None, *, block: int) -> bytes:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
-import numpy as np
 import onnx
 import onnx_ir as ir
 
@@ -29,7 +28,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from swp_export.graph.files.reading import OnnxFile
     from swp_export.verification.references import Reference
 
 
@@ -135,19 +133,22 @@ def _from_checkpoint(
 
 
 def _from_onnx(path: Path, threshold: float | None, input_shape: tuple[int, int, int] | None) -> Source:
+    from swp_export.graph.analysis.flops import require_runnable
     from swp_export.verification.references import OnnxReference
 
     file, label = read_model(path), str(path)
     require_float_model(file.model, label)
     require_inference(file.model, label)
     shape = _input_shape(file.model, input_shape, label)
-    _require_accepted(file, shape)
+    # What fails after the file has run once is a defect of ours, not of the file.
+    require_runnable(onnx.ModelProto.FromString(file.content), (1, *shape))
+    as_given = OnnxReference(file.model, f"{label} as given")
+    as_given.only_batch(shape)
     plain = normalised(file.model, label)
     require_finite_weights(plain, label)
-    as_given = OnnxReference(file.model, f"{path} as given")
     silenced = None if threshold is None else silence(file.model, plain, threshold)
     reference = as_given if silenced is None else OnnxReference(silenced.given, silenced.described(path))
-    dense = _simplified(plain if silenced is None else silenced.normalised, file)
+    dense = _simplified(plain if silenced is None else silenced.normalised, file.model.doc_string)
     skeletons = {conv.name: conv.skeleton for _, conv in iterate_stripe_convs(dense.graph)}
     if all(skeleton.live_stripes == skeleton.stripes for skeleton in skeletons.values()):
         raise ModelError(_why_nothing_to_prune(dense, len(skeletons), label, threshold))
@@ -155,7 +156,7 @@ def _from_onnx(path: Path, threshold: float | None, input_shape: tuple[int, int,
     return Source(
         dense=dense,
         reference=reference,
-        unpruned=lambda: (dense if silenced is None else _simplified(plain, file), as_given),
+        unpruned=lambda: (dense if silenced is None else _simplified(plain, file.model.doc_string), as_given),
         input_shape=shape,
         skeletons={name: (skeleton.filters, *skeleton.kernel) for name, skeleton in skeletons.items()},
         floats=stored_floats(file.model).total,
@@ -182,9 +183,9 @@ def _shift(before: Reference, after: Reference, x: np.ndarray) -> float | None:
     return max(shifts) if np.isfinite(shifts).all() else None
 
 
-def _simplified(plain: ir.Model, file: OnnxFile) -> ir.Model:
+def _simplified(plain: ir.Model, doc_string: str | None) -> ir.Model:
     dense = simplify(plain)
-    dense.doc_string = file.model.doc_string
+    dense.doc_string = doc_string
     return dense
 
 
@@ -222,20 +223,3 @@ def _why_nothing_to_prune(dense: ir.Model, convolutions: int, label: str, thresh
         f"{label} has no convolution that can be pruned, that is one with a constant weight [N, C, K_h, K_w], in one "
         f"group, padded by numbers: {carrying + ' carry weights' if carrying else 'no operator carries weights'}"
     )
-
-
-def _require_accepted(file: OnnxFile, shape: tuple[int, int, int]) -> None:
-    """Check that the source runs at all: what fails after this is a defect of ours, not of the file.
-
-    Raises:
-        ModelError, InputError: it does not, or some value of it is too large.
-
-    """
-    from swp_export.graph.analysis.flops import require_runnable
-    from swp_export.runtime.session import open_session
-
-    require_runnable(onnx.ModelProto.FromString(file.content), (1, *shape))
-    session = open_session(file.content)
-    (spec,) = session.inputs
-    batch = spec.shape[0] if isinstance(spec.shape[0], int) else 1
-    session.run({spec.name: np.zeros((batch, *shape), spec.dtype)})

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from swp_export.benchmark.environment import read_environment
 from swp_export.benchmark.measure import Schedule
-from swp_export.benchmark.statistics import Speedup, speedup
+from swp_export.benchmark.statistics import Speedup, latency, speedup
 from swp_export.errors import ModelError, NotEquivalentError
 from swp_export.tuning.layer_times import layer_cases, measure_layers
 from swp_export.tuning.plan_file import PlanFile
@@ -68,7 +68,7 @@ def find_fastest(
 ) -> Fastest:
     """Search for `seconds`, then compare; what is found is never shown to be slower than the input or compact dense.
 
-    Where that does not compute what it should, the next of those three is taken.
+    Where that does not compute what it should, the next fastest of the plan found, the input's own and dense is taken.
 
     Args:
         portable: a model of ours.
@@ -129,25 +129,29 @@ def find_fastest(
 
 
 def _ranked(times: Mapping[str, Instances]) -> list[str]:
-    """Return what may be written, best first: what was found unless another one is shown to be faster."""
+    """Return what may be written, best first: what was found unless another is shown to be faster, then by time."""
     best = "found"
     for rival in ("own", "dense"):
         if speedup(times[rival], times[best]).high < 1:
             best = rival
-    return [best, *(name for name in ("found", "own", "dense") if name != best)]
+    others = [name for name in ("found", "own", "dense") if name != best]
+    return [best, *sorted(others, key=lambda name: latency(times[name]).median_ms)]
 
 
 def _first_equivalent(
     ranked: Sequence[str], contents: Mapping[str, bytes], verify: Callable[[bytes], VerificationReport], search: Search
 ) -> tuple[str, VerificationReport]:
-    """Return the first that computes what it should, and discard those before it."""
-    reports = []
+    """Return the first that computes what it should, and discard those before it; what is alike is verified once."""
+    reports: dict[bytes, VerificationReport] = {}
     for name in ranked:
-        reports.append(verify(contents[name]))
-        if reports[-1].equivalent:
-            return name, reports[-1]
-        search.discarded.append(Discarded(layer="(all)", lowering=name, reason=reports[-1].summary()))
-    raise NotEquivalentError(reports[0].summary(), report=reports[0])
+        content = contents[name]
+        if content not in reports:
+            reports[content] = verify(content)
+            if reports[content].equivalent:
+                return name, reports[content]
+        search.discarded.append(Discarded(layer="(all)", lowering=name, reason=reports[content].summary()))
+    first = reports[contents[ranked[0]]]
+    raise NotEquivalentError(first.summary(), report=first)
 
 
 def _circumstances(track: Track, shape: tuple[int, int, int]) -> dict[str, object]:

@@ -19,7 +19,7 @@ from swp_export.tuning.race import Track
 from swp_export.tuning.report import TuneReport
 from swp_export.verification.cases import require_small
 from swp_export.verification.references import OnnxReference
-from swp_export.verification.verify import verify_model
+from swp_export.verification.verify import Verifier
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -76,17 +76,15 @@ def tune(
         original = portable.content
         require_runnable(onnx.ModelProto.FromString(original), (1, *shape))
         track = Track(device=device, threads=threads, batch=batch, tf32=tf32)
-        reference = OnnxReference(portable.model, f"{model} as given")
+        verifier = Verifier(
+            OnnxReference(portable.model, f"{model} as given"),
+            shape,
+            dense=lambda: portable.model,
+            progress=lambda case: progress(f"verifying: {case}"),
+        )
 
         def check(content: bytes) -> VerificationReport:
-            return verify_model(
-                content,
-                reference,
-                name=str(target),
-                input_shape=shape,
-                dense=lambda: portable.model,
-                progress=lambda case: progress(f"verifying: {case}"),
-            )
+            return verifier.verify(content, str(target))
 
         fastest = find_fastest(original, track, shape, seconds, LayerCache(cache), progress, check)
         file.write_bytes(fastest.content)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     Outputs = dict[str, np.ndarray]
+    Shape = tuple[int, int, int]
 
 
 class Reference(Protocol):
@@ -35,6 +36,15 @@ class Reference(Protocol):
 
     description: str
     computes_in_float16: bool
+
+    def only_batch(self, input_shape: Shape) -> int | None:
+        """Return the only number of images `(C, H, W)` that it takes at once; None where any will do.
+
+        Raises:
+            InputError: it refuses them one by one too.
+
+        """
+        ...
 
     def float64(self, x: np.ndarray) -> Outputs:
         """Run it in float64: the truth. Raises InputError where the network refuses `x`."""
@@ -70,6 +80,13 @@ class TorchReference:
         self.description = description
         self._single = module.eval()
         self._double = copy.deepcopy(module).double().eval()
+        self._batches: dict[Shape, int | None] = {}
+
+    def only_batch(self, input_shape: Shape) -> int | None:
+        """Try, once a shape."""
+        if input_shape not in self._batches:
+            self._batches[input_shape] = _found_batch(self.float32, input_shape)
+        return self._batches[input_shape]
 
     def float64(self, x: np.ndarray) -> Outputs:
         """Run in float64."""
@@ -115,6 +132,18 @@ class OnnxReference:
         self._optimise = optimise
         self._double = Float64Model(model)
         self._single = open_session(ir.serde.serialize_model(model).SerializeToString(), optimise=optimise)
+        self._batches: dict[Shape, int | None] = {}
+
+    def only_batch(self, input_shape: Shape) -> int | None:
+        """Return the stated one, or else try: an exporter may have written the batch that it saw into a Reshape."""
+        if input_shape not in self._batches:
+            stated = self._single.inputs[0].shape[0]
+            if isinstance(stated, int):
+                self.float32(np.zeros((stated, *input_shape), np.float32))
+                self._batches[input_shape] = stated
+            else:
+                self._batches[input_shape] = _found_batch(self.float32, input_shape)
+        return self._batches[input_shape]
 
     def float64(self, x: np.ndarray) -> Outputs:
         """Run in float64."""
@@ -159,6 +188,16 @@ class OnnxReference:
     def wavers_at(self, x: np.ndarray) -> str | None:
         """Run node by node, twice."""
         return parting.wavering_node(self._model, x)
+
+
+def _found_batch(run: Callable[[np.ndarray], object], input_shape: Shape) -> int | None:
+    """Return 1 where `run` takes one image and not two, None where it takes two."""
+    try:
+        run(np.zeros((2, *input_shape), np.float32))
+    except InputError:
+        run(np.zeros((1, *input_shape), np.float32))
+        return 1
+    return None
 
 
 def _constant_names(graph: ir.Graph) -> set[str]:

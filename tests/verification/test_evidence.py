@@ -45,6 +45,10 @@ class Fixed:
     description: str = "fixed.pth"
     computes_in_float16: bool = False
 
+    def only_batch(self, input_shape: tuple[int, int, int]) -> int | None:  # noqa: ARG002 (the protocol)
+        """Take any number of images."""
+        return None
+
     def float64(self, x: np.ndarray) -> Outputs:
         """Return the truth."""
         return {"y": x[:, :1].astype(np.float64)}

@@ -47,6 +47,25 @@ def test_refusal(make: type[Reference], precision: str) -> None:
         getattr(make(), precision)(np.zeros((1, 5, 4, 4), np.float32))
 
 
+def test_the_batch_is_looked_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One run at two images says that any number will do; it is not repeated, and another shape is another question."""
+    for reference in (torch_reference(), onnx_reference()):
+        ran: list[tuple[int, ...]] = []
+        real = reference.float32
+        monkeypatch.setattr(reference, "float32", lambda x, ran=ran, real=real: (ran.append(x.shape), real(x)))
+        assert [reference.only_batch((3, 5, 5)) for _ in range(2)] == [None, None]
+        assert ran == [(2, 3, 5, 5)]
+        with pytest.raises(InputError, match="refuses"):
+            reference.only_batch((5, 5, 5))
+
+
+@pytest.mark.parametrize(("stated", "batch"), [("4", 4), ("N", None)])
+def test_a_stated_batch_is_taken(stated: str, batch: int | None) -> None:
+    """What a file says of its batch is believed, and tried."""
+    model = model_from_text("y = Relu (x)", x=f"double[{stated}, 3, H, W] x", y="double[N, 3, H, W] y")
+    assert OnnxReference(to_float32(model), "r").only_batch((3, 4, 4)) == batch
+
+
 def test_optimised_or_not() -> None:
     """A reference runs optimised, can be had without, and then there is nothing more to leave out."""
     optimised = onnx_reference()
