@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from swp_export.graph.metadata import InputShape
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -143,7 +146,7 @@ class InspectReport:
         sha256: of its content.
         architecture: recorded, or what the keys spell; None where that is unknown.
         num_classes: width of the output, where known.
-        input_shape: `(C, H, W)`, recorded or the architecture's; None where unknown.
+        input_shape: `(C, H, W)`, recorded or the architecture's, of several inputs by name; None where unknown.
         recorded_threshold: that the file says of itself.
         threshold: by which this report decided which stripes are live, given or recorded; None where the file holds
             the masks, or nothing has decided.
@@ -167,7 +170,7 @@ class InspectReport:
     sha256: str
     architecture: str | None
     num_classes: int | None
-    input_shape: tuple[int, int, int] | None
+    input_shape: InputShape | None
     recorded_threshold: float | None
     threshold: float | None
     fitting_thresholds: tuple[float, float] | None

@@ -16,7 +16,16 @@ from swp_export.graph.analysis.counts import Counts, count, executed, stored_flo
 from swp_export.graph.convolutions import iterate_stripe_convs
 from swp_export.graph.files.external_data import files_of
 from swp_export.graph.files.writing import serialized
-from swp_export.graph.metadata import ARCHITECTURE, INPUT_SHAPE, LAYER, RELATIVE_THRESHOLD, SOURCE, THRESHOLD
+from swp_export.graph.input_shape import image_shape
+from swp_export.graph.metadata import (
+    ARCHITECTURE,
+    INPUT_SHAPE,
+    LAYER,
+    RELATIVE_THRESHOLD,
+    SOURCE,
+    THRESHOLD,
+    encode_input_shape,
+)
 from swp_export.graph.pipeline import compact
 from swp_export.lowerings import LOWERINGS
 from swp_export.lowerings.builder import BLOCK
@@ -28,12 +37,13 @@ from swp_export.tuning.fastest import find_fastest
 from swp_export.tuning.plan_file import PlanFile, read_plan
 from swp_export.tuning.race import Track
 from swp_export.tuning.variants import apply_plan_file
-from swp_export.verification.cases import read_samples
+from swp_export.verification.samples import read_samples
 from swp_export.verification.verify import Verifier, verify_model
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from swp_export.graph.metadata import InputShape
     from swp_export.runtime.session import Device
     from swp_export.stripes import StripeConv
     from swp_export.verification.report import VerificationReport
@@ -60,7 +70,7 @@ def prune(
     threshold: float | None = None,
     output: str | Path | None = None,
     arch: str | None = None,
-    input_shape: tuple[int, int, int] | None = None,
+    input_shape: InputShape | None = None,
     lowering: str | None = None,
     plan: str | Path | None = None,
     tune: Device | None = None,
@@ -79,12 +89,13 @@ def prune(
             that are exactly zero.
         output: the file to write; default: the source's name with `.onnx`, in the current folder.
         arch: architecture name or `package.module:factory`, where it does not follow from the file.
-        input_shape: `(C, H, W)`, where it does not follow from the architecture.
+        input_shape: `(C, H, W)`, where it does not follow from the source, or of several inputs by name.
         lowering: how to write every layer that admits it; default: layer by layer, by the static rule.
         plan: a plan file that `tune` wrote: write each layer as it says.
         tune: search for the fastest form on this device, as the command `tune` does with its defaults.
         dense_out: also write the unpruned network there, the baseline to measure against.
-        data: an .npz with `images` `[N, C, H, W]` to verify on, beside the generated inputs.
+        data: an .npz with `images` `[N, C, H, W]` to verify on, beside the generated inputs; of an ONNX model with
+            several inputs an array for each, by its name.
         verify: compare with the source before the file gets its name.
         force: overwrite existing files.
         progress: called with what is being done.
@@ -169,7 +180,9 @@ def _tuned(
 ) -> tuple[PlanFile, bytes, VerificationReport | None]:
     """Return the plan of the fastest form of a model, its content, and its verification."""
     track = Track(device=device, threads=1, batch=1, tf32=False)
-    fastest = find_fastest(content, track, origin.input_shape, TUNE_SECONDS, LayerCache(), progress, check)
+    shape = image_shape(origin.input_shape, "tune")
+    assert shape is not None
+    fastest = find_fastest(content, track, shape, TUNE_SECONDS, LayerCache(), progress, check)
     return fastest.plan, fastest.content, fastest.verification
 
 
@@ -215,7 +228,7 @@ def _facts(origin: Source, threshold: float | None) -> dict[str, str]:
     facts = {
         ARCHITECTURE: origin.architecture,
         THRESHOLD if origin.architecture else RELATIVE_THRESHOLD: None if threshold is None else repr(threshold),
-        INPUT_SHAPE: ",".join(str(size) for size in origin.input_shape),
+        INPUT_SHAPE: encode_input_shape(origin.input_shape),
         SOURCE: origin.sha256,
     }
     return origin.metadata | {key: value for key, value in facts.items() if value is not None}

@@ -5,14 +5,15 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
+import numpy as np
 import onnx
-import onnx_ir as ir
 
-from swp_export.errors import InputError, ModelError
+from swp_export.errors import ModelError
 from swp_export.graph.analysis.counts import count, stored_floats
 from swp_export.graph.convolutions import iterate_stripe_convs
 from swp_export.graph.files.reading import is_onnx, read_model
-from swp_export.graph.metadata import RELATIVE_THRESHOLD, input_shape_of
+from swp_export.graph.input_shape import fitted_input_shape, image_shape, one_image
+from swp_export.graph.metadata import RELATIVE_THRESHOLD
 from swp_export.graph.normalise import normalised
 from swp_export.graph.refusals import (
     operators_with_weights,
@@ -28,6 +29,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    import onnx_ir as ir
+
+    from swp_export.graph.metadata import InputShape
+    from swp_export.runtime.session import Feed
     from swp_export.verification.references import Reference
 
 
@@ -41,7 +46,7 @@ class Source:
             where a threshold says so.
         unpruned: returns the graph of the network before any stripe died, and what that must compute. Of an ONNX source
             it is the source as it came.
-        input_shape: `(C, H, W)`.
+        input_shape: `(C, H, W)`, or of several inputs by name.
         skeletons: `(N, K_h, K_w)` of every convolution of the unpruned network, by layer.
         floats: of the unpruned network's file, as `params_before` of `Totals`.
         params: of the unpruned network, as `paper_params_before` of `Totals`.
@@ -58,7 +63,7 @@ class Source:
     dense: ir.Model
     reference: Reference
     unpruned: Callable[[], tuple[ir.Model, Reference]]
-    input_shape: tuple[int, int, int]
+    input_shape: InputShape
     skeletons: dict[str, tuple[int, int, int]]
     floats: int
     params: int
@@ -76,7 +81,7 @@ def read_source(
     *,
     threshold: float | None,
     arch: str | None,
-    input_shape: tuple[int, int, int] | None,
+    input_shape: InputShape | None,
     progress: Callable[[str], None],
 ) -> Source:
     """Read a checkpoint or, by its suffix, an ONNX file; the arguments are those of `prune`.
@@ -95,7 +100,7 @@ def _from_checkpoint(
     path: Path,
     threshold: float | None,
     arch: str | None,
-    input_shape: tuple[int, int, int] | None,
+    input_shape: InputShape | None,
     progress: Callable[[str], None],
 ) -> Source:
     from swp_export.checkpoint import read_checkpoint
@@ -106,7 +111,9 @@ def _from_checkpoint(
     from swp_export.verification.references import TorchReference
 
     checkpoint = read_checkpoint(path)
-    network = instantiate(checkpoint, threshold=threshold, architecture=arch, input_shape=input_shape)
+    network = instantiate(
+        checkpoint, threshold=threshold, architecture=arch, input_shape=image_shape(input_shape, "a checkpoint")
+    )
     progress(f"exporting {network.architecture} to ONNX")
     dense = model_from_module(network.module, network.input_shape)
     stock = stock_counts(network.architecture, network.num_classes, network.input_shape)
@@ -132,16 +139,16 @@ def _from_checkpoint(
     )
 
 
-def _from_onnx(path: Path, threshold: float | None, input_shape: tuple[int, int, int] | None) -> Source:
+def _from_onnx(path: Path, threshold: float | None, input_shape: InputShape | None) -> Source:
     from swp_export.graph.analysis.flops import require_runnable
     from swp_export.verification.references import OnnxReference
 
     file, label = read_model(path), str(path)
     require_float_model(file.model, label)
     require_inference(file.model, label)
-    shape = _input_shape(file.model, input_shape, label)
+    shape = fitted_input_shape(file.model, input_shape, label)
     # What fails after the file has run once is a defect of ours, not of the file.
-    require_runnable(onnx.ModelProto.FromString(file.content), (1, *shape))
+    require_runnable(onnx.ModelProto.FromString(file.content), one_image(file.model, shape))
     as_given = OnnxReference(file.model, f"{label} as given")
     as_given.only_batch(shape)
     plain = normalised(file.model, label)
@@ -164,13 +171,13 @@ def _from_onnx(path: Path, threshold: float | None, input_shape: tuple[int, int,
         flops=counts.flops,
         sha256=file.sha256,
         threshold=threshold,
-        threshold_error=None if silenced is None else _shift(as_given, reference, noise_case(shape).x),
+        threshold_error=None if silenced is None else _shift(as_given, reference, noise_case(shape, as_given.inputs).x),
         warnings=() if silenced is None else silenced.warnings(path),
         metadata={key: text for key, text in file.model.metadata_props.items() if key != RELATIVE_THRESHOLD},
     )
 
 
-def _shift(before: Reference, after: Reference, x: np.ndarray) -> float | None:
+def _shift(before: Reference, after: Reference, x: Feed) -> float | None:
     """Return how far the outputs on `x` are apart, by the largest magnitude of each; None where one is not finite."""
     old, new = before.float32(x), after.float32(x)
     shifts = [0.0]
@@ -187,24 +194,6 @@ def _simplified(plain: ir.Model, doc_string: str | None) -> ir.Model:
     dense = simplify(plain)
     dense.doc_string = doc_string
     return dense
-
-
-def _input_shape(model: ir.Model, asked: tuple[int, int, int] | None, label: str) -> tuple[int, int, int]:
-    """Return the shape of one input: as asked for, or as the model says."""
-    inputs = [value for value in model.graph.inputs if not value.is_initializer()]
-    if len(inputs) != 1 or inputs[0].shape is None or len(inputs[0].shape) != 4:
-        found = ", ".join(f"{value.name} {value.shape}" for value in inputs) or "none"
-        raise ModelError(f"{label} must have one input [N, C, H, W], it has: {found}")
-    if inputs[0].dtype != ir.DataType.FLOAT:
-        raise ModelError(f"{label} takes an input of {inputs[0].dtype}, expected float32: convert the model first")
-    shape = asked or input_shape_of(model, label)
-    if shape is None:
-        raise InputError(
-            f"{label} leaves its input {inputs[0].shape} open; pass --input-shape with its three sizes behind the batch"
-        )
-    if any(isinstance(own, int) and own != size for own, size in zip(inputs[0].shape[1:], shape, strict=True)):
-        raise InputError(f"the input shape {list(shape)} does not fit {label}, whose input is {inputs[0].shape}")
-    return shape
 
 
 def _why_nothing_to_prune(dense: ir.Model, convolutions: int, label: str, threshold: float | None) -> str:

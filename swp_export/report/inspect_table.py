@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
+    from swp_export.graph.metadata import InputShape
     from swp_export.inspection.report import (
         Gap,
         InspectedLayer,
@@ -79,7 +80,7 @@ def _fact_rows(report: InspectReport) -> dict[str, str | None]:
         "SHA-256": report.sha256,
         "Architecture": report.architecture or "unknown",
         "Classes": None if report.num_classes is None else str(report.num_classes),
-        "Input": None if report.input_shape is None else " x ".join(map(str, report.input_shape)),
+        "Input": _input_shape(report.input_shape),
         "Threshold": _threshold(report),
         "Parameters": f"{report.parameters:,}",
         "Filters": _filters(report),
@@ -95,6 +96,12 @@ def _fact_rows(report: InspectReport) -> dict[str, str | None]:
         }
     recorded = {_heading(key): _recorded(value) for key, value in report.metadata.items()}
     return rows | {key: value for key, value in recorded.items() if key not in rows}
+
+
+def _input_shape(shape: InputShape | None) -> str | None:
+    if isinstance(shape, Mapping):
+        return "; ".join(f"{name} {_input_shape(sizes)}" for name, sizes in shape.items())
+    return None if shape is None else " x ".join(map(str, shape))
 
 
 def _threshold(report: InspectReport) -> str | None:

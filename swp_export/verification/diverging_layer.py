@@ -7,6 +7,7 @@ with the same filters of the reference.
 from __future__ import annotations
 
 import dataclasses
+from typing import TYPE_CHECKING
 
 import numpy as np
 import onnx_ir as ir
@@ -17,9 +18,12 @@ from swp_export.graph.passes.sink_concat import RaiseConcat
 from swp_export.runtime.session import open_session
 from swp_export.verification.comparison import Runs, budgets, compare
 
+if TYPE_CHECKING:
+    from swp_export.runtime.session import Feed
 
-def first_diverging_layer(model: ir.Model, reference: ir.Model, x: np.ndarray) -> str | None:
-    """Return the name of the first layer of `model` that diverges from `reference` on `x` `[N, C, H, W]`, or None.
+
+def first_diverging_layer(model: ir.Model, reference: ir.Model, x: Feed) -> str | None:
+    """Return the name of the first layer of `model` that diverges from `reference` on the inputs `x`, or None.
 
     Args:
         model: any model of ours.
@@ -83,6 +87,6 @@ class _LayerOutputs:
                     graph.outputs.append(value)
 
 
-def _run(model: ir.Model, x: np.ndarray) -> dict[str, np.ndarray]:
+def _run(model: ir.Model, x: Feed) -> dict[str, np.ndarray]:
     session = open_session(ir.serde.serialize_model(model).SerializeToString())
-    return session.run({session.inputs[0].name: x})
+    return session.run(x)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,15 +17,15 @@ from swp_export.verification.cases import Case, in_batches_of, make_cases, noise
 from swp_export.verification.comparison import NOT_FINITE, CaseResult, Runs, Tolerance, budgets, compare, limits_of
 from swp_export.verification.diverging_layer import first_diverging_layer
 from swp_export.verification.evidence import Evidence, Gathered, gather
+from swp_export.verification.feeds import channels_last, image_sizes, main_of
 from swp_export.verification.report import VerificationReport
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
+    from swp_export.graph.metadata import InputShape
     from swp_export.runtime.session import Session
     from swp_export.verification.references import Reference
-
-    Shape = tuple[int, int, int]
 
 
 def verify_model(
@@ -32,7 +33,7 @@ def verify_model(
     reference: Reference,
     *,
     name: str,
-    input_shape: Shape,
+    input_shape: InputShape,
     samples: Case | None = None,
     tolerance: Tolerance | None = None,
     dense: Callable[[], ir.Model] | None = None,
@@ -52,8 +53,8 @@ class Verifier:
 
     Args:
         reference: what the models must compute.
-        input_shape: `(C, H, W)`; sizes near it are tried too where a model leaves height and width open and the
-            reference admits them.
+        input_shape: `(C, H, W)`, or of several inputs by name; of an only one sizes near it are tried too where a
+            model leaves height and width open and the reference admits them.
         samples: the user's own inputs, as one more case.
         tolerance: replaces the budget.
         dense: returns the reference as an ONNX graph with named layers; called on failure, to find where it starts.
@@ -64,7 +65,7 @@ class Verifier:
     def __init__(
         self,
         reference: Reference,
-        input_shape: Shape,
+        input_shape: InputShape,
         *,
         samples: Case | None = None,
         tolerance: Tolerance | None = None,
@@ -108,15 +109,15 @@ class Verifier:
     def _evidence_for(self, session: Session) -> tuple[Gathered, list[str]]:
         """Return what the reference gives on the inputs that the model takes, and what is to be said of them."""
         batch = _batch_of(session, self._reference, self._input_shape)
-        any_size = not any(isinstance(size, int) for size in session.inputs[0].shape[2:])
+        any_size = _takes_any_size(session, self._input_shape)
         if (batch, any_size) not in self._gathered:
-            required = _cases(batch, self._input_shape, self._samples)
-            optional = _at_other_sizes(batch, self._input_shape) if any_size else ()
+            required = _cases(batch, session, self._input_shape, self._samples)
+            optional = _at_other_sizes(batch, session, self._input_shape) if any_size else ()
             cases = (*((case, True) for case in required), *((case, False) for case in optional))
             self._gathered[batch, any_size] = gather(self._reference, cases, self._progress)
         gathered = self._gathered[batch, any_size]
         notes = list(gathered.notes)
-        if batch is not None and not isinstance(session.inputs[0].shape[0], int):
+        if batch is not None and _stated_batch(session) is None:
             notes.append(f"{self._reference.description} runs in batches of {batch} only, and so does the model")
         return gathered, notes
 
@@ -132,22 +133,61 @@ class Verifier:
         return None
 
 
-def _batch_of(session: Session, reference: Reference, input_shape: Shape) -> int | None:
-    """Return the only number of images that the model, or its reference, takes at once; None where any will do."""
-    declared = session.inputs[0].shape
-    if len(declared) != 4:
-        raise InputError(f"{session.label} takes an input {list(declared)}, expected images [N, C, H, W]")
-    return declared[0] if isinstance(declared[0], int) else reference.only_batch(input_shape)
+def _batch_of(session: Session, reference: Reference, input_shape: InputShape) -> int | None:
+    """Return the only number of images that the model, or its reference, takes at once; None where any will do.
+
+    Raises:
+        InputError: the model does not take inputs of this shape.
+
+    """
+    taken = {spec.name for spec in session.inputs}
+    if not taken or (set(input_shape) != taken if isinstance(input_shape, Mapping) else len(taken) != 1):
+        wanted = ", ".join(input_shape) if isinstance(input_shape, Mapping) else f"one [N, {_spelled(input_shape)}]"
+        raise InputError(f"{session.label} takes the inputs {', '.join(taken) or 'none'}, to compare are: {wanted}")
+    (declared, *_) = [spec.shape for spec in session.inputs]
+    if not isinstance(input_shape, Mapping) and len(declared) != 1 + len(input_shape):
+        raise InputError(f"{session.label} takes an input {list(declared)}, expected [N, {_spelled(input_shape)}]")
+    stated = _stated_batch(session)
+    return stated if stated is not None else reference.only_batch(input_shape)
 
 
-def _cases(batch: int | None, input_shape: Shape, samples: Case | None) -> Iterator[Case]:
-    for case in (*make_cases(input_shape), *([] if samples is None else [samples])):
+def _stated_batch(session: Session) -> int | None:
+    shape = main_of(session.inputs).shape
+    return shape[0] if shape and isinstance(shape[0], int) else None
+
+
+def _spelled(sizes: Sequence[int]) -> str:
+    return ", ".join(map(str, sizes))
+
+
+def _takes_any_size(session: Session, input_shape: InputShape) -> bool:
+    """Tell whether the only input is an image whose height and width are open."""
+    if isinstance(input_shape, Mapping) or len(input_shape) != 3:
+        return False
+    shape = session.inputs[0].shape
+    return not any(isinstance(size, int) for size in (shape[1:3] if channels_last(input_shape) else shape[2:]))
+
+
+def _cases(batch: int | None, session: Session, input_shape: InputShape, samples: Case | None) -> Iterator[Case]:
+    own = [] if samples is None else [_as_taken(samples, session)]
+    for case in (*make_cases(input_shape, inputs=session.inputs), *own):
         yield from [case] if batch is None else in_batches_of(case, batch)
 
 
-def _at_other_sizes(batch: int | None, input_shape: Shape) -> Iterator[Case]:
-    for height, width in other_sizes(*input_shape[1:]):
-        case = noise_case((input_shape[0], height, width))
+def _as_taken(samples: Case, session: Session) -> Case:
+    """Return the user's samples in the types that the model takes."""
+    if not isinstance(samples.x, Mapping):
+        return dataclasses.replace(samples, x=samples.x.astype(session.inputs[0].dtype))
+    x = {spec.name: samples.x[spec.name].astype(spec.dtype) for spec in session.inputs}
+    return dataclasses.replace(samples, x=x)
+
+
+def _at_other_sizes(batch: int | None, session: Session, input_shape: InputShape) -> Iterator[Case]:
+    assert not isinstance(input_shape, Mapping)
+    channels = input_shape[2] if channels_last(input_shape) else input_shape[0]
+    for height, width in other_sizes(*image_sizes(input_shape)):
+        sizes = (height, width, channels) if channels_last(input_shape) else (channels, height, width)
+        case = noise_case(sizes, session.inputs)
         yield from [case] if batch is None else in_batches_of(case, batch)
 
 
@@ -172,7 +212,7 @@ def _of_case(session: Session, evidence: Evidence, limits: dict[str, np.ndarray]
         problem = f"outputs without a counterpart: {', '.join(sorted(unmatched))}"
         return [_not_compared(case, output, problem=problem) for output in sorted(unmatched)]
     try:
-        outputs = session.run({session.inputs[0].name: case.x})
+        outputs = session.run(case.x)
     except InputError as error:
         return [_not_compared(case, output, problem=str(error)) for output in runs]
     if len(runs) == 1:
@@ -195,7 +235,7 @@ def _result(
         return _not_compared(case, output, undecided=undecided)
     if y.shape == runs.truth.shape and not y.size:
         return _not_compared(case, output, undecided="it is empty")
-    result = compare(runs, y, limits, case=case.name, output=output, input_shape=case.x.shape)
+    result = compare(runs, y, limits, case=case.name, output=output, input_shape=case.shape)
     if undecided is not None and (result.ok or result.problem == NOT_FINITE):
         return dataclasses.replace(result, undecided=undecided)
     return result
@@ -222,7 +262,7 @@ def _require_enough(results: list[list[CaseResult]], evidence: list[Evidence], r
 def _not_compared(case: Case, output: str, *, problem: str | None = None, undecided: str | None = None) -> CaseResult:
     return CaseResult(
         case=case.name,
-        input_shape=case.x.shape,
+        input_shape=case.shape,
         output=output,
         max_abs_error=float("inf"),
         budget=0.0,

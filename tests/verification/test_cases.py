@@ -10,14 +10,13 @@ from hypothesis import strategies as st
 from swp_export.errors import InputError
 from swp_export.verification.cases import (
     CONSTANTS,
-    SAMPLES,
     Case,
     in_batches_of,
     make_cases,
     noise_case,
     other_sizes,
-    read_samples,
 )
+from swp_export.verification.samples import SAMPLES, read_samples
 
 shapes = st.tuples(st.integers(1, 4), st.integers(1, 9), st.integers(1, 9))
 
