@@ -49,7 +49,7 @@ def portable_vgg16(folder: Path) -> None:
     """Size of the portable VGG16, and its error beside PyTorch's own in float32, on test images that are shipped."""
     from swp_export.checkpoint import read_checkpoint
     from swp_export.lowerings.chained_gemm import UnchainGemm
-    from swp_export.network import instantiate
+    from swp_export.network.instantiate import instantiate
 
     report = swp_export.prune(VGG16 / "pruned.pth.tar", lowering="pad-slice-add", output=folder / "portable.onnx")
     chained = (folder / "portable.onnx").read_bytes()
@@ -81,7 +81,8 @@ def error_to_own(module: nn.Module, model: bytes, images: np.ndarray) -> str:
 def resources(folder: Path) -> None:
     """Wall time and peak memory of `swp-export prune` on an unbroken VGG16 of 59 MB."""
     from swp_export.checkpoint import read_checkpoint
-    from swp_export.network import instantiate, unpruned
+    from swp_export.network.instantiate import instantiate
+    from swp_export.network.unpruned import unpruned
     from swp_export.nn import FilterStripe
 
     module = unpruned(instantiate(read_checkpoint(VGG16 / "pruned.pth.tar")))

@@ -19,7 +19,8 @@ import onnx_ir as ir
 
 from swp_export.benchmark.measure import Schedule
 from swp_export.benchmark.statistics import latency, speedup
-from swp_export.graph.convolutions import FILTERS, LAYER, encode_filters, iterate_stripe_convs
+from swp_export.graph.convolutions import iterate_stripe_convs
+from swp_export.graph.metadata import FILTERS, LAYER, encode_filters
 from swp_export.graph.pipeline import compact
 from swp_export.lowerings import LOWERINGS
 from swp_export.lowerings.levels import PRICES

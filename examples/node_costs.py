@@ -16,7 +16,7 @@ import onnx_ir as ir
 
 from swp_export.benchmark.measure import Schedule
 from swp_export.benchmark.statistics import latency
-from swp_export.graph.files import serialized
+from swp_export.graph.files.writing import serialized
 from swp_export.lowerings.builder import LayerBuilder
 from swp_export.lowerings.runs import ACCUMULATE, CONCAT, WRITE, shift_cost
 from swp_export.tuning.race import Track

@@ -15,8 +15,9 @@ import torch
 
 import swp_export
 from swp_export.architectures import resolve_architecture
-from swp_export.graph.convolutions import FILTERS, LAYER, encode_filters, iterate_stripe_convs
-from swp_export.graph.files import serialized
+from swp_export.graph.convolutions import iterate_stripe_convs
+from swp_export.graph.files.writing import serialized
+from swp_export.graph.metadata import FILTERS, LAYER, encode_filters
 from swp_export.lowerings.static_rule import choose
 from swp_export.nn import FilterStripe
 from swp_export.tuning.cache import LayerCache

@@ -22,22 +22,33 @@ if TYPE_CHECKING:
     from swp_export.verification.report import VerificationReport
 
 
-class Shape(click.ParamType[tuple[int, int, int]]):
-    """`C,H,W` -> three positive integers."""
+class Shape(click.ParamType[tuple[str, tuple[int, ...]]]):
+    """`C,H,W` or `NAME:C,H,W` -> the input's name, empty for an only one, and positive integers."""
 
-    name = "C,H,W"
+    name = "[NAME:]C,H,W"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int, int]:
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, tuple[int, ...]]:
         """Parse `value`."""
         if isinstance(value, tuple):
             return value
+        name, _, text = str(value).rpartition(":")  # a name may hold colons
         try:
-            sizes = [int(part) for part in str(value).split(",")]
+            sizes = tuple(int(part) for part in text.split(",") if text)
         except ValueError:
-            sizes = []
-        if len(sizes) != 3 or min(sizes) < 1:
-            self.fail(f"{value!r} is not an image shape, expected three positive numbers like 3,32,32", param, ctx)
-        return sizes[0], sizes[1], sizes[2]
+            sizes = (0,)
+        if min(sizes, default=1) < 1 or (not sizes and not name):
+            self.fail(f"{value!r} is not an input shape, expected positive numbers like 3,32,32", param, ctx)
+        return name, sizes
+
+
+def _joined(_ctx: click.Context, param: click.Parameter, values: Sequence[tuple[str, tuple[int, ...]]]) -> Any:
+    """Return the shape of the only input, or of each input by its name."""
+    by_name = dict(values)
+    if len(by_name) < len(values) or ("" in by_name and len(values) > 1):
+        raise click.BadParameter("give it once, or once for each input as NAME:C,H,W", param=param)
+    return by_name.get("", by_name or None)
 
 
 class Numbers(click.ParamType[list[int]]):
@@ -73,7 +84,8 @@ THRESHOLD = click.option(
     "--threshold",
     type=float,
     metavar="F",
-    help="Stripes with |FilterSkeleton| <= F are dead. Needed for unbroken files.",
+    help="Stripes with |FilterSkeleton| <= F are dead; needed for unbroken files. Of an ONNX model: those with an L2 "
+    "norm of at most F times the largest of their layer; default: those that are zero.",
 )
 
 
@@ -101,10 +113,17 @@ ARCH = click.option(
 INPUT_SHAPE = click.option(
     "--input-shape",
     type=Shape(),
-    help="Sizes of one input behind the batch, in the model's own order: H,W,C where it takes [N, H, W, C]; default: "
-    "from the file.",
+    multiple=True,
+    callback=_joined,
+    help="Sizes of one input behind the batch, in the model's own order: H,W,C where it takes [N, H, W, C]; of several "
+    "inputs NAME:C,H,W, once for each that the model leaves open. Default: from the file.",
 )
-DATA = click.option("--data", metavar="FILE.npz", help="Also verify on the array 'images' [N, C, H, W] in this file.")
+DATA = click.option(
+    "--data",
+    metavar="FILE.npz",
+    help="Also verify on the array 'images' [N, C, H, W] in this file; of "
+    "several inputs on an array for each, by its name.",
+)
 DEVICE = click.option(
     "--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True, help="Never another one."
 )
@@ -155,8 +174,8 @@ def cli(*, verbose: bool) -> None:
 def prune(*, checkpoint: str, no_verify: bool, as_json: bool, **options: Any) -> None:
     """Write CHECKPOINT as a compact, portable ONNX model.
 
-    CHECKPOINT is a file of PyTorch or safetensors, or an ONNX model whose dead stripes are exactly zero. Pruning is
-    exact. The model gets its name only after it was compared with CHECKPOINT in float64.
+    CHECKPOINT is a file of PyTorch or safetensors, or an ONNX model with stripes that are zero, or small: see
+    --threshold. Pruning is exact. The model gets its name only after it was compared with CHECKPOINT in float64.
     """
     from swp_export.pruning.prune import prune as run
     from swp_export.report.prune_table import prune_tables
@@ -225,7 +244,7 @@ def verify(*, model: str, junit: str | None, force: bool, as_json: bool, **optio
     Exits with 0 if it does, 1 if it does not, and then names the first layer that diverges.
     """
     from swp_export.atomic import atomic_outputs
-    from swp_export.graph.external_data import files_of
+    from swp_export.graph.files.external_data import files_of
     from swp_export.report.terminal import print_data, print_json, print_line, progress
     from swp_export.report.verify_table import verify_table
     from swp_export.verification.junit import junit_xml

@@ -13,8 +13,9 @@ import onnx_ir as ir
 import torch
 from hypothesis import strategies as st
 
-from swp_export.graph.convolutions import FILTERS, LAYER, encode_filters, iterate_stripe_convs
+from swp_export.graph.convolutions import iterate_stripe_convs
 from swp_export.graph.float64.model import Float64Model
+from swp_export.graph.metadata import FILTERS, LAYER, encode_filters
 from swp_export.stripes import StripeConv
 
 if TYPE_CHECKING:

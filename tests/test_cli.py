@@ -19,7 +19,7 @@ import torch
 from click.testing import CliRunner, Result
 
 from swp_export.cli import cli
-from swp_export.graph.files import INPUT_SHAPE, THRESHOLD
+from swp_export.graph.metadata import INPUT_SHAPE, THRESHOLD
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -231,7 +231,8 @@ def spoil_one_weight(path: Path) -> None:
     """Change the largest weight of layer2.3.conv1 by a tenth."""
     import onnx_ir as ir
 
-    from swp_export.graph.convolutions import LAYER, set_weight
+    from swp_export.graph.convolutions import set_weight
+    from swp_export.graph.metadata import LAYER
 
     model = ir.load(path)
     node = next(n for n in model.graph if n.op_type == "Conv" and n.metadata_props.get(LAYER) == "layer2.3.conv1")

@@ -14,13 +14,12 @@ ROOT = Path(__file__).parents[1] / "swp_export"
 # A module may import from its own stage and from those above it. Names are files or folders of swp_export.
 STAGES: tuple[tuple[str, ...], ...] = (
     ("errors",),
-    ("stripes", "gap", "printable", "input_file"),
+    ("stripes", "printable", "input_file"),
     ("atomic", "isolated", "npz"),
-    ("checkpoint_pickle",),
     ("checkpoint",),
     ("nn",),
     ("architectures",),
-    ("network", "thresholds"),
+    ("network",),
     ("training",),
     ("graph",),
     ("lowerings",),

@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from small_models import PADS, from_bytes, marked, model_from_text, to_float32
 
-from swp_export.graph.convolutions import LAYER, iterate_stripe_convs
-from swp_export.graph.files import INPUT_SHAPE
+from swp_export.graph.convolutions import iterate_stripe_convs
+from swp_export.graph.metadata import INPUT_SHAPE, LAYER, LOWERING
 from swp_export.graph.pipeline import compact
 from swp_export.lowerings import LOWERINGS
-from swp_export.lowerings.lower import LOWERING
 from swp_export.lowerings.static_rule import choose
 from swp_export.tuning.race import Track
 from swp_export.tuning.variants import planned_bytes

@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from swp_export.graph.convolutions import LAYER
+from swp_export.graph.metadata import LAYER
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""The view from Conv nodes to StripeConvs and back, and the facts a layer carries in its node's metadata."""
+"""The view from Conv nodes to StripeConvs and back."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from swp_export.errors import ModelError
 from swp_export.graph.constants import array_of, set_input
+from swp_export.graph.metadata import LAYER
 from swp_export.graph.operators import operator_of
 from swp_export.stripes import StripeConv
 
@@ -15,15 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import onnx_ir as ir
-
-LAYER = "swp_export.layer"
-"""Node metadata: the name of the checkpoint's layer that a node belongs to."""
-FILTERS = "swp_export.filters"
-"""Node metadata of a convolution: which of the layer's original filters are left, one bit each, as `N:hex`.
-
-Where its outputs are in another order, or some are none of the layer's filters, `N:hex:order` names the filter of each
-output, -1 for none.
-"""
 
 
 def conv_attributes(node: ir.Node, kernel: tuple[int, int]) -> dict[str, list[int]]:
@@ -111,53 +102,3 @@ def set_bias(node: ir.Node, bias: np.ndarray) -> None:
     assert weight is not None
     assert weight.dtype is not None
     set_input(node, 2, "bias", bias.astype(weight.dtype.numpy()))
-
-
-def encode_filters(kept: np.ndarray) -> str:
-    """Return `kept` (bool `[N]`) as the text of FILTERS."""
-    return f"{kept.size}:{np.packbits(kept).tobytes().hex()}"
-
-
-def decode_filters(text: str) -> np.ndarray:
-    """Return which of the layer's filters are left, bool `[N]`, from the text of FILTERS.
-
-    Raises:
-        ModelError: `text` was not written by `encode_filters` or `encode_order`.
-
-    """
-    total, order = decode_order(text)
-    kept = np.zeros(total, bool)
-    kept[order[order >= 0]] = True
-    return kept
-
-
-def encode_order(total: int, order: np.ndarray) -> str:
-    """Return the text of FILTERS for outputs that are the filters `order` (int64, -1 for none) of `total`."""
-    kept = np.zeros(total, bool)
-    kept[order[order >= 0]] = True
-    text = encode_filters(kept)
-    return text if np.array_equal(order, np.flatnonzero(kept)) else f"{text}:{','.join(map(str, order.tolist()))}"
-
-
-def decode_order(text: str) -> tuple[int, np.ndarray]:
-    """Return how many filters the layer had, and which of them each output is: int64, -1 for none.
-
-    Raises:
-        ModelError: `text` was not written by `encode_filters` or `encode_order`.
-
-    """
-    try:
-        count, bits, *rest = text.split(":")
-        if not 0 < int(count) <= 4 * len(bits):  # checked before so many are made
-            raise ValueError("it has fewer bits than filters")  # noqa: TRY301
-        kept = np.unpackbits(np.frombuffer(bytes.fromhex(bits), np.uint8), count=int(count)).astype(bool)
-        order = np.flatnonzero(kept)
-        if rest:
-            (listed,) = rest
-            stated = np.array([int(filter_) for filter_ in listed.split(",")], np.int64)
-            if stated.min() < -1 or not np.array_equal(np.sort(stated[stated >= 0]), order):
-                raise ValueError("the order is not one of the filters that are left")  # noqa: TRY301
-            order = stated
-    except (ValueError, OverflowError) as error:
-        raise ModelError(f"the model's metadata is damaged: {FILTERS} is {text[:80]!r}; write it again") from error
-    return kept.size, order

@@ -9,8 +9,7 @@ import onnx_ir as ir
 import onnx_ir.tape
 
 from swp_export.graph.constants import register_initializer, unique_name, value_names
-from swp_export.graph.convolutions import LAYER
-from swp_export.lowerings.geometry import GEOMETRY
+from swp_export.graph.metadata import GEOMETRY, LAYER
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

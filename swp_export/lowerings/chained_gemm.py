@@ -20,7 +20,7 @@ import onnx_ir as ir
 
 from swp_export.graph.analysis.channels import is_transposed, weight_matrix
 from swp_export.graph.constants import array_of
-from swp_export.graph.convolutions import LAYER
+from swp_export.graph.metadata import LAYER
 from swp_export.graph.operators import operator_of
 from swp_export.lowerings.builder import LayerBuilder
 

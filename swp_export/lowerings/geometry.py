@@ -28,10 +28,6 @@ if TYPE_CHECKING:
 
     Stripe = tuple[int, int, int]
 
-GEOMETRY = "swp_export.stripe_conv"
-"""Node metadata: see the module's docstring."""
-
-
 _LARGEST = 1 << 20
 _LARGEST_KERNEL = 64
 _MOST_WEIGHTS = 1 << 26

@@ -10,7 +10,8 @@ import onnx_ir as ir
 
 from swp_export.errors import LoweringError, ModelError
 from swp_export.graph.constants import array_of
-from swp_export.graph.convolutions import FILTERS, LAYER, iterate_stripe_convs
+from swp_export.graph.convolutions import iterate_stripe_convs
+from swp_export.graph.metadata import FILTERS, GEOMETRY, LAYER, LOWERING
 from swp_export.graph.passes.sink_concat import RaiseConcat
 from swp_export.lowerings import LOWERINGS, geometry
 from swp_export.lowerings.builder import BLOCK, LayerBuilder
@@ -24,9 +25,6 @@ if TYPE_CHECKING:
     from swp_export.stripes import StripeConv
 
 logger = logging.getLogger(__name__)
-
-LOWERING = "swp_export.lowering"
-"""Node metadata on the last node of a layer: the name of its lowering."""
 
 
 def lower(model: ir.Model, choose: Callable[[StripeConv], str], *, block: int = BLOCK) -> None:
@@ -67,7 +65,7 @@ def lift(model: ir.Model) -> ir.Model:
         if LAYER in node.metadata_props:
             layers[node.metadata_props[LAYER]].append(node)
     for name, nodes in layers.items():
-        convolutions = [node for node in nodes if geometry.GEOMETRY in node.metadata_props]
+        convolutions = [node for node in nodes if GEOMETRY in node.metadata_props]
         if convolutions:
             try:
                 conv = geometry.lift(name, [_constants(node) for node in convolutions])
@@ -81,7 +79,7 @@ def lift(model: ir.Model) -> ir.Model:
                 RecursionError,
             ) as error:
                 raise ModelError(
-                    f"the model's metadata is damaged: {geometry.GEOMETRY} of layer {name} does not fit its "
+                    f"the model's metadata is damaged: {GEOMETRY} of layer {name} does not fit its "
                     "weights; write the model again"
                 ) from error
             source = nodes[0].inputs[0] if nodes[0].inputs else None
@@ -105,7 +103,7 @@ def _constants(node: ir.Node) -> tuple[str, np.ndarray, np.ndarray | None]:
     weight, bias = array_of(node.inputs[1]), array_of(node.inputs[2]) if len(node.inputs) > 2 else None
     if weight is None or weight.ndim != 4:
         raise ValueError("its weight is no constant with a kernel")
-    return node.metadata_props[geometry.GEOMETRY], weight, bias
+    return node.metadata_props[GEOMETRY], weight, bias
 
 
 def _write(graph: ir.Graph, node: ir.Node, conv: StripeConv, name: str, block: int) -> None:

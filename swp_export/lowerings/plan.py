@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from swp_export.errors import LoweringError
-from swp_export.graph.convolutions import LAYER, iterate_stripe_convs
+from swp_export.graph.convolutions import iterate_stripe_convs
+from swp_export.graph.metadata import LAYER
 from swp_export.graph.passes.order_channels import OrderChannels, channel_groups
 from swp_export.graph.passes.sink_concat import SinkConcat
 from swp_export.lowerings import LOWERINGS

@@ -13,9 +13,19 @@ import onnx_ir as ir
 from swp_export.atomic import atomic_outputs
 from swp_export.errors import LoweringError, NotEquivalentError
 from swp_export.graph.analysis.counts import Counts, count, executed, stored_floats
-from swp_export.graph.convolutions import LAYER, iterate_stripe_convs
-from swp_export.graph.external_data import files_of
-from swp_export.graph.files import ARCHITECTURE, INPUT_SHAPE, SOURCE, THRESHOLD, serialized
+from swp_export.graph.convolutions import iterate_stripe_convs
+from swp_export.graph.files.external_data import files_of
+from swp_export.graph.files.writing import serialized
+from swp_export.graph.input_shape import image_shape
+from swp_export.graph.metadata import (
+    ARCHITECTURE,
+    INPUT_SHAPE,
+    LAYER,
+    RELATIVE_THRESHOLD,
+    SOURCE,
+    THRESHOLD,
+    encode_input_shape,
+)
 from swp_export.graph.pipeline import compact
 from swp_export.lowerings import LOWERINGS
 from swp_export.lowerings.builder import BLOCK
@@ -27,15 +37,18 @@ from swp_export.tuning.fastest import find_fastest
 from swp_export.tuning.plan_file import PlanFile, read_plan
 from swp_export.tuning.race import Track
 from swp_export.tuning.variants import apply_plan_file
-from swp_export.verification.cases import read_samples
+from swp_export.verification.samples import read_samples
 from swp_export.verification.verify import Verifier, verify_model
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from swp_export.graph.metadata import InputShape
     from swp_export.runtime.session import Device
     from swp_export.stripes import StripeConv
     from swp_export.verification.report import VerificationReport
+
+    Check = Callable[[bytes], VerificationReport]
 
 TUNE_SECONDS = 60.0
 """Time to search with `tune`; the command of that name has an option for it."""
@@ -57,7 +70,7 @@ def prune(
     threshold: float | None = None,
     output: str | Path | None = None,
     arch: str | None = None,
-    input_shape: tuple[int, int, int] | None = None,
+    input_shape: InputShape | None = None,
     lowering: str | None = None,
     plan: str | Path | None = None,
     tune: Device | None = None,
@@ -70,16 +83,19 @@ def prune(
     """Write the portable model of `source`: pruned exactly, and verified before it gets its name.
 
     Args:
-        source: a checkpoint, or an ONNX file (by its suffix) whose dead stripes are exactly zero.
-        threshold: stripes with `|FilterSkeleton| <= threshold` are dead. Needed unless the file has decided already.
+        source: a checkpoint, or an ONNX file (by its suffix).
+        threshold: stripes with `|FilterSkeleton| <= threshold` are dead. Needed unless the file has decided already. Of
+            an ONNX file: stripes whose L2 norm is at most `threshold` times the largest of their layer; default: those
+            that are exactly zero.
         output: the file to write; default: the source's name with `.onnx`, in the current folder.
         arch: architecture name or `package.module:factory`, where it does not follow from the file.
-        input_shape: `(C, H, W)`, where it does not follow from the architecture.
+        input_shape: `(C, H, W)`, where it does not follow from the source, or of several inputs by name.
         lowering: how to write every layer that admits it; default: layer by layer, by the static rule.
         plan: a plan file that `tune` wrote: write each layer as it says.
         tune: search for the fastest form on this device, as the command `tune` does with its defaults.
         dense_out: also write the unpruned network there, the baseline to measure against.
-        data: an .npz with `images` `[N, C, H, W]` to verify on, beside the generated inputs.
+        data: an .npz with `images` `[N, C, H, W]` to verify on, beside the generated inputs; of an ONNX model with
+            several inputs an array for each, by its name.
         verify: compare with the source before the file gets its name.
         force: overwrite existing files.
         progress: called with what is being done.
@@ -90,46 +106,22 @@ def prune(
 
     """
     progress = progress or (lambda _: None)
-    if sum(option is not None for option in (lowering, plan, tune)) > 1:
-        raise LoweringError("--lowering, --plan and --tune each decide how layers are written: pass one of them")
-    _require_lowering(lowering)
-    plan_file = None if plan is None else read_plan(plan)
+    plan_file = _asked_form(lowering, plan, tune)
     target = Path(output) if output is not None else default_output(source)
     with atomic_outputs(target, dense_out, inputs=(*files_of(source), data, plan), force=force) as (file, dense_file):
         assert file is not None
         origin = read_source(Path(source), threshold=threshold, arch=arch, input_shape=input_shape, progress=progress)
-        samples = None if data is None else read_samples(data, origin.input_shape)
+        check = _check(origin, str(target), data, progress)
         progress("pruning and lowering")
         model = compact(origin.dense.clone())
         counts = count(model, origin.input_shape, live_only=True)
         chosen = _chosen(model, lowering)
-        pruned = serialized(model, _facts(origin, origin.threshold))
-        # The static rule's forms need no filled blocks, which would only make the portable model larger.
-        block = 1 if lowering is None else BLOCK
-        by_choice = PlanFile(layers={layer.name: layer.lowering for layer in chosen}, block=block)
-        content = apply_plan_file(pruned, plan_file or by_choice)
-
-        verifier = Verifier(
-            origin.reference,
-            origin.input_shape,
-            samples=samples,
-            dense=lambda: origin.dense,
-            progress=lambda case: progress(f"verifying: {case}"),
-        )
-
-        def check(written: bytes) -> VerificationReport:
-            return verifier.verify(written, str(target))
-
+        content = _portable(model, origin, chosen, plan_file, block=1 if lowering is None else BLOCK)
         if tune is not None:
-            track = Track(device=tune, threads=1, batch=1, tf32=False)
-            fastest = find_fastest(
-                content, track, origin.input_shape, TUNE_SECONDS, LayerCache(), progress, check if verify else None
-            )
-            plan_file, content, verification = fastest.plan, fastest.content, fastest.verification
+            plan_file, content, verification = _tuned(content, origin, tune, check if verify else None, progress)
         else:
             verification = check(content) if verify else None
-        if verification is not None:
-            _require_equivalence(verification)
+        _require_equivalence(verification)
         file.write_bytes(content)
         if dense_file is not None:
             progress("exporting the unpruned network")
@@ -151,6 +143,49 @@ def prune(
     )
 
 
+def _asked_form(lowering: str | None, plan: str | Path | None, tune: Device | None) -> PlanFile | None:
+    """Check what was asked for of the layers' forms, and return the plan file if there is one."""
+    if sum(option is not None for option in (lowering, plan, tune)) > 1:
+        raise LoweringError("--lowering, --plan and --tune each decide how layers are written: pass one of them")
+    if lowering is not None and lowering not in LOWERINGS:
+        raise LoweringError(f"no lowering is called {lowering!r}; there are: {', '.join(LOWERINGS)}")
+    return None if plan is None else read_plan(plan)
+
+
+def _check(origin: Source, name: str, data: str | Path | None, progress: Callable[[str], None]) -> Check:
+    """Return what compares a model, called `name`, with what it must compute."""
+    samples = None if data is None else read_samples(data, origin.input_shape)
+
+    verifier = Verifier(
+        origin.reference,
+        origin.input_shape,
+        samples=samples,
+        dense=lambda: origin.dense,
+        progress=lambda case: progress(f"verifying: {case}"),
+    )
+    return lambda content: verifier.verify(content, name)
+
+
+def _portable(model: ir.Model, origin: Source, chosen: list[_Choice], plan: PlanFile | None, *, block: int) -> bytes:
+    """Return the compact `model` written by `plan`, else as it was `chosen`.
+
+    The static rule's forms need no filled blocks, which would only make the portable model larger: there `block` is 1.
+    """
+    by_choice = PlanFile(layers={layer.name: layer.lowering for layer in chosen}, block=block)
+    return apply_plan_file(serialized(model, _facts(origin, origin.threshold)), plan or by_choice)
+
+
+def _tuned(
+    content: bytes, origin: Source, device: Device, check: Check | None, progress: Callable[[str], None]
+) -> tuple[PlanFile, bytes, VerificationReport | None]:
+    """Return the plan of the fastest form of a model, its content, and its verification."""
+    track = Track(device=device, threads=1, batch=1, tf32=False)
+    shape = image_shape(origin.input_shape, "tune")
+    assert shape is not None
+    fastest = find_fastest(content, track, shape, TUNE_SECONDS, LayerCache(), progress, check)
+    return fastest.plan, fastest.content, fastest.verification
+
+
 def _unpruned_bytes(origin: Source, name: str, *, verify: bool) -> bytes:
     """Return the unpruned network: every ratio that is measured against it stands on its being the right one."""
     model, reference = origin.unpruned()
@@ -160,8 +195,8 @@ def _unpruned_bytes(origin: Source, name: str, *, verify: bool) -> bytes:
     return content
 
 
-def _require_equivalence(report: VerificationReport) -> None:
-    if not report.equivalent:
+def _require_equivalence(report: VerificationReport | None) -> None:
+    if report is not None and not report.equivalent:
         raise NotEquivalentError(report.summary(), report=report)
 
 
@@ -172,11 +207,6 @@ def default_output(source: str | Path) -> Path:
         if name.endswith(suffix):
             return Path(name.removesuffix(suffix) + ".onnx")
     return Path(Path(source).stem + ("-pruned.onnx" if name.endswith(".onnx") else ".onnx"))
-
-
-def _require_lowering(lowering: str | None) -> None:
-    if lowering is not None and lowering not in LOWERINGS:
-        raise LoweringError(f"no lowering is called {lowering!r}; there are: {', '.join(LOWERINGS)}")
 
 
 def _chosen(model: ir.Model, lowering: str | None) -> list[_Choice]:
@@ -197,8 +227,8 @@ def _facts(origin: Source, threshold: float | None) -> dict[str, str]:
     """Return what a model says of itself."""
     facts = {
         ARCHITECTURE: origin.architecture,
-        THRESHOLD: None if threshold is None else repr(threshold),
-        INPUT_SHAPE: ",".join(str(size) for size in origin.input_shape),
+        THRESHOLD if origin.architecture else RELATIVE_THRESHOLD: None if threshold is None else repr(threshold),
+        INPUT_SHAPE: encode_input_shape(origin.input_shape),
         SOURCE: origin.sha256,
     }
     return origin.metadata | {key: value for key, value in facts.items() if value is not None}

@@ -18,7 +18,7 @@ from swp_export.architectures import resolve_architecture
 from swp_export.architectures.fitting import construct, run_without_data
 from swp_export.checkpoint import read_checkpoint
 from swp_export.errors import CheckpointError, InputError, TrainingError
-from swp_export.network import instantiate
+from swp_export.network.instantiate import instantiate
 from swp_export.nn import FilterStripe, SkeletonUpdate, freeze_skeletons
 from swp_export.training.datasets import load_dataset
 from swp_export.training.epoch import Trainer
@@ -288,7 +288,7 @@ def _new_network(arch: str | None, data: ImageData) -> tuple[nn.Module, str]:
 def _pruned_network(
     checkpoint: Checkpoint, arch: str | None, threshold: float, data: ImageData
 ) -> tuple[nn.Module, str, float]:
-    recorded = checkpoint.layout == "broken" or checkpoint.threshold is not None
+    recorded = not checkpoint.layout.takes_threshold or checkpoint.threshold is not None
     network = instantiate(
         checkpoint, threshold=None if recorded else threshold, architecture=arch, input_shape=data.input_shape
     )

@@ -11,8 +11,9 @@ import onnx_ir as ir
 
 from swp_export.benchmark.measure import Schedule
 from swp_export.graph.analysis.flops import infer_shapes
-from swp_export.graph.convolutions import LAYER, iterate_stripe_convs
-from swp_export.graph.files import serialized
+from swp_export.graph.convolutions import iterate_stripe_convs
+from swp_export.graph.files.writing import serialized
+from swp_export.graph.metadata import LAYER
 from swp_export.graph.passes.order_channels import free_layers
 from swp_export.lowerings import LOWERINGS
 from swp_export.lowerings.plan import order_of

@@ -9,12 +9,13 @@ import onnx
 import onnx_ir as ir
 
 from swp_export.errors import ModelError, SwpExportError
-from swp_export.graph.convolutions import FILTERS, LAYER, decode_order, iterate_stripe_convs
-from swp_export.graph.files import BLOCK, serialized
+from swp_export.graph.convolutions import iterate_stripe_convs
+from swp_export.graph.files.writing import serialized
+from swp_export.graph.metadata import BLOCK, FILTERS, LAYER, LOWERING, decode_order
 from swp_export.graph.passes.canonicalise_flatten import CanonicaliseFlatten
 from swp_export.graph.passes.order_channels import OrderChannels, channel_groups
 from swp_export.lowerings import LOWERINGS
-from swp_export.lowerings.lower import LOWERING, lift
+from swp_export.lowerings.lower import lift
 from swp_export.lowerings.plan import apply_plan
 from swp_export.tuning.plan_file import LARGEST_BLOCK
 

@@ -4,18 +4,10 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 from hypothesis import given
-from hypothesis import strategies as st
 from small_models import conv_model, model_from_text, stripe_convs, weights
 
 from swp_export.graph.constants import add_initializer, array_of, set_input, value_names
-from swp_export.graph.convolutions import (
-    bias_of,
-    decode_filters,
-    encode_filters,
-    set_bias,
-    set_weight,
-    stripe_conv_from_node,
-)
+from swp_export.graph.convolutions import bias_of, set_bias, set_weight, stripe_conv_from_node
 from swp_export.stripes import StripeConv
 
 RNG = np.random.default_rng(0)
@@ -83,12 +75,6 @@ def test_names_are_unique() -> None:
     set_input(model.graph[1], 0, "y", np.ones((1, 4, 2, 2)))
     assert isinstance(model.graph[1].inputs[0], ir.Value)
     assert model.graph[1].inputs[0].name != "y"
-
-
-@given(st.lists(st.booleans(), min_size=1, max_size=70))
-def test_filters_travel_as_text(kept: list[bool]) -> None:
-    """Encoding and decoding which filters are left are inverse."""
-    assert decode_filters(encode_filters(np.array(kept))).tolist() == kept
 
 
 def test_a_new_weight_has_the_dtype_of_the_old_one() -> None:

@@ -23,8 +23,8 @@ from swp_export.errors import ModelError
 from swp_export.graph.constants import array_of
 from swp_export.graph.convolutions import iterate_stripe_convs
 from swp_export.graph.float64.model import Float64Model
+from swp_export.graph.metadata import GEOMETRY
 from swp_export.lowerings import LOWERINGS
-from swp_export.lowerings.geometry import GEOMETRY
 from swp_export.lowerings.lower import lift, lower
 from swp_export.lowerings.shifts import window_of
 from swp_export.runtime.session import open_session

@@ -26,9 +26,10 @@ from small_models import (
 )
 
 from swp_export.errors import LoweringError
-from swp_export.graph.convolutions import FILTERS, LAYER, iterate_stripe_convs
+from swp_export.graph.convolutions import iterate_stripe_convs
+from swp_export.graph.metadata import FILTERS, LAYER, LOWERING
 from swp_export.lowerings import LOWERINGS, Lowering, pad_slice_add
-from swp_export.lowerings.lower import LOWERING, lift, lower
+from swp_export.lowerings.lower import lift, lower
 from swp_export.tuning.variants import compact_from_portable, plan_of, planned_bytes
 
 if TYPE_CHECKING:

@@ -12,7 +12,8 @@ import pytest
 from small_models import PADS, copied, furthest, marked, model_from_text, ops, to_bytes, to_float32
 
 from swp_export.errors import LoweringError
-from swp_export.graph.convolutions import FILTERS, LAYER, decode_order, iterate_stripe_convs
+from swp_export.graph.convolutions import iterate_stripe_convs
+from swp_export.graph.metadata import FILTERS, LAYER, decode_order
 from swp_export.graph.passes.sink_concat import RaiseConcat, SinkConcat
 from swp_export.lowerings import LOWERINGS
 from swp_export.lowerings.lower import lift

@@ -192,7 +192,7 @@ def checkpoint_base(
 ) -> Base | str:
     """Return what `prune` makes of a checkpoint; or why there is nothing."""
     from swp_export.checkpoint import read_checkpoint
-    from swp_export.network import instantiate
+    from swp_export.network.instantiate import instantiate
     from swp_export.verification.references import TorchReference
     from swp_export.verification.verify import verify_model
 

@@ -52,7 +52,7 @@ class Promise:
 def checkpoint_promise(seed: int, folder: Path) -> Promise:
     """Prune the random network `seed`, by a lowering or a plan that it decides too."""
     from swp_export.checkpoint import read_checkpoint
-    from swp_export.network import instantiate
+    from swp_export.network.instantiate import instantiate
     from swp_export.verification.references import TorchReference
 
     os.environ[random_networks.SEED] = str(seed)
@@ -110,7 +110,8 @@ def onnx_promise(seed: int, folder: Path) -> Promise:
 
 def random_plan(model: Path, plan: Path, rng: np.random.Generator) -> Path:
     """Write a plan that gives each layer of `model` any lowering that does not refuse it."""
-    from swp_export.graph.convolutions import LAYER, iterate_stripe_convs
+    from swp_export.graph.convolutions import iterate_stripe_convs
+    from swp_export.graph.metadata import LAYER
     from swp_export.tuning.variants import compact_from_portable
 
     layers = {}

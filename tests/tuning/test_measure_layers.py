@@ -14,7 +14,7 @@ from small_models import from_bytes, ops
 from tunable_models import LAYERS, SHAPE, RiggedTrack, compact_network, rigged
 
 from swp_export.errors import LoweringError
-from swp_export.graph.convolutions import LAYER
+from swp_export.graph.metadata import LAYER
 from swp_export.lowerings import LOWERINGS, Lowering, dense
 from swp_export.runtime.session import open_session
 from swp_export.tuning.cache import LayerCache

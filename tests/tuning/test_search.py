@@ -10,7 +10,7 @@ import pytest
 from tunable_models import LAYERS, SHAPE, RiggedTrack, by_lowering, compact_network, lowerings_of, portable, rigged
 
 from swp_export.errors import LoweringError
-from swp_export.graph.files import serialized
+from swp_export.graph.files.writing import serialized
 from swp_export.lowerings import LOWERINGS, Lowering, dense
 from swp_export.tuning.cache import LayerCache
 from swp_export.tuning.fastest import Fastest, find_fastest

@@ -22,7 +22,7 @@ import swp_export.tuning.fastest as fastest_module
 from swp_export.benchmark.measure import Schedule
 from swp_export.cli import cli
 from swp_export.errors import DeviceError, InputError, LoweringError, ModelError, NotEquivalentError, OutputError
-from swp_export.graph.files import INPUT_SHAPE
+from swp_export.graph.metadata import INPUT_SHAPE
 from swp_export.lowerings import LOWERINGS
 from swp_export.tuning.plan_file import read_plan
 from swp_export.tuning.tune import tune

@@ -12,13 +12,11 @@ from small_models import from_bytes, furthest, to_bytes
 from tunable_models import LAYERS, SHAPE, compact_network, lowerings_of, portable
 
 from swp_export.errors import LoweringError, ModelError
-from swp_export.graph.convolutions import FILTERS, LAYER, iterate_stripe_convs
-from swp_export.graph.files import input_shape_of
+from swp_export.graph.convolutions import iterate_stripe_convs
+from swp_export.graph.metadata import FILTERS, LAYER, LOWERING, SUNK, input_shape_of
 from swp_export.graph.passes.order_channels import free_layers
-from swp_export.graph.passes.sink_concat import SUNK
 from swp_export.graph.pipeline import compact
 from swp_export.lowerings import LOWERINGS
-from swp_export.lowerings.lower import LOWERING
 from swp_export.tuning.plan_file import PlanFile
 from swp_export.tuning.variants import apply_plan_file, block_of, compact_from_portable, plan_of, planned_bytes
 

@@ -16,7 +16,8 @@ import onnx_ir as ir
 from swp_export.graph.analysis.channels import rank_of, weight_matrix
 from swp_export.graph.analysis.constant_channels import constant_channels
 from swp_export.graph.constants import array_of, set_input
-from swp_export.graph.convolutions import FILTERS, bias_of, set_bias
+from swp_export.graph.convolutions import bias_of, set_bias
+from swp_export.graph.metadata import FILTERS
 from swp_export.graph.operators import operator_of
 
 

@@ -28,14 +28,8 @@ import onnx_ir as ir
 
 from swp_export.graph.analysis.channels import ELEMENTWISE, Channels, is_depthwise, is_transposed, weight_matrix
 from swp_export.graph.constants import array_of, set_input
-from swp_export.graph.convolutions import (
-    FILTERS,
-    decode_order,
-    encode_order,
-    iterate_stripe_convs,
-    set_bias,
-    set_weight,
-)
+from swp_export.graph.convolutions import iterate_stripe_convs, set_bias, set_weight
+from swp_export.graph.metadata import FILTERS, decode_order, encode_order
 from swp_export.graph.operators import operator_of
 
 if TYPE_CHECKING:

@@ -16,7 +16,8 @@ import onnx_ir as ir
 
 from swp_export.graph.analysis.channels import ELEMENTWISE, Channels, is_depthwise, is_transposed, weight_matrix
 from swp_export.graph.constants import array_of, set_input
-from swp_export.graph.convolutions import FILTERS, decode_order, encode_order, set_bias, set_weight
+from swp_export.graph.convolutions import set_bias, set_weight
+from swp_export.graph.metadata import FILTERS, decode_order, encode_order
 from swp_export.graph.operators import operator_of
 
 

@@ -11,17 +11,12 @@ its Concat has been raised.
 
 from __future__ import annotations
 
-import json
-
 import onnx_ir as ir
 
-from swp_export.errors import ModelError
 from swp_export.graph.constants import unique_name, value_names
-from swp_export.graph.convolutions import LAYER
+from swp_export.graph.metadata import LAYER, SUNK, decode_names, encode_names
 from swp_export.graph.operators import operator_of
 
-SUNK = "swp_export.sunk"
-"""Node metadata on an operator in a branch: JSON, the names that it and its output had behind the Concat."""
 CHANNELWISE = frozenset(["MaxPool", "Relu"])
 FUSING = frozenset(["Conv", "Add"])
 """What ONNX Runtime fuses a Relu into; an Add of two convolutions is one of them."""
@@ -62,7 +57,7 @@ class RaiseConcat(ir.passes.InPlacePass):
 def _swap(graph: ir.Graph, concat: ir.Node, reader: ir.Node) -> None:
     """Put a copy of `reader` into every branch of `concat`, and `concat` behind them."""
     taken = _names(graph)
-    names = json.dumps([reader.name, reader.outputs[0].name])
+    names = encode_names(reader)
     for index, branch in enumerate(concat.inputs):
         assert branch is not None
         copy = _copy(reader, branch, f"{reader.name or reader.outputs[0].name}_{index}", taken)
@@ -85,7 +80,7 @@ def _join(graph: ir.Graph, concat: ir.Node, branches: list[ir.Node]) -> None:
     taken = _names(graph)
     joined = _copy(branches[0], concat.outputs[0], f"{concat.name}_{branches[0].op_type.lower()}", taken)
     if SUNK in branches[0].metadata_props:
-        node_name, output_name = _names_before(branches[0].metadata_props[SUNK])
+        node_name, output_name = decode_names(branches[0].metadata_props[SUNK])
         joined.name, joined.outputs[0].name = node_name, unique_name(output_name, taken)
     for use in list(concat.outputs[0].uses()):
         if use.node is not joined:
@@ -94,14 +89,6 @@ def _join(graph: ir.Graph, concat: ir.Node, branches: list[ir.Node]) -> None:
     for index, branch in enumerate(branches):
         concat.replace_input_with(index, branch.inputs[0])
         graph.remove(branch, safe=True)
-
-
-def _names_before(text: str) -> tuple[str, str]:
-    try:
-        node_name, output_name = json.loads(text)
-    except (ValueError, TypeError) as error:
-        raise ModelError(f"the model's metadata is damaged: {SUNK} is {text!r}; write it again") from error
-    return str(node_name or ""), str(output_name)
 
 
 def _copy(node: ir.Node, source: ir.Value, name: str, taken: set[str]) -> ir.Node:

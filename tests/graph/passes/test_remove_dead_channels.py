@@ -6,7 +6,7 @@ import onnx_ir as ir
 import pytest
 from small_models import PADS, copied, furthest, marked, model_from_text, ops, weight_shapes, weights
 
-from swp_export.graph.convolutions import FILTERS, decode_filters
+from swp_export.graph.metadata import FILTERS, decode_filters
 from swp_export.graph.passes.remove_dead_channels import RemoveDeadChannels
 
 RNG = np.random.default_rng(0)

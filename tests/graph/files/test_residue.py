@@ -9,8 +9,8 @@ import pytest
 from small_models import PADS, from_bytes, model_from_text, weights
 
 from swp_export.errors import ModelError
-from swp_export.graph.convolutions import LAYER
-from swp_export.graph.files import serialized
+from swp_export.graph.files.writing import serialized
+from swp_export.graph.metadata import LAYER
 
 RNG = np.random.default_rng(0)
 TRACE = 'File "/home/somebody/site-packages/torch/nn/modules/conv.py", line 1'

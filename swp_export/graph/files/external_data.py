@@ -11,7 +11,8 @@ import onnx
 from google.protobuf.message import DecodeError
 
 from swp_export.errors import ModelError
-from swp_export.graph.soundness import require_sound_tensor
+from swp_export.graph.files.attributes import graphs_of, tensors_of
+from swp_export.graph.files.sound_tensors import require_sound_tensor
 from swp_export.input_file import read_bytes
 
 if TYPE_CHECKING:
@@ -111,8 +112,5 @@ def _tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
             yield from graph.initializer
         for node in graph.node:
             for attribute in node.attribute:
-                if attribute.HasField("t"):
-                    yield attribute.t
-                yield from attribute.tensors
-                graphs += [attribute.g] if attribute.HasField("g") else []
-                graphs += attribute.graphs
+                yield from tensors_of(attribute)
+                graphs += graphs_of(attribute)

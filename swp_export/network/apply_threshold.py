@@ -10,7 +10,7 @@ import torch
 
 from swp_export.checkpoint import SKELETON_SUFFIX
 from swp_export.errors import ThresholdError
-from swp_export.gap import widest_gap
+from swp_export.network.widest_gap import widest_gap
 from swp_export.nn.filter_stripe import dense_from_rows, live_stripes
 from swp_export.stripes import Skeleton
 
@@ -50,7 +50,7 @@ def apply_threshold(checkpoint: Checkpoint, threshold: float | None) -> Threshol
     # The masks of a broken file need no threshold, whatever it is.
     state, skeletons = _dense(checkpoint, math.inf if applied is None else applied)
     if applied is not None and not any(skeleton.live_stripes for skeleton in skeletons.values()):
-        largest = max(float(values.abs().max()) for values in _values(checkpoint).values() if values.numel())
+        largest = max(float(values.max()) for values in checkpoint.magnitudes.values() if values.numel())
         raise ThresholdError(
             f"threshold {applied:g} is not below the largest |FilterSkeleton|, {largest:.4g}: nothing of the network "
             "would be live; choose a smaller one"
@@ -69,7 +69,7 @@ def warn_of_destruction(thresholded: Thresholded, checkpoint: Checkpoint) -> tup
         names = ", ".join(dead[:3]) + (f" and {len(dead) - 3} more" if len(dead) > 3 else "")
         reasons.append(f"{len(dead)} of {len(skeletons)} layers have no live stripe{at} ({names})")
     if gap is not None and threshold is not None and threshold >= gap[1]:
-        lost = sum(int(((values > gap[0]) & (values <= threshold)).sum()) for values in _magnitudes(checkpoint))
+        lost = sum(int(((values > gap[0]) & (values <= threshold)).sum()) for values in checkpoint.magnitudes.values())
         reasons.append(
             f"the threshold {threshold:g} lies beyond the widest gap of the values, {gap[0]:.3g} to {gap[1]:.3g}, and "
             f"cuts {lost} stripes above it"
@@ -88,6 +88,23 @@ def as_saved(checkpoint: Checkpoint) -> dict[str, torch.Tensor]:
     return _dense(checkpoint, -math.inf)[0]
 
 
+def fitting_thresholds(checkpoint: Checkpoint) -> tuple[float, float] | None:
+    """Return `(low, high)`: at `low <= threshold < high` each layer keeps as many stripes as its weight has rows.
+
+    None where no threshold does, and for an unbroken file, whose weights have no rows.
+    """
+    if not checkpoint.layout.broken:
+        return None
+    low, high = 0.0, math.inf
+    for name, values in checkpoint.magnitudes.items():
+        rows = checkpoint.state[f"{name}.weight"].shape[0]
+        falling = values.flatten().sort(descending=True).values
+        # Exactly the first `rows` values exceed t where falling[rows] <= t < falling[rows - 1].
+        low = max(low, float(falling[rows])) if rows < len(falling) else low
+        high = min(high, float(falling[rows - 1])) if rows else high
+    return (low, high) if low < high else None
+
+
 def _dense(checkpoint: Checkpoint, threshold: float) -> tuple[dict[str, torch.Tensor], dict[str, Skeleton]]:
     state = {key: t.float() if t.is_floating_point() else t for key, t in checkpoint.state.items()}
     skeletons: dict[str, Skeleton] = {}
@@ -96,10 +113,8 @@ def _dense(checkpoint: Checkpoint, threshold: float) -> tuple[dict[str, torch.Te
             continue  # it only scales the weight
         mask = live_stripes(skeleton, threshold)
         weight_key, skeleton_key = f"{name}.weight", f"{name}{SKELETON_SUFFIX}"
-        if checkpoint.layout == "unbroken":
-            state[skeleton_key] = torch.where(mask, state[skeleton_key], 0.0)
-        else:
-            state[skeleton_key] = mask.float()
+        of_live = mask.float() if checkpoint.layout.broken else state[skeleton_key]
+        state[skeleton_key] = torch.where(mask, of_live, 0.0)
         if state[weight_key].shape[:1] + state[weight_key].shape[2:] != mask.shape:
             state[weight_key] = dense_from_rows(state[weight_key], mask)
         skeletons[name] = Skeleton(_without_empty_width(name, mask).numpy())
@@ -110,7 +125,7 @@ def _applicable(checkpoint: Checkpoint, threshold: float | None) -> float | None
     """Return the threshold to apply, None for the masks of a broken file."""
     if threshold is not None and not threshold >= 0:
         raise ThresholdError(f"the threshold is {threshold}, expected a number that is not negative")
-    if checkpoint.layout == "broken":
+    if not checkpoint.layout.takes_threshold:
         if threshold is None or threshold == checkpoint.threshold:
             return None
         raise ThresholdError(
@@ -119,55 +134,37 @@ def _applicable(checkpoint: Checkpoint, threshold: float | None) -> float | None
         )
     chosen = checkpoint.threshold if threshold is None else threshold
     if chosen is None:
-        values = torch.cat([values.abs().flatten() for values in _values(checkpoint).values()])
+        values = torch.cat([values.flatten() for values in checkpoint.magnitudes.values()])
         raise ThresholdError(
             f"{checkpoint.path} needs a threshold: a stripe is live where |FilterSkeleton| exceeds it, and the values "
             f"run from {float(values.min()):.3g} over the median {float(values.median()):.3g} to "
             f"{float(values.max()):.3g}; give the one it was trained with, --threshold F"
         )
-    if checkpoint.layout == "broken-float":
+    if checkpoint.layout.broken:
         _require_row_counts(checkpoint, chosen)
     return chosen
 
 
-def _values(checkpoint: Checkpoint) -> dict[str, torch.Tensor]:
-    """Return the float skeletons to which a threshold applies, layer by layer, in float32."""
-    return {
-        name: skeleton.float()
-        for name, skeleton in checkpoint.skeletons.items()
-        if skeleton.dtype != torch.bool and skeleton.shape[1:] != (1, 1)
-    }
-
-
-def _magnitudes(checkpoint: Checkpoint) -> list[torch.Tensor]:
-    return [values.abs() for values in _values(checkpoint).values()]
-
-
 def _gap(checkpoint: Checkpoint) -> tuple[float, float] | None:
-    magnitudes = [values.flatten() for values in _magnitudes(checkpoint)]
+    magnitudes = [values.flatten() for values in checkpoint.magnitudes.values()]
     return widest_gap(torch.cat(magnitudes).sort().values.numpy()) if magnitudes else None
 
 
 def _require_row_counts(checkpoint: Checkpoint, threshold: float) -> None:
     """Check that in every layer as many values exceed `threshold` as there are rows."""
     wrong: list[str] = []
-    low, high = 0.0, math.inf
-    for name, values in _values(checkpoint).items():
-        rows = checkpoint.state[f"{name}.weight"].shape[0]
-        live = int(live_stripes(values, threshold).sum())
+    for name, values in checkpoint.magnitudes.items():
+        rows, live = checkpoint.state[f"{name}.weight"].shape[0], int(live_stripes(values, threshold).sum())
         if live != rows:
             wrong.append(f"{name} has {rows} rows but {live} values above it")
-        falling = values.abs().flatten().sort(descending=True).values
-        # Exactly the first `rows` values exceed t where falling[rows] <= t < falling[rows - 1].
-        low = max(low, float(falling[rows])) if rows < len(falling) else low
-        high = min(high, float(falling[rows - 1])) if rows else high
     if not wrong:
         return
     more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
+    fitting = fitting_thresholds(checkpoint)
     advice = (
-        f"every threshold from {low:.6g} to below {high:.6g} fits all layers"
-        if low < high
-        else "no threshold fits all layers, so the file does not belong to one prune(threshold)"
+        "no threshold fits all layers, so the file does not belong to one prune(threshold)"
+        if fitting is None
+        else f"every threshold from {fitting[0]:.6g} to below {fitting[1]:.6g} fits all layers"
     )
     raise ThresholdError(f"{checkpoint.path} was not broken at {threshold:g}: {'; '.join(wrong[:3])}{more}; {advice}")
 

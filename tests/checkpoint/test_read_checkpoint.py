@@ -19,7 +19,7 @@ from swp_export.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from swp_export.errors import CheckpointError, OutputError
 from swp_export.nn import BatchNorm2d, FilterStripe, Linear
 
-MODELS = Path(__file__).parents[1] / "models"
+MODELS = Path(__file__).parents[2] / "models"
 RESNET, VGG = MODELS / "resnet56-fashion-mnist", MODELS / "vgg16-fashion-mnist"
 
 State = dict[str, torch.Tensor]
@@ -65,7 +65,7 @@ def refusal(path: Path) -> str:
 def test_the_method_s_files_are_read(path: Path, layout: str) -> None:
     """Each file of the method's own code has its layout, its digest, and nothing that it does not say."""
     checkpoint = read_checkpoint(path)
-    assert checkpoint.layout == layout
+    assert checkpoint.layout.name == layout
     assert checkpoint.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
     assert (checkpoint.architecture, checkpoint.threshold, checkpoint.input_shape) == (None, None, None)
 
@@ -98,7 +98,7 @@ def test_safetensors_are_read(tmp_path: Path) -> None:
     for name in ("weights.safetensors", "weights.bin"):
         save_file({key: tensor.contiguous() for key, tensor in state.items()}, tmp_path / name)
         checkpoint = read_checkpoint(tmp_path / name)
-        assert checkpoint.layout == "broken"
+        assert checkpoint.layout.name == "broken"
         assert checkpoint.state.keys() == state.keys()
 
 
@@ -131,7 +131,7 @@ def test_writing_keeps_an_existing_file(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="exists already"):
         write_checkpoint(path, small_state())
     write_checkpoint(path, small_state(broken=True), force=True)
-    assert read_checkpoint(path).layout == "broken"
+    assert read_checkpoint(path).layout.name == "broken"
 
 
 def test_what_could_not_be_read_again_is_not_written(tmp_path: Path) -> None:
@@ -309,5 +309,5 @@ def test_a_skeleton_without_a_weight_is_refused(tmp_path: Path) -> None:
 def test_1x1_skeletons_say_nothing_about_the_layout(tmp_path: Path) -> None:
     """A float 1x1 skeleton in a broken file is no mixture; 1x1 skeletons alone are no stripe-wise network."""
     one = {"down.weight": torch.ones(4, 3, 1, 1), "down.FilterSkeleton": torch.ones(4, 1, 1)}
-    assert read_checkpoint(saved(tmp_path, small_state(broken=True) | one)).layout == "broken"
+    assert read_checkpoint(saved(tmp_path, small_state(broken=True) | one)).layout.name == "broken"
     assert "every FilterSkeleton in it is 1x1" in refusal(saved(tmp_path, one))

@@ -1,17 +1,15 @@
 """Reading ONNX files: the answer is a model, or one sentence on what is wrong."""
 
 import hashlib
-import math
 from pathlib import Path
 
 import numpy as np
 import onnx
-import onnx_ir as ir
 import pytest
 from small_models import PADS, model_from_text, to_bytes, weights
 
 from swp_export.errors import ModelError
-from swp_export.graph.files import INPUT_SHAPE, THRESHOLD, input_shape_of, is_onnx, read_model, threshold_of
+from swp_export.graph.files.reading import is_onnx, read_model
 
 
 def content(x: str = "double[N, 3, 8, 8] x") -> bytes:
@@ -105,64 +103,6 @@ def test_suffix_decides() -> None:
     assert is_onnx("a/b.onnx")
     assert is_onnx("B.ONNX")
     assert not is_onnx("onnx.pth.tar")
-
-
-class TestInputShape:
-    """What a model says of its input."""
-
-    def test_metadata_first(self) -> None:
-        """What we wrote into the file wins over the graph's own dimensions."""
-        model = ir.from_proto(onnx.ModelProto.FromString(content("double[N, 3, 8, 8] x")))
-        assert input_shape_of(model) == (3, 8, 8)
-        model.metadata_props[INPUT_SHAPE] = "3,32,32"
-        assert input_shape_of(model) == (3, 32, 32)
-
-    @pytest.mark.parametrize("text", ["3,32", "3x32x32", "3,32,0", ""])
-    def test_damaged_metadata(self, text: str) -> None:
-        """What is no shape is quoted, and the model is called what the caller calls it."""
-        model = ir.from_proto(onnx.ModelProto.FromString(content()))
-        model.metadata_props[INPUT_SHAPE] = text
-        with pytest.raises(ModelError, match=f"^m.onnx records .* = '{text}', expected .*--input-shape"):
-            input_shape_of(model, "m.onnx")
-
-    def test_open_sizes(self) -> None:
-        """An open size is not guessed."""
-        assert input_shape_of(model_from_text("y = Relu (x)", x="double[N, 3, H, W] x")) is None
-        assert input_shape_of(model_from_text("y = Relu (x)", x="double[N, 3] x", y="double[N, 3] y")) is None
-
-    def test_stored_weights_are_no_input(self) -> None:
-        """A weight that is listed among the inputs, even as the first, is not the image."""
-        proto = onnx.ModelProto.FromString(content())
-        weight = onnx.helper.make_tensor_value_info("w", onnx.TensorProto.DOUBLE, [4, 3, 3, 3])
-        proto.graph.input.insert(0, weight)
-        assert input_shape_of(ir.from_proto(proto)) == (3, 8, 8)
-
-
-class TestThreshold:
-    """What a model says of the threshold it was pruned at."""
-
-    def test_it_is_read_or_none(self) -> None:
-        """A number is a number, and no entry is None."""
-        model = ir.from_proto(onnx.ModelProto.FromString(content()))
-        assert threshold_of(model) is None
-        model.metadata_props[THRESHOLD] = "0.01"
-        assert threshold_of(model) == 0.01
-
-    @pytest.mark.parametrize("text", ["abc", str(math.nan), "-1", "inf", ""])
-    def test_damaged_metadata(self, text: str) -> None:
-        """What is no threshold is quoted."""
-        model = ir.from_proto(onnx.ModelProto.FromString(content()))
-        model.metadata_props[THRESHOLD] = text
-        with pytest.raises(ModelError, match=f"^m.onnx records .* = '{text}', expected a number"):
-            threshold_of(model, "m.onnx")
-
-
-def test_a_threshold_of_zero_is_one() -> None:
-    """A threshold of zero keeps every stripe that is not exactly zero; none at all is something else."""
-    model = ir.from_proto(onnx.ModelProto.FromString(content()))
-    assert threshold_of(model) is None
-    model.metadata_props[THRESHOLD] = "0"
-    assert threshold_of(model) == 0
 
 
 def test_data_of_a_constant_node_in_another_file(tmp_path: Path) -> None:

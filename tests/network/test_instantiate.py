@@ -17,10 +17,12 @@ from torch import nn
 from swp_export.architectures import ARCHITECTURES
 from swp_export.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from swp_export.errors import ArchitectureError, InputError, ThresholdError
-from swp_export.network import Network, instantiate, reference_name, stock_counts, threshold_error, unpruned
+from swp_export.network.instantiate import Network, instantiate, reference_name
+from swp_export.network.stock_counts import stock_counts
+from swp_export.network.unpruned import threshold_error, unpruned
 from swp_export.nn import BatchNorm2d, FilterStripe, Linear
 
-MODELS = Path(__file__).parents[1] / "models"
+MODELS = Path(__file__).parents[2] / "models"
 RESNET, VGG = MODELS / "resnet56-fashion-mnist", MODELS / "vgg16-fashion-mnist"
 FOLDERS = {"ResNet56": RESNET, "VGG16": VGG}
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import onnx_ir as ir
 
 from swp_export.errors import ModelError
-from swp_export.graph.adaptive_pooling import translations
+from swp_export.graph.from_torch.adaptive_pooling import translations
 from swp_export.graph.operators import operator_of
 from swp_export.graph.opset import OPSET
 from swp_export.graph.simplify import simplify

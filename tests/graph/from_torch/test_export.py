@@ -15,9 +15,10 @@ from torch import nn
 
 from swp_export.errors import ModelError
 from swp_export.graph.constants import array_of
-from swp_export.graph.convolutions import FILTERS, LAYER, iterate_stripe_convs
-from swp_export.graph.export import model_from_module
+from swp_export.graph.convolutions import iterate_stripe_convs
 from swp_export.graph.float64.model import Float64Model
+from swp_export.graph.from_torch.export import model_from_module
+from swp_export.graph.metadata import FILTERS, LAYER
 from swp_export.graph.pipeline import compact
 from swp_export.nn import FilterStripe
 

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 import onnx
 import onnx.shape_inference
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+from swp_export.graph.files.attributes import graphs_of, tensors_of
+from swp_export.graph.metadata import OURS
 
-OURS = "swp_export."
-"""What every key of ours in metadata begins with."""
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
 _EXPORTERS = ("pkg.torch.", "pkg.onnxscript.")
 """What the keys of PyTorch's exporter begin with."""
 
@@ -72,9 +73,9 @@ def _clean_body(nodes: Iterable[onnx.NodeProto]) -> None:
         _keep(node.metadata_props, lambda key: key.startswith(OURS))
         for attribute in node.attribute:
             attribute.ClearField("doc_string")
-            for tensor in (attribute.t, *attribute.tensors) if attribute.HasField("t") else attribute.tensors:
+            for tensor in tensors_of(attribute):
                 _clean_tensor(tensor)
-            for graph in _graphs(attribute):
+            for graph in graphs_of(attribute):
                 _clean_inner(graph)
 
 
@@ -100,12 +101,6 @@ def _clean_stored(graph: onnx.GraphProto) -> None:
 def _clean_tensor(tensor: onnx.TensorProto) -> None:
     tensor.ClearField("doc_string")
     tensor.ClearField("metadata_props")
-
-
-def _graphs(attribute: onnx.AttributeProto) -> Iterator[onnx.GraphProto]:
-    if attribute.HasField("g"):
-        yield attribute.g
-    yield from attribute.graphs
 
 
 def _keep(properties: Any, wanted: Callable[[str], bool]) -> None:
