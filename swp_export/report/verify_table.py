@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from rich.markup import escape
 from rich.table import Table
 
-from swp_export.verification.comparison import FACTOR, ULPS
+from swp_export.verification.budget import FACTOR, ULPS
 
 if TYPE_CHECKING:
     from swp_export.verification.report import VerificationReport

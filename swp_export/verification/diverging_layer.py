@@ -15,9 +15,11 @@ import onnx_ir as ir
 from swp_export.graph.metadata import FILTERS, LAYER, decode_order
 from swp_export.graph.passes.sink_concat import RaiseConcat
 from swp_export.runtime.session import open_session
-from swp_export.verification.comparison import Runs, budgets, compare
+from swp_export.verification.budget import budgets
+from swp_export.verification.comparison import compare
 from swp_export.verification.evidence import runs_on
 from swp_export.verification.references import OnnxReference
+from swp_export.verification.runs import Runs
 
 if TYPE_CHECKING:
     from swp_export.runtime.session import Feed

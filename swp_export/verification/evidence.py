@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from swp_export.errors import InputError, UnprovableError
+from swp_export.verification.budget import EPS, unexplained
 from swp_export.verification.cases import Case
-from swp_export.verification.comparison import EPS, NOT_FINITE, Runs, distances, unexplained
+from swp_export.verification.comparison import NOT_FINITE
+from swp_export.verification.runs import Runs, distances
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence

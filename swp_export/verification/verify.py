@@ -12,7 +12,8 @@ import onnx_ir as ir
 
 from swp_export.errors import InputError, SwpExportError, UnprovableError
 from swp_export.runtime.session import open_session
-from swp_export.verification.comparison import NOT_FINITE, CaseResult, Runs, Tolerance, budgets, compare, limits_of
+from swp_export.verification.budget import budgets
+from swp_export.verification.comparison import NOT_FINITE, CaseResult, Tolerance, compare, limits_of
 from swp_export.verification.diverging_layer import first_diverging_layer
 from swp_export.verification.evidence import Evidence, Gathered, constancy_notes, gather
 from swp_export.verification.inputs import shared_inputs
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from swp_export.runtime.session import Session
     from swp_export.verification.cases import Case
     from swp_export.verification.references import Reference
+    from swp_export.verification.runs import Runs
 
 
 def verify_model(
@@ -161,9 +163,8 @@ def _result(
 ) -> CaseResult:
     """Compare one output: where nothing is decided too, since what is beyond even that budget is wrong."""
     undecided = evidence.undecided.get(output)
-    if undecided is not None and (
-        runs.is_exact or limits is None
-    ):  # then what either run of the reference gives is right
+    if undecided is not None and (runs.is_exact or limits is None):
+        # Then what either run of the reference gives is right.
         same = next((own for own in (runs.truth, runs.single) if np.array_equal(y, own)), None)
         if same is not None:
             runs, limits, undecided = dataclasses.replace(runs, truth=same), np.zeros(same.shape), None

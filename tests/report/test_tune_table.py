@@ -13,8 +13,9 @@ from swp_export.report.tune_table import tune_tables
 from swp_export.tuning.fastest import Fastest
 from swp_export.tuning.plan_file import PlanFile
 from swp_export.tuning.report import Candidate, Discarded, TuneReport
-from swp_export.verification.comparison import Runs, compare
+from swp_export.verification.comparison import compare
 from swp_export.verification.report import VerificationReport
+from swp_export.verification.runs import Runs
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
