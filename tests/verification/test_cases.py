@@ -21,6 +21,17 @@ from swp_export.verification.samples import SAMPLES, read_samples
 shapes = st.tuples(st.integers(1, 4), st.integers(1, 9), st.integers(1, 9))
 
 
+def test_large_images_are_fewer() -> None:
+    """Of each kind of case some are left: noise in a batch, both signs of constants, corners and centre."""
+    cases = {case.name.replace("of 3", "of 7"): case.x for case in make_cases((3, 160, 150))}
+    assert cases.keys() == {case.name for case in make_cases((3, 8, 8))}
+    assert [len(x) for x in cases.values()] == [1, 3, 1, 4, 5, 3, 3]
+    assert (cases["constants"].min(), cases["constants"].max()) == (-2, 1.5)
+    assert {tuple(place[2:]) for place in np.argwhere(cases["impulses"])} == {
+        *((0, 0), (0, 149), (159, 0), (159, 149), (80, 75))
+    }
+
+
 class TestGenerated:
     """Noise, constants and impulses."""
 
