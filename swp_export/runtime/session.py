@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -17,12 +18,14 @@ from swp_export.runtime.cuda import require_cuda
 from swp_export.runtime.error_messages import ONNXRUNTIME_ERRORS, is_device_failure, plain_message, why_not_a_model
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     import numpy.typing as npt
     import onnx
 
     Array = npt.NDArray[Any]
+    Feed = Array | Mapping[str, Array]
+    """The only input of a model, or all of them by name."""
 
 T = TypeVar("T")
 Device = Literal["cpu", "cuda"]
@@ -106,22 +109,25 @@ class Session:
             raise DeviceError(f"{self.label}: asked for {PROVIDERS[self.device]}, ONNX Runtime fell back to {used}")
         return used
 
-    def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
-        """Run the model on `feeds` and return its outputs, both by name.
+    def run(self, feeds: Feed) -> dict[str, Array]:
+        """Run the model on `feeds`, its only input or all by name, and return its outputs by name.
 
         Raises:
             InputError: The model refuses the inputs' names, dtypes or shapes.
             DeviceError: The device failed, or another one was used.
 
         """
+        if not isinstance(feeds, Mapping):
+            feeds = {self.inputs[0].name: feeds}
         values = self._guarded(feeds, lambda: self._inner.run(None, dict(feeds)))
         _ = self.provider
         return {spec.name: value for spec, value in zip(self.outputs, values, strict=True)}
 
-    def run_on(self, x: Array) -> dict[str, Array]:
-        """Run the model on its one input `x`, cast to the input's dtype; raises what `run` raises."""
-        spec = self.inputs[0]
-        return self.run({spec.name: x.astype(spec.dtype, copy=False)})
+    def run_on(self, feeds: Feed) -> dict[str, Array]:
+        """Run the model on `feeds` as `run` does, each of them cast to the dtype of its input."""
+        named = feeds if isinstance(feeds, Mapping) else {self.inputs[0].name: feeds}
+        dtypes = {spec.name: spec.dtype for spec in self.inputs}
+        return self.run({name: x.astype(dtypes.get(name, x.dtype), copy=False) for name, x in named.items()})
 
     def caller(self, feeds: Mapping[str, Array]) -> Callable[[], object]:
         """Return a call that runs the model on `feeds` and nothing else: no checks, for a stopwatch.

@@ -7,6 +7,7 @@ with the same filters of the reference.
 from __future__ import annotations
 
 import dataclasses
+from typing import TYPE_CHECKING
 
 import numpy as np
 import onnx_ir as ir
@@ -14,12 +15,17 @@ import onnx_ir as ir
 from swp_export.graph.metadata import FILTERS, LAYER, decode_order
 from swp_export.lowerings.sink_concat import RaiseConcat
 from swp_export.runtime.session import open_session
-from swp_export.verification.comparison import Runs, budgets, compare
+from swp_export.verification.budget import budgets
+from swp_export.verification.comparison import compare
 from swp_export.verification.evidence import runs_on
 from swp_export.verification.references import OnnxReference
+from swp_export.verification.runs import Runs
+
+if TYPE_CHECKING:
+    from swp_export.runtime.session import Feed
 
 
-def first_diverging_layer(model: ir.Model, reference: ir.Model, x: np.ndarray, *, optimise: bool = True) -> str | None:
+def first_diverging_layer(model: ir.Model, reference: ir.Model, x: Feed, *, optimise: bool = True) -> str | None:
     """Return the name of the first layer of `model` that leaves `reference` on `x` by more than rounding explains.
 
     None where no layer does, or where the two have none in common.
@@ -27,7 +33,7 @@ def first_diverging_layer(model: ir.Model, reference: ir.Model, x: np.ndarray, *
     Args:
         model: any model of ours.
         reference: the dense masked graph it was made from, or any graph with the same layer names.
-        x: `[N, C, H, W]`, an input on which the two differ.
+        x: the only input, or all by name, on which the two differ.
         optimise: whether both are run as ONNX Runtime optimises them.
 
     """
