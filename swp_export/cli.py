@@ -84,8 +84,8 @@ THRESHOLD = click.option(
     "--threshold",
     type=float,
     metavar="F",
-    help="Stripes with |FilterSkeleton| <= F are dead; needed for unbroken files. Of an ONNX model: those with an L2 "
-    "norm of at most F times the largest of their layer; default: those that are zero.",
+    help="Stripes with |FilterSkeleton| <= F are dead; needed for unbroken files. Without Filter Skeletons, in an "
+    "ONNX model: those with an L2 norm of at most F times the largest of their layer; default: those that are zero.",
 )
 
 

@@ -1,10 +1,4 @@
-"""Stripes of an ONNX model that are small but not zero, and the model with those set to zero.
-
-    a stripe is dead    <=>    |stripe| <= F * max over its layer of |stripe|,    |.| the L2 norm over input channels
-
-An ONNX file has no Filter Skeletons: its layers are as large as their training left them, so a stripe is measured by
-the largest one of its own layer. BatchNormalization may scale filters behind that; the weights of the file count.
-"""
+"""Stripes of an ONNX model that are small but not zero, set to zero; see `network.relative_norms`."""
 
 from __future__ import annotations
 
@@ -14,18 +8,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import onnx_ir as ir
 
-from swp_export.errors import ThresholdError
 from swp_export.graph.constants import array_of
 from swp_export.graph.convolutions import iterate_stripe_convs
 from swp_export.graph.operators import operator_of
-from swp_export.network.widest_gap import widest_gap
+from swp_export.network.relative_norms import beyond_gap, dead_stripes, relative_norms, require_share, with_zeroed
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    import numpy.typing as npt
-
-    Norms = npt.NDArray[np.float32]
+    from swp_export.network.relative_norms import Norms
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -51,10 +40,7 @@ class Silenced:
 
     def described(self, path: object) -> str:
         """Say what `given` is."""
-        return (
-            f"{path} with {self.stripes:,} stripes set to zero, those of at most {self.share:g} times the largest norm "
-            "of their layer"
-        )
+        return with_zeroed(path, self.stripes, self.share)
 
     def warnings(self, path: object) -> tuple[str, ...]:
         """Return one sentence each on a threshold beyond the widest gap, and on what it could not be applied to."""
@@ -68,49 +54,6 @@ class Silenced:
                 "constants folded"
             )
         return tuple(found)
-
-
-def require_share(share: float) -> None:
-    """Check F.
-
-    Raises:
-        ThresholdError: it is no share of a norm.
-
-    """
-    if not 0 <= share < 1:
-        raise ThresholdError(
-            f"the threshold is {share:g}, expected at least 0 and below 1: of an ONNX model it is a share of the "
-            "largest stripe norm of each layer"
-        )
-
-
-def relative_norms(weight: np.ndarray) -> Norms:
-    """Return the norm of each stripe of `weight` `[N, C, K_h, K_w]` by the largest one, `[N, K_h, K_w]`; 0 of zeros."""
-    norms = np.sqrt(np.square(weight.astype(np.float64)).sum(axis=1))
-    largest = norms.max(initial=0.0)
-    # A stripe that is not zero must not become one by rounding.
-    relative = norms / largest if largest else norms
-    result: Norms = np.maximum(relative, np.where(norms > 0, np.finfo(np.float32).tiny, 0)).astype(np.float32)
-    return result
-
-
-def widest_gap_of(norms: Sequence[Norms]) -> tuple[float, float] | None:
-    """Return the widest gap between the relative norms of all layers together, if one is wide."""
-    return widest_gap(np.sort(np.concatenate([of_layer.ravel() for of_layer in norms]))) if norms else None
-
-
-def beyond_gap(norms: Sequence[Norms], share: float, path: object) -> tuple[str, ...]:
-    """Return one sentence where `share` lies beyond the widest gap of the relative `norms` of the model `path`."""
-    gap = widest_gap_of(norms)
-    if gap is None or share < gap[1]:
-        return ()
-    lost = sum(int(((of_layer > gap[0]) & (of_layer <= np.float32(share))).sum()) for of_layer in norms)
-    text = (
-        f"the network was probably destroyed: the threshold {share:g} lies beyond the widest gap of the stripes' "
-        f"relative norms, {gap[0]:.3g} to {gap[1]:.3g}, and cuts {lost} stripes above it; `swp-export inspect {path}` "
-        "shows how they lie: take one inside that gap"
-    )
-    return (text,)
 
 
 def silence(given: ir.Model, normalised: ir.Model, share: float) -> Silenced:
@@ -134,7 +77,7 @@ def silence(given: ir.Model, normalised: ir.Model, share: float) -> Silenced:
         assert value.name is not None
         if value.name not in norms:  # shared by several convolutions
             norms[value.name], weights[value.name] = relative_norms(conv.weight), conv.weight
-    dead = {name: of_layer <= np.float32(share) for name, of_layer in norms.items()}
+    dead = {name: dead_stripes(of_layer, share) for name, of_layer in norms.items()}
     left = {
         name: np.where(dead[name][:, None], np.zeros((), weight.dtype), weight)
         for name, weight in weights.items()

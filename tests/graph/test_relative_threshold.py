@@ -10,7 +10,8 @@ from small_models import PADS, copied, model_from_text, to_float32, weights
 from swp_export.errors import ThresholdError
 from swp_export.graph.float64.model import Float64Model
 from swp_export.graph.normalise import normalised
-from swp_export.graph.relative_threshold import Silenced, relative_norms, silence
+from swp_export.graph.relative_threshold import Silenced, silence
+from swp_export.network.relative_norms import relative_norms
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(1, 3, 6, 6))
