@@ -34,6 +34,7 @@ _CODE = re.compile(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ")
 _LOADING = re.compile(r"^Load model from .*? failed:\s*")
 _LOCATION = re.compile(r"\S+\.(?:cc|h|cu|cuh):\d+ .*?\)(?: const)?(?: \[with [^\]]*\])? ")
 _OPSET = re.compile(r"Opset (\d+) is under development.*?till opset (\d+)")
+_NO_KERNEL = re.compile(r"Could not find an implementation for (\w+)\(\d+\) node with name '(.*?)'")
 _DEVICE_FAILURES = re.compile(
     r"\b(?:CUDA|CUDNN|CUDNN_FE|CUBLAS|CURAND) failure\b|\bCUDA error\b|out of memory", re.IGNORECASE
 )
@@ -68,6 +69,11 @@ def why_not_a_model(error: Exception, source: str | bytes) -> str:
         return (
             f"uses opset {opset[1]}, onnxruntime {onnxruntime.__version__} supports up to {opset[2]}; "
             "export it at opset 18 to 21, or update onnxruntime"
+        )
+    if lacking := _NO_KERNEL.search(reason):
+        return (
+            f"holds a {lacking[1]} node {lacking[2]!r} of a type, or of an opset, that onnxruntime "
+            f"{onnxruntime.__version__} does not compute; of float64 it computes few operators: convert it to float32"
         )
     if "No graph was found" in reason:
         return "is not an ONNX model"

@@ -109,19 +109,23 @@ class Session:
             raise DeviceError(f"{self.label}: asked for {PROVIDERS[self.device]}, ONNX Runtime fell back to {used}")
         return used
 
-    def run(self, feeds: Feed) -> dict[str, Array]:
-        """Run the model on `feeds`, its only input or all by name, and return its outputs by name.
+    def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
+        """Run the model on `feeds` and return its outputs, both by name.
 
         Raises:
             InputError: The model refuses the inputs' names, dtypes or shapes.
             DeviceError: The device failed, or another one was used.
 
         """
-        if not isinstance(feeds, Mapping):
-            feeds = {self.inputs[0].name: feeds}
         values = self._guarded(feeds, lambda: self._inner.run(None, dict(feeds)))
         _ = self.provider
         return {spec.name: value for spec, value in zip(self.outputs, values, strict=True)}
+
+    def run_on(self, x: Feed) -> dict[str, Array]:
+        """Run the model on `x`, its only input or all by name, cast to their dtypes; raises what `run` raises."""
+        feeds = x if isinstance(x, Mapping) else {self.inputs[0].name: x}
+        dtypes = {spec.name: spec.dtype for spec in self.inputs}
+        return self.run({name: a.astype(dtypes.get(name, a.dtype), copy=False) for name, a in feeds.items()})
 
     def caller(self, feeds: Mapping[str, Array]) -> Callable[[], object]:
         """Return a call that runs the model on `feeds` and nothing else: no checks, for a stopwatch.

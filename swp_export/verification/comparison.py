@@ -156,9 +156,8 @@ class Runs:
 
     @property
     def own(self) -> np.ndarray:
-        """How far the float32 run is off, element by element."""
-        own: np.ndarray = np.abs(self.single.astype(np.float64) - self.truth)
-        return own
+        """How far the float32 run is off, element by element; 0 where both are infinite."""
+        return distances(self.single.astype(np.float64), self.truth.astype(np.float64))
 
     @property
     def is_stable(self) -> np.ndarray:
@@ -180,6 +179,9 @@ def budgets(cases: Sequence[Runs], usual: Sequence[bool] | None = None) -> list[
     for runs in cases:
         if runs.is_exact:
             limits.append(np.where(runs.is_stable, 0.0, np.inf))
+            continue
+        if not runs.is_finite:
+            limits.append(np.full(runs.truth.shape, np.inf))
             continue
         # [N, boxes, values] or [N, A, H, W, values] of a detector; the last axis of a map is a place, no channel.
         axes = (1, runs.truth.ndim - 1) if runs.truth.ndim in {3, 5} else (1,)
@@ -206,7 +208,7 @@ def compare(
     runs: Runs, y: np.ndarray, limits: np.ndarray, *, case: str, output: str, input_shape: tuple[int, ...] = ()
 ) -> CaseResult:
     """Compare `y` with what the reference gave; `limits` holds the largest error allowed of each element."""
-    truth, single = runs.truth, runs.single
+    truth = runs.truth
     problem = _problem(runs, y)
     largest, allowed, exceeding = float("inf"), 0.0, truth.size
     index: tuple[int, ...] = ()
@@ -224,14 +226,27 @@ def compare(
         output=output,
         max_abs_error=largest,
         budget=allowed,
-        reference_error=float(np.max(np.abs(single.astype(np.float64) - truth), initial=0))
-        if single.shape == truth.shape
-        else float("inf"),
+        reference_error=float(np.max(runs.own, initial=0)),
         elements=truth.size,
         exceeding=exceeding,
         worst=index,
         problem=problem,
     )
+
+
+def distances(found: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """Return how far `found` is from `truth`, element by element; of two shapes infinite, `[]`.
+
+    It is 0 where both are the same infinity, infinite where one of them is no number, and where integers differ.
+    """
+    if found.shape != truth.shape:
+        return np.array(np.inf)
+    same = found == truth
+    if truth.dtype.kind != "f":
+        return np.where(same, 0.0, np.inf)
+    with np.errstate(invalid="ignore"):
+        off = np.abs(found.astype(np.float64) - truth)
+    return np.asarray(np.where(same, 0.0, np.where(np.isnan(off), np.inf, off)))
 
 
 def limits_of(tolerance: Tolerance, runs: Runs) -> np.ndarray:

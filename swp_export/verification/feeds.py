@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from swp_export.errors import InputError
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
@@ -30,6 +32,9 @@ class Feeds:
         main: the sizes, behind the batch, of the input whose first axis is the batch.
         unbatched: names of the inputs whose first axis is not.
 
+    Raises:
+        InputError: the model takes others of several inputs, or one that holds no numbers.
+
     """
 
     def __init__(self, input_shape: InputShape, inputs: Sequence[TensorSpec], rng: np.random.Generator) -> None:
@@ -37,6 +42,12 @@ class Feeds:
         self._inputs = {spec.name: spec for spec in inputs}
         self._rng = rng
         if isinstance(input_shape, Mapping):
+            if set(self._inputs) != set(input_shape):
+                found, wanted = (", ".join(names) or "none" for names in (self._inputs, input_shape))
+                raise InputError(f"one of the models takes the inputs {found}, to compare are {wanted}")
+            for spec in inputs:
+                if spec.dtype.kind not in "fiub" or spec.dtype.isbuiltin != 1:
+                    raise InputError(f"the input {spec.name} is {spec.dtype}; expected floats, integers or booleans")
             first = main_of(inputs)
             self.main = input_shape[first.name]
             self.unbatched = frozenset(spec.name for spec in inputs if not _shares_batch(spec, first))
@@ -47,8 +58,7 @@ class Feeds:
         """Return the inputs for `count` images, the floats as `fill` gives them."""
         if isinstance(self._shape, Mapping):
             return {name: self._array(self._inputs[name], sizes, count, fill) for name, sizes in self._shape.items()}
-        spec = next(iter(self._inputs.values()), None)
-        return fill((count, *self._shape)) if spec is None else self._array(spec, self._shape, count, fill)
+        return fill((count, *self._shape))
 
     def _array(self, spec: TensorSpec, sizes: tuple[int, ...], count: int, fill: Fill) -> Array:
         own = spec.shape[0] if spec.shape and spec.name in self.unbatched else count

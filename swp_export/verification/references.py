@@ -30,15 +30,17 @@ if TYPE_CHECKING:
 
 
 class Reference(Protocol):
-    """A network; its only input, float32 `[N, C, H, W]` of a module, goes without a name, several and outputs by name.
+    """A network; inputs are numbers `[N, C, H, W]` that its own dtype can hold, or several by name, outputs go by name.
 
     Attributes:
         description: what it is, for the report.
+        dtype: of its input.
         computes_in_float16: whether some of it is meant to be run in float16.
 
     """
 
     description: str
+    dtype: np.dtype[Any]
     computes_in_float16: bool
 
     def only_batch(self, input_shape: InputShape) -> int | None:
@@ -78,6 +80,7 @@ class Reference(Protocol):
 class TorchReference:
     """A torch module with one output, called `output` in its export."""
 
+    dtype = np.dtype(np.float32)
     computes_in_float16 = False
 
     def __init__(self, module: nn.Module, description: str) -> None:
@@ -141,6 +144,7 @@ class OnnxReference:
         self._double = Float64Model(model)
         self._single = open_session(ir.serde.serialize_model(model).SerializeToString(), optimise=optimise)
         self.inputs = self._single.inputs
+        self.dtype = self.inputs[0].dtype
         self._batches: dict[str, int | None] = {}
 
     def only_batch(self, input_shape: InputShape) -> int | None:
@@ -161,7 +165,7 @@ class OnnxReference:
 
     def float32(self, x: Feed) -> Outputs:
         """Run in ONNX Runtime's float32."""
-        return self._single.run(x)
+        return self._single.run_on(x)
 
     def rounded(self, seed: int) -> Callable[[Feed], Outputs]:
         """Move the constants of a copy now, and what its nodes give whenever it runs."""
@@ -171,6 +175,7 @@ class OnnxReference:
             {value.name for node in self._model.graph if operator_of(node) in operators for value in node.outputs}
             for operators in (EXACT, APPROXIMATED)
         )
+        exact -= {node.outputs[0].name for node in self._model.graph if operator_of(node) == "Cast"} & self._half
         constants: dict[str, np.ndarray] = {}
 
         def move(name: str, array: np.ndarray) -> np.ndarray:
@@ -201,15 +206,18 @@ class OnnxReference:
 
 
 def _found_batch(
-    run: Callable[[Feed], object], input_shape: InputShape, inputs: tuple[TensorSpec, ...] = ()
+    run: Callable[[Feed], Outputs], input_shape: InputShape, inputs: tuple[TensorSpec, ...] = ()
 ) -> int | None:
-    """Return 1 where `run` takes one image and not two, None where it takes two."""
+    """Return 1 where `run` takes one image and not two, or mixes two into one row; None where it takes two."""
+    one = zeros(input_shape, inputs, 1)
     try:
-        run(zeros(input_shape, inputs, 2))
+        of_two = run(zeros(input_shape, inputs, 2))
     except InputError:
-        run(zeros(input_shape, inputs, 1))
+        run(one)
         return 1
-    return None
+    in_one_row = {name: array.size for name, array in of_two.items() if array.shape[:1] == (1,)}
+    of_one = run(one) if in_one_row else {}
+    return 1 if any(size > of_one[name].size for name, size in in_one_row.items()) else None
 
 
 def _constant_names(graph: ir.Graph) -> set[str]:

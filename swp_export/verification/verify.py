@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import numpy as np
 import onnx
@@ -13,15 +13,23 @@ import onnx_ir as ir
 
 from swp_export.errors import InputError, SwpExportError, UnprovableError
 from swp_export.runtime.session import open_session
-from swp_export.verification.cases import Case, in_batches_of, make_cases, noise_case, other_sizes
+from swp_export.verification.cases import (
+    Case,
+    as_taken,
+    in_batches_of,
+    make_cases,
+    noise_case,
+    other_sizes,
+    shared_dtype,
+)
 from swp_export.verification.comparison import NOT_FINITE, CaseResult, Runs, Tolerance, budgets, compare, limits_of
 from swp_export.verification.diverging_layer import first_diverging_layer
-from swp_export.verification.evidence import Evidence, Gathered, gather
+from swp_export.verification.evidence import Evidence, Gathered, constancy_notes, gather
 from swp_export.verification.feeds import channels_last, image_sizes, main_of
 from swp_export.verification.report import VerificationReport
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator
 
     from swp_export.graph.metadata import InputShape
     from swp_export.runtime.session import Session
@@ -78,7 +86,7 @@ class Verifier:
         self._tolerance = tolerance
         self._dense = dense
         self._progress = progress
-        self._gathered: dict[tuple[int | None, bool], Gathered] = {}
+        self._gathered: dict[tuple[int | None, bool, np.dtype[Any]], Gathered] = {}
 
     def verify(self, model: bytes, name: str) -> VerificationReport:
         """Compare `model`, the content of an ONNX file that the report calls `name`.
@@ -102,92 +110,117 @@ class Verifier:
             model=name,
             reference=self._reference.description,
             cases=tuple(result for found in results for result in found),
-            first_diverging_layer=self._where_it_diverges(model, failed[0].case) if failed else None,
+            first_diverging_layer=self._where_it_diverges(model, failed[0].case, gathered) if failed else None,
             notes=tuple(notes),
         )
 
     def _evidence_for(self, session: Session) -> tuple[Gathered, list[str]]:
         """Return what the reference gives on the inputs that the model takes, and what is to be said of them."""
-        batch = _batch_of(session, self._reference, self._input_shape)
+        dtype = _shared(session, self._reference, self._input_shape)
+        batch, said = _batch_of(session, self._reference, self._input_shape)
         any_size = _takes_any_size(session, self._input_shape)
-        if (batch, any_size) not in self._gathered:
-            required = _cases(batch, session, self._input_shape, self._samples)
-            optional = _at_other_sizes(batch, session, self._input_shape) if any_size else ()
+        inputs = batch, any_size, dtype
+        if inputs not in self._gathered:
+            required = _cases(batch, session, self._input_shape, dtype, self._samples)
+            optional = _at_other_sizes(batch, self._input_shape, dtype) if any_size else ()
             cases = (*((case, True) for case in required), *((case, False) for case in optional))
-            self._gathered[batch, any_size] = gather(self._reference, cases, self._progress)
-        gathered = self._gathered[batch, any_size]
-        notes = list(gathered.notes)
-        if batch is not None and _stated_batch(session) is None:
-            notes.append(f"{self._reference.description} runs in batches of {batch} only, and so does the model")
-        return gathered, notes
+            self._gathered[inputs] = gather(self._reference, cases, self._progress)
+        gathered = self._gathered[inputs]
+        said += [] if any_size else _size_note(session, self._reference, batch or 1, self._input_shape)
+        return gathered, [*gathered.notes, *said, *constancy_notes(gathered.evidence)]
 
     def _is_right_unoptimised(self, model: bytes, gathered: Gathered) -> bool:
         plain = _compared(open_session(model, optimise=False), gathered.evidence, self._tolerance)
         return all(result.ok for found in plain for result in found)
 
-    def _where_it_diverges(self, model: bytes, case: Case) -> str | None:
+    def _where_it_diverges(self, model: bytes, case: Case, gathered: Gathered) -> str | None:
         if self._dense is None:
             return None
         with contextlib.suppress(SwpExportError):  # the model refuses this input: no layer gives anything
-            return first_diverging_layer(ir.from_proto(onnx.ModelProto.FromString(model)), self._dense(), case.x)
+            parsed = ir.from_proto(onnx.ModelProto.FromString(model))
+            return first_diverging_layer(parsed, self._dense(), case.x, optimise=gathered.optimise)
         return None
 
 
-def _batch_of(session: Session, reference: Reference, input_shape: InputShape) -> int | None:
-    """Return the only number of images that the model, or its reference, takes at once; None where any will do.
+def _shared(session: Session, reference: Reference, input_shape: InputShape) -> np.dtype[Any]:
+    """Return the dtype of the only input; of several each has its own."""
+    if isinstance(input_shape, Mapping):
+        return np.dtype(np.float32)
+    return shared_dtype(session.inputs[0].dtype, reference.dtype)
+
+
+def _batch_of(session: Session, reference: Reference, input_shape: InputShape) -> tuple[int | None, list[str]]:
+    """Return the only number of images at which the two can be compared, None where any will do, and what to say of it.
 
     Raises:
-        InputError: the model does not take inputs of this shape.
+        InputError: the model takes other inputs, or each of the two takes another number, or the reference none.
 
     """
-    taken = {spec.name for spec in session.inputs}
-    if not taken or (set(input_shape) != taken if isinstance(input_shape, Mapping) else len(taken) != 1):
-        wanted = ", ".join(input_shape) if isinstance(input_shape, Mapping) else f"one [N, {_spelled(input_shape)}]"
-        raise InputError(f"{session.label} takes the inputs {', '.join(taken) or 'none'}, to compare are: {wanted}")
-    (declared, *_) = [spec.shape for spec in session.inputs]
-    if not isinstance(input_shape, Mapping) and len(declared) != 1 + len(input_shape):
-        raise InputError(f"{session.label} takes an input {list(declared)}, expected [N, {_spelled(input_shape)}]")
-    stated = _stated_batch(session)
-    return stated if stated is not None else reference.only_batch(input_shape)
-
-
-def _stated_batch(session: Session) -> int | None:
-    shape = main_of(session.inputs).shape
-    return shape[0] if shape and isinstance(shape[0], int) else None
-
-
-def _spelled(sizes: Sequence[int]) -> str:
-    return ", ".join(map(str, sizes))
+    taken = {spec.name: spec.shape for spec in session.inputs}
+    declared = main_of(session.inputs).shape
+    if not isinstance(input_shape, Mapping) and (len(taken) > 1 or len(declared) != 1 + len(input_shape)):
+        found = ", ".join(f"{name} {list(shape)}" for name, shape in taken.items())
+        raise InputError(f"{session.label} takes {found}, expected one input [N, {', '.join(map(str, input_shape))}]")
+    own, batch = declared[0] if declared else None, reference.only_batch(input_shape)
+    if not isinstance(own, int):
+        said = f"{reference.description} runs in batches of {batch} only, and so does the model"
+        return batch, [] if batch is None else [said]
+    if batch is None:
+        return own, [f"the model runs in batches of {own} only, {reference.description} in any"]
+    if batch != own:
+        raise InputError(
+            f"{session.label} runs in batches of {own} only and {reference.description} in batches of {batch} only: "
+            "no input fits both; export one of them with an open batch"
+        )
+    return own, []
 
 
 def _takes_any_size(session: Session, input_shape: InputShape) -> bool:
     """Tell whether the only input is an image whose height and width are open."""
-    if isinstance(input_shape, Mapping) or len(input_shape) != 3:
-        return False
-    shape = session.inputs[0].shape
-    return not any(isinstance(size, int) for size in (shape[1:3] if channels_last(input_shape) else shape[2:]))
+    return _is_image(input_shape) and not any(isinstance(size, int) for size in _image_axes(session, input_shape))
 
 
-def _cases(batch: int | None, session: Session, input_shape: InputShape, samples: Case | None) -> Iterator[Case]:
-    own = [] if samples is None else [_as_taken(samples, session)]
-    for case in (*make_cases(input_shape, inputs=session.inputs), *own):
+def _is_image(input_shape: InputShape) -> TypeGuard[tuple[int, ...]]:
+    return not isinstance(input_shape, Mapping) and len(input_shape) == 3
+
+
+def _image_axes(session: Session, sizes: tuple[int, ...]) -> tuple[int | str | None, ...]:
+    """Return what the model says of height and width."""
+    return session.inputs[0].shape[1:3] if channels_last(sizes) else session.inputs[0].shape[2:]
+
+
+def _resized(sizes: tuple[int, ...]) -> list[tuple[int, ...]]:
+    """Return other sizes of an image with the same channels."""
+    others = other_sizes(*image_sizes(sizes))
+    return [(h, w, sizes[2]) if channels_last(sizes) else (sizes[0], h, w) for h, w in others]
+
+
+def _size_note(session: Session, reference: Reference, batch: int, input_shape: InputShape) -> list[str]:
+    """Say that the model takes images of one height or width, where the reference takes another."""
+    if not _is_image(input_shape):
+        return []
+    height, width = _image_axes(session, input_shape)
+    for other in _resized(input_shape):
+        with contextlib.suppress(InputError):
+            reference.float32(np.zeros((batch, *other), np.float32))
+            size = f"height {height}" if not isinstance(width, int) else f"width {width}"
+            size = f"{height}x{width}" if isinstance(height, int) and isinstance(width, int) else size
+            return [f"the model runs on images of {size} only, {reference.description} on others too"]
+    return []
+
+
+def _cases(
+    batch: int | None, session: Session, input_shape: InputShape, dtype: np.dtype[Any], samples: Case | None
+) -> Iterator[Case]:
+    own = [] if samples is None else [as_taken(samples, dtype, session.inputs)]
+    for case in (*make_cases(input_shape, dtype, inputs=session.inputs), *own):
         yield from [case] if batch is None else in_batches_of(case, batch)
 
 
-def _as_taken(samples: Case, session: Session) -> Case:
-    """Return the user's samples in the types that the model takes."""
-    if not isinstance(samples.x, Mapping):
-        return dataclasses.replace(samples, x=samples.x.astype(session.inputs[0].dtype))
-    x = {spec.name: samples.x[spec.name].astype(spec.dtype) for spec in session.inputs}
-    return dataclasses.replace(samples, x=x)
-
-
-def _at_other_sizes(batch: int | None, session: Session, input_shape: InputShape) -> Iterator[Case]:
-    assert not isinstance(input_shape, Mapping)
-    channels = input_shape[2] if channels_last(input_shape) else input_shape[0]
-    for height, width in other_sizes(*image_sizes(input_shape)):
-        sizes = (height, width, channels) if channels_last(input_shape) else (channels, height, width)
-        case = noise_case(sizes, session.inputs)
+def _at_other_sizes(batch: int | None, input_shape: InputShape, dtype: np.dtype[Any]) -> Iterator[Case]:
+    assert _is_image(input_shape)
+    for sizes in _resized(input_shape):
+        case = noise_case(sizes, dtype)
         yield from [case] if batch is None else in_batches_of(case, batch)
 
 
@@ -212,7 +245,7 @@ def _of_case(session: Session, evidence: Evidence, limits: dict[str, np.ndarray]
         problem = f"outputs without a counterpart: {', '.join(sorted(unmatched))}"
         return [_not_compared(case, output, problem=problem) for output in sorted(unmatched)]
     try:
-        outputs = session.run(case.x)
+        outputs = session.run_on(case.x)
     except InputError as error:
         return [_not_compared(case, output, problem=str(error)) for output in runs]
     if len(runs) == 1:

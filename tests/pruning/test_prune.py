@@ -446,10 +446,44 @@ class TestOnnxSource:
             prune(self.write(tmp_path), output=tmp_path / "o.onnx", input_shape=(1, 8, 8))
 
     def test_other_precision(self, tmp_path: Path) -> None:
-        """A float64 or float16 model is refused with what to do."""
+        """A model that convolves in float64, as ONNX Runtime does not, is refused with what to do."""
         path = tmp_path / "m.onnx"
         path.write_bytes(to_bytes(model_from_text(self.body, x="double[N, 3, 8, 8] x", **self.tensors)))
-        with pytest.raises(ModelError, match="expected float32"):
+        with pytest.raises(ModelError, match=r"holds a Conv node .* convert it to float32"):
+            prune(path, output=tmp_path / "o.onnx")
+
+    @pytest.mark.parametrize("dtype", [2, 10, 11], ids=["uint8", "float16", "double"])
+    def test_other_inputs(self, dtype: int, tmp_path: Path) -> None:
+        """A float32 network behind a Cast of its input is pruned, and still takes that input."""
+        body = f"f = Cast <to = 1> (x) {self.body.replace('(x,', '(f,')}"
+        path = self.write(tmp_path, body)
+        proto = onnx.load(path)
+        proto.graph.input[0].type.tensor_type.elem_type = dtype
+        onnx.save(proto, path)
+        report = prune(path, output=tmp_path / "o.onnx")
+        assert [(layer.filters, layer.live_filters) for layer in report.layers] == [(8, 5), (4, 3)]
+        assert report.verification is not None
+        assert report.verification.equivalent
+        assert from_bytes((tmp_path / "o.onnx").read_bytes()).graph.inputs[0].dtype == dtype
+
+    def test_float16_throughout(self, tmp_path: Path) -> None:
+        """A network of float16 weights, inputs and outputs is pruned and stays one."""
+        tensors = {name: array.astype(np.float16) for name, array in self.tensors.items()}
+        path = tmp_path / "m.onnx"
+        sizes = {"x": "float16[N, 3, 8, 8] x", "y": "float16[N, 4, P, Q] y"}
+        path.write_bytes(to_bytes(model_from_text(self.body, **sizes, **tensors)))
+        report = prune(path, output=tmp_path / "o.onnx")
+        assert report.verification is not None
+        assert report.verification.equivalent
+        assert report.totals.params_after < report.totals.params_before
+
+    def test_an_input_that_holds_no_images(self, tmp_path: Path) -> None:
+        """A model of booleans is refused by its input's type."""
+        path = self.write(tmp_path, f"f = Cast <to = 1> (x) {self.body.replace('(x,', '(f,')}")
+        proto = onnx.load(path)
+        proto.graph.input[0].type.tensor_type.elem_type = onnx.TensorProto.BOOL
+        onnx.save(proto, path)
+        with pytest.raises(ModelError, match="takes an input of BOOL, expected floats or integers"):
             prune(path, output=tmp_path / "o.onnx")
 
     def test_operators_of_others(self, tmp_path: Path) -> None:

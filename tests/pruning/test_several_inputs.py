@@ -119,21 +119,24 @@ def test_own_samples_by_name(tmp_path: Path) -> None:
 
 
 def test_other_inputs_are_no_counterpart(tmp_path: Path) -> None:
-    """Models that take different inputs are not compared."""
-    one, two = written(tmp_path, "mask"), written(tmp_path, "scalar")
-    with pytest.raises(InputError, match=r"input z .* is|refuses"):
-        verify(one, against=two)
+    """Models that take inputs of other names are not compared."""
+    path = written(tmp_path, "mask")
+    proto = onnx.load(path)
+    proto.graph.input[1].name = proto.graph.node[-1].input[0] = "mask"
+    onnx.save(proto, tmp_path / "other.onnx")
+    with pytest.raises(InputError, match="takes the inputs x, mask, to compare are x, z"):
+        verify(path, against=tmp_path / "other.onnx")
 
 
 def test_types_that_cannot_be_made(tmp_path: Path) -> None:
-    """An input of float64 is refused by its type."""
+    """An input of bfloat16 is refused by its type."""
     path = written(tmp_path, "scalar")
     proto = onnx.load(path)
-    proto.graph.input[1].type.tensor_type.elem_type = onnx.TensorProto.DOUBLE
+    proto.graph.input[1].type.tensor_type.elem_type = onnx.TensorProto.BFLOAT16
     proto.graph.node.insert(0, onnx.helper.make_node("Cast", ["z"], ["zz"], to=onnx.TensorProto.FLOAT))
     proto.graph.node[-1].input[1] = "zz"
     onnx.save(proto, path)
-    with pytest.raises(ModelError, match="expected float32"):
+    with pytest.raises(ModelError, match="expected floats or integers"):
         pruned(path, tmp_path)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -11,11 +11,11 @@ import torch
 from small_models import PADS, model_from_text, to_bytes, to_float32, weights
 from torch import nn
 
-from swp_export.errors import UnprovableError
+from swp_export.errors import InputError, UnprovableError
 from swp_export.verification.cases import Case, make_cases
 from swp_export.verification.evidence import CEILING, Gathered, gather
 from swp_export.verification.references import OnnxReference, TorchReference
-from swp_export.verification.verify import verify_model
+from swp_export.verification.verify import Verifier, verify_model
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,6 +43,7 @@ class Fixed:
     rounded_: Callable[[np.ndarray], np.ndarray] = lambda y: y
     plain: Fixed | None = None
     description: str = "fixed.pth"
+    dtype: np.dtype[Any] = dataclasses.field(default_factory=lambda: np.dtype(np.float32))
     computes_in_float16: bool = False
 
     def only_batch(self, input_shape: tuple[int, int, int]) -> int | None:  # noqa: ARG002 (the protocol)
@@ -239,6 +240,84 @@ def test_batch_inside_a_reshape() -> None:
     assert report.notes == ("baked.onnx runs in batches of 1 only, and so does the model",)
 
 
+def notes_of(first: ir.Model, second: ir.Model) -> tuple[str, ...]:
+    """Verify `first` against `second`, which compute the same, and return what is said beside."""
+    report = verify_model(to_bytes(first), OnnxReference(second, "open.onnx"), name="m", input_shape=(3, 8, 8))
+    assert report.equivalent
+    return report.notes
+
+
+class TestNotes:
+    """What a proof does not say."""
+
+    OPEN = "double[N, 3, H, W] x"
+    BODY = f"y = Conv <{PADS}> (x, w)"
+
+    def conv(self, x: str) -> ir.Model:
+        """Return a convolution whose input is `x`."""
+        return to_float32(model_from_text(self.BODY, x=x, y="double[N, 4, P, Q] y", w=np.ones((4, 3, 3, 3))))
+
+    @pytest.mark.parametrize(
+        ("x", "note"),
+        [
+            ("double[1, 3, H, W] x", "the model runs in batches of 1 only, open.onnx in any"),
+            ("double[N, 3, 8, 8] x", "the model runs on images of 8x8 only, open.onnx on others too"),
+            ("double[N, 3, 8, W] x", "the model runs on images of height 8 only, open.onnx on others too"),
+            ("double[N, 3, H, 8] x", "the model runs on images of width 8 only, open.onnx on others too"),
+        ],
+    )
+    def test_fixed_where_the_reference_is_open(self, x: str, note: str) -> None:
+        """A model that takes less than its reference does is said to."""
+        assert notes_of(self.conv(x), self.conv(self.OPEN)) == (note,)
+
+    @pytest.mark.parametrize("x", ["double[N, 3, H, W] x", "double[1, 3, 8, 8] x", "double[2, 3, H, W] x"])
+    def test_as_open_as_the_reference(self, x: str) -> None:
+        """Where both take the same, there is nothing to say."""
+        assert notes_of(self.conv(x), self.conv(x)) == ()
+
+    def test_constant_outputs(self) -> None:
+        """Two networks whose output no image moves are alike, which says little; the other output is not named."""
+        body = "z = Mul (x, zero) h = Conv (z, w) a = Add (h, b) c = Sigmoid (a) y = Relu (x)"
+        tensors = {"zero": np.zeros(1), "w": np.ones((2, 3, 1, 1)), "b": np.ones((2, 1, 1))}
+        dead = to_float32(model_from_text(body, y="double[N, 2, H, W] c, double[N, 3, H, W] y", **tensors))
+        (note,) = notes_of(dead, dead)
+        assert note == "output 'c' is the same for every image that was tried: that it is equal proves little"
+
+    def test_an_output_that_moves_on_one_case_alone_is_not_constant(self) -> None:
+        """Large images move what small ones leave as it is."""
+        body = "h = Sub (x, b) y = Relu (h)"
+        moving = to_float32(model_from_text(body, y="double[N, 3, H, W] y", b=np.full(1, 100.0)))
+        assert notes_of(moving, moving) == ()
+
+    def test_constant_integers(self) -> None:
+        """Classes that are the same for every image are said to be."""
+        body = "z = Mul (x, zero) c = ArgMax <axis = 1> (z) y = Relu (x)"
+        dead = to_float32(model_from_text(body, y="int64[N, 1, H, W] c, double[N, 3, H, W] y", zero=np.zeros(1)))
+        (note,) = notes_of(dead, dead)
+        assert note.startswith("output 'c' is the same")
+
+
+class TestBatches:
+    """A batch that one of the two states is the one to compare at."""
+
+    def batches(self, model: str, reference: str) -> set[int]:
+        """Return the sizes of the batches that a convolution and the same with another batch are compared at."""
+        first, second = (TestNotes().conv(f"double[{batch}, 3, H, W] x") for batch in (model, reference))
+        report = verify_model(to_bytes(first), OnnxReference(second, "r"), name="m", input_shape=(3, 8, 8))
+        assert report.equivalent
+        return {case.input_shape[0] for case in report.cases}
+
+    @pytest.mark.parametrize("batch", ["2", "4"])
+    def test_a_reference_of_a_fixed_batch(self, batch: str) -> None:
+        """An open model is compared at the batch that its reference states."""
+        assert self.batches("N", batch) == {int(batch)}
+
+    def test_two_batches(self) -> None:
+        """A model and a reference of different batches are refused, both named."""
+        with pytest.raises(InputError, match=r"batches of 1 only and r in batches of 4 only"):
+            self.batches("1", "4")
+
+
 def test_saturated_heads_hide_nothing() -> None:
     """A Sigmoid head whose weight is off by a thousandth is found, though large inputs saturate it."""
     w = 0.1 * weights(RNG, 4, 4, 1, 1)
@@ -254,6 +333,48 @@ def test_saturated_heads_hide_nothing() -> None:
     assert {case.case for case in report.cases if not case.ok} >= {"noise", "constants", "impulses"}
 
 
+def network(body: str, y: str = "double[N, 8, P, Q] y", **tensors: np.ndarray) -> ir.Model:
+    """Return a convolution, a BatchNormalization, a Relu and another convolution `z`, and `body` behind them."""
+    given = {
+        "w0": weights(np.random.default_rng(0), 16, 3, 3, 3),
+        "b0": np.zeros(16),
+        "mean": np.zeros(16),
+        "w1": weights(np.random.default_rng(1), 8, 16, 3, 3),
+        "one": np.ones(16),
+        "zero": np.zeros(16),
+    }
+    layers = f"h = Conv <{PADS}> (x, w0, b0) n = BatchNormalization (h, one, zero, mean, one) r = Relu (n)"
+    return to_float32(model_from_text(f"{layers} z = Conv <{PADS}> (r, w1) {body}", y=y, **given | tensors))
+
+
+@pytest.mark.parametrize(
+    ("body", "tensors"),
+    [
+        ("s = Sigmoid (z) y = Log (s)", {"w1": 0.05 * weights(np.random.default_rng(1), 8, 16, 3, 3)}),
+        ("y = Mul (z, k)", {"k": np.array(1e-10)}),
+        ("y = Identity (z)", {"w1": 1e-11 * weights(np.random.default_rng(1), 8, 16, 3, 3)}),
+        ("y = Identity (z)", {"b0": np.full(16, 1000.0), "mean": np.full(16, 1000.0)}),
+    ],
+    ids=["nearly saturated", "tiny outputs", "tiny weights", "a mean far above the spread"],
+)
+@pytest.mark.parametrize("weight", ["w0", "w1"])
+def test_budgets_of_odd_networks(body: str, tensors: dict[str, np.ndarray], weight: str) -> None:
+    """They raise no false alarm, and the weakest stripe of a filter that computes with the wrong sign is found."""
+    first = network(body, **tensors)
+    array = first.graph.initializers[weight].const_value.numpy().astype(np.float64)  # type: ignore[union-attr]
+    i, j = np.unravel_index(np.argmin(np.abs(array[5]).sum(axis=0)), array.shape[2:])
+    array[5, :, i, j] *= -1
+    verifier = Verifier(OnnxReference(first, "r"), (3, 8, 8))
+    assert verifier.verify(to_bytes(first), "m").equivalent
+    assert not verifier.verify(to_bytes(network(body, **{**tensors, weight: array})), "m").equivalent
+
+
+def test_beyond_saturation() -> None:
+    """Of the logarithm of what float32 rounds to zero nothing is proved, and that is said by name."""
+    with pytest.raises(UnprovableError, match="nothing can be proved of output 'y'"):
+        notes_of(network("s = Sigmoid (z) y = Log (s)"), network("s = Sigmoid (z) y = Log (s)"))
+
+
 def test_the_furthest_of_the_rounded_runs_counts() -> None:
     """Of the rounded runs the one that goes furthest says how far rounding moves an output."""
 
@@ -263,7 +384,38 @@ def test_the_furthest_of_the_rounded_runs_counts() -> None:
 
     for each in gathered(Varied()).evidence:
         runs = each.runs["y"]
-        assert runs.moved == pytest.approx(1e-4 * np.abs(runs.truth), rel=1e-3, abs=0)
+        if len(runs.truth) == 1:
+            assert runs.moved == pytest.approx(1e-4 * np.abs(runs.truth), rel=1e-3, abs=0)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.int64])
+def test_images_of_a_batch_are_draws(dtype: type[np.number[Any]]) -> None:
+    """One rounded run of a batch is enough of floats, not of integers; all seeds are used."""
+    ran: dict[int, list[int]] = {}
+
+    class Counted(Fixed):
+        def float64(self, x: np.ndarray) -> Outputs:
+            return {"y": x[:, :1].astype(dtype)}
+
+        def float32(self, x: np.ndarray) -> Outputs:
+            return {"y": x[:, :1].astype(np.float32 if dtype is np.float64 else dtype)}
+
+        def rounded(self, seed: int) -> Callable[[np.ndarray], Outputs]:
+            def run(x: np.ndarray) -> Outputs:
+                ran.setdefault(seed, []).append(len(x))
+                return self.float64(x)
+
+            return run
+
+    gathered(Counted())
+    images = [len(case.x) for case, _ in CASES]
+    if dtype is np.int64:
+        assert list(ran.values()) == [images] * 3
+    else:
+        assert ran.keys() == {0, 1, 2}
+        assert sorted(n for each in ran.values() for n in each) == sorted(
+            [n for n in images if n > 1] + 3 * [1] * images.count(1)
+        )
 
 
 def test_a_shape_that_rounding_decides() -> None:
