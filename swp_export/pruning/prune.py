@@ -11,7 +11,7 @@ import onnx
 import onnx_ir as ir
 
 from swp_export.atomic import atomic_outputs
-from swp_export.errors import LoweringError, NotEquivalentError
+from swp_export.errors import LoweringError
 from swp_export.graph.analysis.counts import Counts, count, executed, stored_floats
 from swp_export.graph.convolutions import iterate_stripe_convs
 from swp_export.graph.files.external_data import files_of
@@ -37,6 +37,7 @@ from swp_export.tuning.fastest import find_fastest
 from swp_export.tuning.plan_file import PlanFile, read_plan
 from swp_export.tuning.race import Track
 from swp_export.tuning.variants import apply_plan_file
+from swp_export.verification.report import NotEquivalentError
 from swp_export.verification.samples import read_samples
 from swp_export.verification.verify import Verifier, verify_model
 

@@ -19,7 +19,7 @@ from swp_export.lowerings import LOWERINGS
 from swp_export.runtime.cpu import read_cpu
 
 if TYPE_CHECKING:
-    from swp_export.tuning.layer_times import LayerCase
+    from swp_export.tuning.layer_case import LayerCase
     from swp_export.tuning.race import Track
 
 logger = logging.getLogger(__name__)

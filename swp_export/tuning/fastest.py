@@ -9,20 +9,21 @@ from typing import TYPE_CHECKING
 from swp_export.benchmark.environment import read_environment
 from swp_export.benchmark.measure import Schedule
 from swp_export.benchmark.statistics import Speedup, latency, speedup
-from swp_export.errors import ModelError, NotEquivalentError
+from swp_export.errors import ModelError
+from swp_export.tuning.candidates import Discarded
 from swp_export.tuning.layer_times import layer_cases, measure_layers
 from swp_export.tuning.plan_file import PlanFile
-from swp_export.tuning.report import Discarded
 from swp_export.tuning.search import Search
 from swp_export.tuning.variants import block_of, compact_from_portable, plan_of, planned_bytes
+from swp_export.verification.report import NotEquivalentError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from swp_export.benchmark.measure import Instances
     from swp_export.tuning.cache import LayerCache
+    from swp_export.tuning.candidates import Candidate
     from swp_export.tuning.race import Track
-    from swp_export.tuning.report import Candidate
     from swp_export.verification.report import VerificationReport
 
 FINAL = Schedule()

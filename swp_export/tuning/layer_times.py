@@ -18,13 +18,13 @@ from swp_export.graph.passes.order_channels import free_layers
 from swp_export.lowerings import LOWERINGS
 from swp_export.lowerings.plan import order_of
 from swp_export.lowerings.single_layer import model_of_layer
-from swp_export.tuning.report import Candidate, Discarded
+from swp_export.tuning.candidates import Candidate, Discarded
+from swp_export.tuning.layer_case import LayerCase
 from swp_export.tuning.variants import FAILURES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from swp_export.stripes import StripeConv
     from swp_export.tuning.cache import LayerCache
     from swp_export.tuning.race import Track
 
@@ -32,15 +32,6 @@ SCHEDULE = Schedule(min_runs=10, min_seconds=0.015, instances=3, window_seconds=
 """A first guess: who is far behind alone need not be tried in the whole model."""
 HOPELESS = 3.0
 """Of a lowering that takes so many times the layer's fastest at a glance, nothing more is measured."""
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
-class LayerCase:
-    """A layer as it stands in its network: what it computes, of which input, and whether its filters may be ordered."""
-
-    conv: StripeConv
-    input_shape: tuple[int, ...]
-    free: bool
 
 
 def layer_cases(compact: ir.Model, shape: Sequence[int]) -> list[LayerCase]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from swp_export.benchmark.measure import Schedule
 from swp_export.benchmark.statistics import speedup
 from swp_export.lowerings import LOWERINGS
-from swp_export.tuning.report import Discarded
+from swp_export.tuning.candidates import Discarded
 from swp_export.tuning.variants import FAILURES, planned_bytes
 
 if TYPE_CHECKING:
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     import onnx_ir as ir
 
     from swp_export.benchmark.statistics import Speedup
+    from swp_export.tuning.candidates import Candidate
     from swp_export.tuning.race import Track
-    from swp_export.tuning.report import Candidate
 
     Plan = dict[str, str]
 

@@ -18,19 +18,12 @@ from real_networks import RESNET, Pruned
 from small_models import PADS, from_bytes, model_from_text, ops, to_bytes, to_float32, weights
 from small_networks import mixed, write_checkpoint
 
-from swp_export.errors import (
-    InputError,
-    LoweringError,
-    ModelError,
-    NotEquivalentError,
-    OutputError,
-    SwpExportError,
-    ThresholdError,
-)
+from swp_export.errors import InputError, LoweringError, ModelError, OutputError, SwpExportError, ThresholdError
 from swp_export.graph.metadata import ARCHITECTURE, INPUT_SHAPE, RELATIVE_THRESHOLD, SOURCE, THRESHOLD, VERSION
 from swp_export.lowerings import LOWERINGS, Lowering, pad_slice_add
 from swp_export.pruning.prune import default_output, prune
 from swp_export.runtime.session import open_session
+from swp_export.verification.report import NotEquivalentError
 from swp_export.verification.verify_file import verify
 
 if TYPE_CHECKING:

@@ -16,8 +16,9 @@ import numpy as np
 import onnx
 
 import swp_export
-from swp_export.errors import NotEquivalentError, SwpExportError
+from swp_export.errors import SwpExportError
 from swp_export.lowerings import LOWERINGS
+from swp_export.verification.report import NotEquivalentError
 
 from . import random_networks, truth
 from .planted import TIMES_NOISE, Case, cases_of, distance

@@ -15,11 +15,12 @@ from tunable_models import SHAPE, compact_network, rigged
 
 import swp_export.tuning.cache as cache_module
 from swp_export.tuning.cache import LayerCache, default_path
-from swp_export.tuning.layer_times import LayerCase, layer_cases
+from swp_export.tuning.layer_times import layer_cases
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from swp_export.tuning.layer_case import LayerCase
     from swp_export.tuning.race import Track
 
 TRACK = rigged(lambda _: 1.0)

@@ -18,7 +18,8 @@ from swp_export.graph.metadata import LAYER
 from swp_export.lowerings import LOWERINGS, Lowering, dense
 from swp_export.runtime.session import open_session
 from swp_export.tuning.cache import LayerCache
-from swp_export.tuning.layer_times import LayerCase, filled, layer_cases, layer_model, measure_layers
+from swp_export.tuning.layer_case import LayerCase
+from swp_export.tuning.layer_times import filled, layer_cases, layer_model, measure_layers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
     from swp_export.lowerings.builder import LayerBuilder
     from swp_export.stripes import StripeConv
-    from swp_export.tuning.report import Candidate, Discarded
+    from swp_export.tuning.candidates import Candidate, Discarded
 
 INPUT = (1, *SHAPE)
 FEW_NODES_WIN = rigged(lambda content: 1e-3 * len(from_bytes(content).graph))

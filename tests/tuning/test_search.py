@@ -13,8 +13,8 @@ from swp_export.errors import LoweringError
 from swp_export.graph.files.writing import serialized
 from swp_export.lowerings import LOWERINGS, Lowering, dense
 from swp_export.tuning.cache import LayerCache
+from swp_export.tuning.candidates import Candidate, Discarded
 from swp_export.tuning.fastest import Fastest, find_fastest
-from swp_export.tuning.report import Candidate, Discarded
 from swp_export.tuning.search import ALTERNATIVES, FINALISTS, Search, alternatives, fastest_alone
 from swp_export.tuning.variants import apply_plan_file
 

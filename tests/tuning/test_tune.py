@@ -21,12 +21,13 @@ from tunable_models import LAYERS, SHAPE, lowerings_of, portable
 import swp_export.tuning.fastest as fastest_module
 from swp_export.benchmark.measure import Schedule
 from swp_export.cli import cli
-from swp_export.errors import DeviceError, InputError, LoweringError, ModelError, NotEquivalentError, OutputError
+from swp_export.errors import DeviceError, InputError, LoweringError, ModelError, OutputError
 from swp_export.graph.metadata import INPUT_SHAPE
 from swp_export.lowerings import LOWERINGS
 from swp_export.tuning.plan_file import read_plan
 from swp_export.tuning.tune import tune
 from swp_export.tuning.variants import apply_plan_file
+from swp_export.verification.report import NotEquivalentError
 from swp_export.verification.verify_file import verify
 
 if TYPE_CHECKING:

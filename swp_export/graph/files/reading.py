@@ -78,7 +78,7 @@ def read_model(path: str | Path) -> OnnxFile:
 
 @contextlib.contextmanager
 def _naming(path: Path) -> Iterator[None]:
-    """Put the file's name before what it is or has."""
+    """Put the file's name before the text of a ModelError that goes on after it."""
     try:
         yield
     except ModelError as error:

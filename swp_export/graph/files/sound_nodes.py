@@ -1,7 +1,4 @@
-"""What a node may say in its attributes and of the tensors that it reads.
-
-Sizes of windows are bounded, a convolution fits its weight, stated shapes are small, and a Loop has an end.
-"""
+"""Checks of a node: windows are bounded, a convolution fits its weight, stated shapes are small, a Loop has an end."""
 
 from __future__ import annotations
 
@@ -42,7 +39,7 @@ def require_sound_node(node: NodeProto, tensors: dict[str, TensorProto]) -> None
         tensors: those that the graph stores, by name.
 
     Raises:
-        ModelError: with a predicate about the file: "has ...", "makes ...".
+        ModelError: its text goes on after the name of the file: "has ...", "makes ...".
 
     """
     if node.domain not in _ONNX:
@@ -64,7 +61,7 @@ def require_sound_tensors(node: NodeProto) -> None:
     """Check the tensors in the attributes of `node`, whatever operator it is.
 
     Raises:
-        ModelError: with a predicate about the file: "declares ...", "keeps ...".
+        ModelError: its text goes on after the name of the file: "declares ...", "keeps ...".
 
     """
     for attribute in node.attribute:

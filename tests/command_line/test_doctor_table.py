@@ -4,7 +4,7 @@ import io
 
 from rich.console import Console
 
-from swp_export.report.doctor_table import doctor_tables
+from swp_export.command_line.doctor_table import doctor_tables
 from swp_export.runtime.cpu import Cpu
 from swp_export.runtime.doctor import DoctorReport, Package, ProviderCheck
 
@@ -16,7 +16,7 @@ def shown(*, advice=(), features=None):
         platform="Linux",
         packages=(
             Package(name="onnx", version=None, purpose="everything", optional=False),
-            Package(name="jinja2", version=None, purpose="report", optional=True),
+            Package(name="torchvision", version=None, purpose="training data", optional=True),
         ),
         providers=(ProviderCheck(device="cuda", works=False, detail="no NVIDIA driver"),),
         cpu=Cpu(model="Example CPU", features=features, cores=2),
@@ -40,7 +40,7 @@ def test_what_is_missing_is_told_from_what_is_optional():
 
 def test_advice_keeps_its_brackets():
     """An extra's name in brackets is not taken for markup."""
-    assert "pip install 'swp-export[report]'" in shown(advice=("pip install 'swp-export[report]': report",))
+    assert "pip install 'swp-export[train]'" in shown(advice=("pip install 'swp-export[train]': training data",))
 
 
 def test_unknown_features_are_unknown():

@@ -6,7 +6,7 @@ import contextlib
 import json
 import shutil
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from rich.console import Console
 from rich.segment import Segment
@@ -16,7 +16,7 @@ from rich.text import Text
 from swp_export.printable import LONGEST, printable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from rich.console import ConsoleOptions, RenderableType, RenderResult
 
@@ -24,19 +24,43 @@ PLAIN_WIDTH = 120
 """Columns of a table that does not go to a terminal."""
 
 
-def print_data(renderables: list[RenderableType]) -> None:
-    """Print `renderables` on standard output, long names cut and what would steer the terminal spelled out."""
+class Report(Protocol):
+    """What a command returns."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the document that `--json` prints."""
+
+
+R = TypeVar("R", bound=Report)
+
+
+def print_report(report: R, tables: Callable[[R], Iterable[RenderableType]], *, as_json: bool) -> None:
+    """Print `report` on standard output, as one JSON document or as its `tables`."""
+    if as_json:
+        print_json(report.to_json())
+    else:
+        print_data(tables(report))
+
+
+def print_data(renderables: Iterable[RenderableType]) -> None:
+    """Print `renderables` on standard output, long names cut and what would steer the terminal spelled out.
+
+    A string is one line, however long.
+    """
     width = None if sys.stdout.isatty() else PLAIN_WIDTH
     console = Console(file=sys.stdout, width=width, highlight=False)
     for renderable in renderables:
-        _cut(renderable)
-        console.print(_Harmless(renderable))
+        if isinstance(renderable, str):
+            sys.stdout.write(f"{printable(renderable)}\n")
+        else:
+            _cut(renderable)
+            console.print(_Harmless(renderable))
 
 
-def print_line(text: str, *, err: bool = False) -> None:
-    """Print `text` on one line of standard output, or of standard error, as `print_data` does."""
-    file = sys.stderr if err else sys.stdout
-    file.write(f"{printable(text)}\n")
+def print_warnings(warnings: Iterable[str]) -> None:
+    """Print what has to be known beside the result on standard error."""
+    for text in warnings:
+        sys.stderr.write(f"swp-export: warning: {printable(text)}\n")
 
 
 def print_json(document: dict[str, Any]) -> None:

@@ -9,10 +9,11 @@ import numpy as np
 from rich.console import Console
 
 from swp_export.benchmark.statistics import Speedup
-from swp_export.report.tune_table import tune_tables
+from swp_export.command_line.tune_table import tune_tables
+from swp_export.tuning.candidates import Candidate, Discarded
 from swp_export.tuning.fastest import Fastest
 from swp_export.tuning.plan_file import PlanFile
-from swp_export.tuning.report import Candidate, Discarded, TuneReport
+from swp_export.tuning.report import TuneReport
 from swp_export.verification.comparison import Runs, compare
 from swp_export.verification.report import VerificationReport
 

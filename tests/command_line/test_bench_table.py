@@ -9,7 +9,7 @@ from swp_export.benchmark.environment import Environment
 from swp_export.benchmark.layers import LayerTime
 from swp_export.benchmark.report import BenchReport, Comparison, ModelResult, Transfer
 from swp_export.benchmark.statistics import Latency
-from swp_export.report.bench_table import bench_tables, short_names
+from swp_export.command_line.bench_table import bench_tables, short_names
 from swp_export.runtime.cpu import Cpu
 
 LATENCY = Latency(median_ms=1.25, p90_ms=2.5, p99_ms=3.75, iqr_ms=0.5, runs=123)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from swp_export.report.drawing import bar, heat, spark
+from swp_export.command_line.drawing import bar, heat, spark
 
 
 def test_a_3x3_kernel_is_three_groups_of_three():

@@ -5,26 +5,26 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rich.markup import escape
-from rich.table import Table
 
+from swp_export.command_line.table import new_table
 from swp_export.verification.comparison import FACTOR, ULPS
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.table import Table
+
     from swp_export.verification.report import VerificationReport
 
 
-def verify_table(report: VerificationReport) -> Table:
-    """Return one line per comparison."""
-    table = Table(
-        title=f"{escape(report.model)} against {escape(report.reference)}, in float64",
-        caption=f"default budget, per channel: {FACTOR:g} times what rounding explains, at least {ULPS} ulp",
-        title_justify="left",
-        caption_justify="left",
-    )
-    table.add_column("Input")
-    for heading in ("Shape", "Largest error", "float32's own", "Budget", "Error / budget"):
-        table.add_column(heading, justify="right")
-    table.add_column("")
+def verify_tables(report: VerificationReport) -> list[RenderableType]:
+    """Return one row per comparison, and the result in one line."""
+    return [_case_table(report), report.summary()]
+
+
+def _case_table(report: VerificationReport) -> Table:
+    headings = ("Input", ">Shape", ">Largest error", ">float32's own", ">Budget", ">Error / budget", "")
+    caption = f"default budget, per channel: {FACTOR:g} times what rounding explains, at least {ULPS} ulp"
+    table = new_table(f"{report.model} against {report.reference}, in float64", *headings, caption=caption)
     for case in report.cases:
         shape = "x".join(str(size) for size in case.input_shape)
         if case.undecided is not None:

@@ -6,10 +6,13 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from rich.markup import escape
-from rich.table import Table
+
+from swp_export.command_line.table import new_table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from rich.table import Table
 
     from swp_export.benchmark.layers import LayerTime
     from swp_export.benchmark.report import BenchReport
@@ -52,14 +55,10 @@ def short_names(paths: Sequence[str]) -> dict[str, str]:
 
 
 def _latency_table(report: BenchReport, names: dict[str, str]) -> Table:
-    table = Table(title="Latency", caption=escape(conditions(report)), title_justify="left", caption_justify="left")
-    table.add_column("Model", overflow="fold")
-    for heading in ("Batch", "Median ms", "p90 ms", "p99 ms", "IQR ms", "Runs"):
-        table.add_column(heading, justify="right")
-    transfers = any(result.transfer is not None for result in report.models)
-    if transfers:
-        table.add_column("To device ms", justify="right")
-        table.add_column("From device ms", justify="right")
+    headings = ["~Model", ">Batch", ">Median ms", ">p90 ms", ">p99 ms", ">IQR ms", ">Runs"]
+    if any(result.transfer is not None for result in report.models):
+        headings += [">To device ms", ">From device ms"]
+    table = new_table("Latency", *headings, caption=conditions(report))
     for result in report.models:
         latency = result.latency
         times = (latency.median_ms, latency.p90_ms, latency.p99_ms, latency.iqr_ms)
@@ -71,12 +70,8 @@ def _latency_table(report: BenchReport, names: dict[str, str]) -> Table:
 
 
 def _ratio_table(report: BenchReport, names: dict[str, str]) -> Table:
-    baseline = escape(names[report.ratios[0].baseline])
-    table = Table(title=f"Against {baseline}", title_justify="left")
-    table.add_column("Model", overflow="fold")
-    for heading in ("Batch", "Speedup", "95 % interval"):
-        table.add_column(heading, justify="right")
-    table.add_column("Verdict")
+    baseline = names[report.ratios[0].baseline]
+    table = new_table(f"Against {baseline}", "~Model", ">Batch", ">Speedup", ">95 % interval", "Verdict")
     for row in report.ratios:
         verdict = row.verdict
         table.add_row(
@@ -90,11 +85,7 @@ def _ratio_table(report: BenchReport, names: dict[str, str]) -> Table:
 
 
 def _layer_table(title: str, layers: tuple[LayerTime, ...]) -> Table:
-    table = Table(title=escape(title), title_justify="left")
-    table.add_column("Layer", overflow="fold")
-    for heading in ("Time", "FLOPs", "MFLOPs"):
-        table.add_column(heading, justify="right")
-    table.add_column("Kernels")
+    table = new_table(title, "~Layer", ">Time", ">FLOPs", ">MFLOPs", "Kernels")
     for layer in layers:
         kernels = list(layer.operators.items())[:_MAIN_OPERATORS]
         table.add_row(

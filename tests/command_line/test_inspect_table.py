@@ -5,6 +5,7 @@ import io
 import pytest
 from rich.console import Console
 
+from swp_export.command_line.inspect_table import inspect_tables
 from swp_export.inspection.report import (
     Bin,
     Gap,
@@ -17,7 +18,6 @@ from swp_export.inspection.report import (
     TensorSpec,
     ThresholdCounts,
 )
-from swp_export.report.inspect_table import inspect_tables
 
 TAPS = ((0.0, 0.1, 0.0), (0.2, 0.5, 0.2), (0.0, 0.1, 0.0))
 LAYER = InspectedLayer(

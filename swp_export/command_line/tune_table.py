@@ -5,30 +5,27 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rich.markup import escape
-from rich.table import Table
+
+from swp_export.command_line.table import new_table
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.table import Table
+
     from swp_export.benchmark.statistics import Speedup
     from swp_export.tuning.report import TuneReport
 
 
-def tune_tables(report: TuneReport) -> list[Table]:
-    """Return one line per layer, and what the tuned model gains."""
-    return [_layer_table(report), _gain_table(report)]
+def tune_tables(report: TuneReport) -> list[RenderableType]:
+    """Return one row per layer, what the tuned model gains, and whether it is equivalent."""
+    compared = f"{report.model}: {report.fastest.variants} variants of the whole model were compared"
+    return [_layer_table(report), _gain_table(report), compared, report.verification.summary()]
 
 
 def _layer_table(report: TuneReport) -> Table:
-    table = Table(
-        title=f"Plan of {escape(report.model)}",
-        caption="alone: the layer by itself with a ReLU; in the model its neighbours decide",
-        title_justify="left",
-        caption_justify="left",
-    )
-    table.add_column("Layer")
-    table.add_column("Written as")
-    for heading in ("µs alone", "dense µs"):
-        table.add_column(heading, justify="right")
-    table.add_column("Fastest alone")
+    headings = ("Layer", "Written as", ">µs alone", ">dense µs", "Fastest alone")
+    caption = "alone: the layer by itself with a ReLU; in the model its neighbours decide"
+    table = new_table(f"Plan of {report.model}", *headings, caption=caption)
     for layer, lowering in report.fastest.plan.layers.items():
         times = {c.lowering: c.median_ms for c in report.fastest.candidates if c.layer == layer}
         fastest = min(times, key=lambda name: times[name], default="")
@@ -39,10 +36,7 @@ def _layer_table(report: TuneReport) -> Table:
 
 
 def _gain_table(report: TuneReport) -> Table:
-    table = Table(title="In one run", title_justify="left")
-    table.add_column("Tuned against")
-    for heading in ("Speedup", "95 % interval", "Verdict"):
-        table.add_column(heading, justify="right")
+    table = new_table("In one run", "Tuned against", ">Speedup", ">95 % interval", ">Verdict")
     for name, gain in (("the input model", report.fastest.over_input), ("compact dense", report.fastest.over_dense)):
         table.add_row(name, *_cells(gain))
     return table

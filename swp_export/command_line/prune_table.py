@@ -5,29 +5,30 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rich.markup import escape
-from rich.table import Table
+
+from swp_export.command_line.table import new_table
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.table import Table
+
     from swp_export.pruning.report import PruneReport
 
 
-def prune_tables(report: PruneReport) -> list[Table]:
-    """Return the tables of `report`: one line per layer, and the totals."""
-    return [_layer_table(report), _total_table(report)]
+def prune_tables(report: PruneReport) -> list[RenderableType]:
+    """Return one row per layer, the totals, and the written files with what was proved of them."""
+    lines = [f"{report.model}: {report.bytes / 1e6:.2f} MB, sha256 {report.sha256[:16]}"]
+    if report.dense is not None:
+        lines.append(f"{report.dense}: the network before pruning")
+    if report.verification is not None:
+        lines.append(report.verification.summary())
+    return [_layer_table(report), _total_table(report), *lines, report.claim()]
 
 
 def _layer_table(report: PruneReport) -> Table:
-    table = Table(
-        title=f"Layers of {escape(report.source)}",
-        caption="MFLOPs: of the live stripes, the paper's count",
-        title_justify="left",
-        caption_justify="left",
-    )
-    table.add_column("Layer")
-    for heading in ("Filters", "Stripes", "Live", "MFLOPs"):
-        table.add_column(heading, justify="right")
-    table.add_column("Written as")
-    table.add_column("Because", overflow="fold")
+    headings = ("Layer", ">Filters", ">Stripes", ">Live", ">MFLOPs", "Written as", "~Because")
+    caption = "MFLOPs: of the live stripes, the paper's count"
+    table = new_table(f"Layers of {report.source}", *headings, caption=caption)
     for layer in report.layers:
         table.add_row(
             escape(layer.name),
@@ -43,9 +44,7 @@ def _layer_table(report: PruneReport) -> Table:
 
 def _total_table(report: PruneReport) -> Table:
     totals = report.totals
-    table = Table(title="In total", title_justify="left")
-    for heading in ("", "Before", "After", "Removed"):
-        table.add_column(heading, justify="right" if heading else "left")
+    table = new_table("In total", "", ">Before", ">After", ">Removed")
     params, flops = (totals.params_before, totals.params_after), (totals.flops_before, totals.flops_after)
     _compare(table, "Parameters in the file", *params)
     if totals.helper_params:

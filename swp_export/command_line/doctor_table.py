@@ -5,9 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rich.markup import escape
-from rich.table import Table
+
+from swp_export.command_line.table import new_table
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from swp_export.runtime.doctor import DoctorReport, Package
 
 _YES = "[green]yes[/]"
@@ -19,7 +22,7 @@ def doctor_tables(report: DoctorReport) -> list[Table]:
     tables = [_device_table(report), _cpu_table(report), _package_table(report)]
     todo = (*report.conflicts, *report.advice)
     if todo:
-        table = Table("What to do", title_justify="left")
+        table = new_table("", "What to do")
         for line in todo:
             table.add_row(escape(line))
         tables.append(table)
@@ -27,14 +30,14 @@ def doctor_tables(report: DoctorReport) -> list[Table]:
 
 
 def _device_table(report: DoctorReport) -> Table:
-    table = Table("Device", "Runs a model", "Detail", title="Devices", title_justify="left")
+    table = new_table("Devices", "Device", "Runs a model", "Detail")
     for check in report.providers:
         table.add_row(check.device, _YES if check.works else _NO, escape(check.detail))
     return table
 
 
 def _cpu_table(report: DoctorReport) -> Table:
-    table = Table("Processor", "", title=escape(f"{report.cpu.model}, {report.cpu.cores} cores"), title_justify="left")
+    table = new_table(f"{report.cpu.model}, {report.cpu.cores} cores", "Processor", "")
     if report.cpu.features is None:
         table.add_row("vector extensions", "unknown")
         return table
@@ -44,8 +47,7 @@ def _cpu_table(report: DoctorReport) -> Table:
 
 
 def _package_table(report: DoctorReport) -> Table:
-    title = escape(f"Python {report.python} on {report.platform}")
-    table = Table("Package", "Version", "Needed for", title=title, title_justify="left")
+    table = new_table(f"Python {report.python} on {report.platform}", "Package", "Version", "Needed for")
     for package in report.packages:
         table.add_row(escape(package.name), _version(package), escape(package.purpose))
     return table

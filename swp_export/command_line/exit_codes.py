@@ -1,4 +1,4 @@
-"""What the program does around its commands: errors become one line and an exit code, signals unwind the stack.
+"""How the program ends: errors become one line and an exit code, signals unwind the stack.
 
 Errors of the family in `swp_export.errors` become one line on standard error and their exit code here, and nowhere
 else. Any other exception is a defect of ours: it keeps its traceback and exits with 70, never with 1, which says that a
@@ -39,7 +39,7 @@ class Termination(BaseException):
     """SIGTERM arrived: like KeyboardInterrupt, it unwinds the stack, so that temporary files are removed."""
 
 
-class Program(click.Group):
+class Commands(click.Group):
     """A group whose errors are one line each, with the exit code that the error carries."""
 
     def main(  # type: ignore[override] # two overloads that differ in the type of the result alone

@@ -5,28 +5,35 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rich.markup import escape
-from rich.table import Table
 
-from swp_export.report.drawing import curve
+from swp_export.command_line.drawing import curve
+from swp_export.command_line.table import new_table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from rich.console import RenderableType
+    from rich.table import Table
+
     from swp_export.training.log import TrainingLog
+    from swp_export.training.report import TrainReport
 
 
-def training_table(log: TrainingLog) -> Table:
+def train_tables(report: TrainReport) -> list[RenderableType]:
+    """Return the curves of a finished training, and what came of it in one line."""
+    return [_curves(report.log), report.summary()]
+
+
+def log_tables(log: TrainingLog) -> list[RenderableType]:
+    """Return the curves of a training's log."""
+    return [_curves(log)]
+
+
+def _curves(log: TrainingLog) -> Table:
     """Return losses, accuracies and live stripes, in all and per layer, from the first epoch to the last."""
-    table = Table(
-        title=f"{escape(log.file)}: {len(log.epochs)} epochs",
-        caption="Each curve runs from its lowest to its highest value.",
-        title_justify="left",
-        caption_justify="left",
-    )
-    table.add_column("")
-    table.add_column("After epoch 1", justify="right")
-    table.add_column("After the last", justify="right")
-    table.add_column("Curve")
+    headings = ("", ">After epoch 1", ">After the last", "Curve")
+    caption = "Each curve runs from its lowest to its highest value."
+    table = new_table(f"{log.file}: {len(log.epochs)} epochs", *headings, caption=caption)
     for name, key, unit in (
         ("Loss", "loss", ""),
         ("Loss on the test set", "test_loss", ""),

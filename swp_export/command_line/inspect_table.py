@@ -11,7 +11,8 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from swp_export.report.drawing import bar, heat, spark
+from swp_export.command_line.drawing import bar, heat, spark
+from swp_export.graph.metadata import OURS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -139,7 +140,7 @@ def _spec(spec: TensorSpec) -> str:
 
 
 def _heading(key: str) -> str:
-    return key.removeprefix("swp_export.").replace("_", " ").capitalize()
+    return key.removeprefix(OURS).replace("_", " ").capitalize()
 
 
 def _recorded(value: object) -> str:
