@@ -69,7 +69,8 @@ def instantiate_plain(
     path = checkpoint.path
     if architecture is None:
         raise ArchitectureError(
-            f"{path} holds no Filter Skeleton, so nothing says what network it is; pass --arch package.module:factory"
+            f"none of the {len(checkpoint.state)} entries of {path} is a FilterSkeleton, so nothing says what network "
+            "it is; expected one trained with Filter Skeletons, or pass --arch package.module:factory"
         )
     if input_shape is None:
         raise InputError(f"the input shape of {architecture} is not known; give --input-shape C,H,W")
