@@ -6,15 +6,21 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 import numpy as np
+import onnx
 import onnx_ir as ir
 
-from swp_export.graph.constants import array_of
+from swp_export.graph.constants import array_of, register_initializer
 from swp_export.graph.convolutions import iterate_stripe_convs
+from swp_export.graph.float64.model import Float64Model
 from swp_export.graph.operators import operator_of
 from swp_export.network.relative_norms import beyond_gap, dead_stripes, relative_norms, require_share, with_zeroed
 
 if TYPE_CHECKING:
     from swp_export.network.relative_norms import Norms
+
+_INITIALIZERS_ALONE = 4
+"""The first version of the format whose initializers need not be listed as inputs."""
+_MOVING = frozenset(["Identity", "Mul", "Reshape", "Squeeze", "Transpose", "Unsqueeze"])
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -69,6 +75,8 @@ def silence(given: ir.Model, normalised: ir.Model, share: float) -> Silenced:
 
     """
     require_share(share)
+    given, normalised = given.clone(), normalised.clone()
+    _fold_weights(normalised)
     weights: dict[str, np.ndarray] = {}
     norms: dict[str, Norms] = {}
     for node, conv in iterate_stripe_convs(normalised.graph):
@@ -83,8 +91,9 @@ def silence(given: ir.Model, normalised: ir.Model, share: float) -> Silenced:
         for name, weight in weights.items()
         if (dead[name] & (norms[name] > 0)).any()
     }
-    given, normalised = given.clone(), normalised.clone()
     replaced = _replace(given, left)
+    if replaced:
+        given.ir_version = max(given.ir_version, _INITIALIZERS_ALONE)
     _replace(normalised, {name: left[name] for name in replaced})
     return Silenced(
         given=given,
@@ -96,19 +105,66 @@ def silence(given: ir.Model, normalised: ir.Model, share: float) -> Silenced:
     )
 
 
+def _fold_weights(model: ir.Model) -> None:
+    """Make constants of the weights that `model` only moves, as converters do from the layouts of other frameworks."""
+    places = {node: place for place, node in enumerate(model.graph)}
+    for node in list(model.graph):
+        weight = node.inputs[1] if operator_of(node) == "Conv" else None
+        if weight is None or weight.producer() is None or weight.name is None:
+            continue
+        array = _moved_constant(weight, places, model.opset_imports)
+        if array is not None:
+            name, weight.name = weight.name, f"{weight.name}_computed"
+            weight.replace_all_uses_with(register_initializer(model.graph, name, array))
+
+
+def _moved_constant(value: ir.Value, places: dict[ir.Node, int], opsets: dict[str, int]) -> np.ndarray | None:
+    """Return what `value` is, or None where it depends on more than constants and operators that move them."""
+    nodes: set[ir.Node] = set()
+    stored: dict[str, ir.Value] = {}
+    pending = [value]
+    while pending:
+        current = pending.pop()
+        node = current.producer()
+        if node is None:
+            if current.const_value is None or current.name is None:
+                return None
+            stored[current.name] = current
+        elif node not in nodes:
+            source = node.inputs[0] if node.inputs else None
+            widens = source is not None and source.dtype in {ir.DataType.FLOAT16, ir.DataType.BFLOAT16}
+            if operator_of(node) not in _MOVING and not (operator_of(node) == "Cast" and widens):
+                return None
+            nodes.add(node)
+            pending += [each for each in node.inputs if each is not None]
+    graph = onnx.helper.make_graph(
+        [ir.serde.serialize_node(node) for node in sorted(nodes, key=lambda node: places[node])],
+        "weight",
+        [],
+        [onnx.ValueInfoProto(name=value.name)],
+        [
+            onnx.numpy_helper.from_array(each.const_value.numpy(), name)
+            for name, each in stored.items()
+            if each.const_value
+        ],
+    )
+    imports = [onnx.helper.make_opsetid(domain, version) for domain, version in opsets.items()]
+    small = ir.serde.deserialize_model(onnx.helper.make_model(graph, opset_imports=imports))
+    (array,) = Float64Model(small).run({}).values()
+    return array if value.dtype is None else array.astype(value.dtype.numpy())
+
+
 def _replace(model: ir.Model, arrays: dict[str, np.ndarray]) -> set[str]:
-    """Give the constants of those names, initializers or Constant nodes, new values; return the names found."""
+    """Give the values of those names, whatever computes them, these constants instead; return the names found."""
     found = set()
     for graph in (model.graph, *model.graph.subgraphs()):
         for name in arrays.keys() & graph.initializers.keys():
             graph.initializers[name].const_value = ir.tensor(arrays[name], name=name)
             found.add(name)
-        for node in graph:
-            given = node.outputs[0].name if operator_of(node) == "Constant" else None
-            if given is not None and given in arrays:
-                node.attributes.clear()
-                node.attributes["value"] = ir.AttrTensor("value", ir.tensor(arrays[given]))
-                found.add(given)
+        for value in [value for node in graph for value in node.outputs if value.name in arrays]:
+            name, value.name = value.name or "", f"{value.name}_computed"
+            value.replace_all_uses_with(register_initializer(graph, name, arrays[name]))
+            found.add(name)
     return found
 
 
