@@ -1,10 +1,4 @@
-"""Stripes of an ONNX model that are small but not zero, and the model with those set to zero.
-
-    a stripe is dead    <=>    |stripe| <= F * max over its layer of |stripe|,    |.| the L2 norm over input channels
-
-An ONNX file has no Filter Skeletons: its layers are as large as their training left them, so a stripe is measured by
-the largest one of its own layer. BatchNormalization may scale filters behind that; the weights of the file count.
-"""
+"""Stripes of an ONNX model that are small but not zero, set to zero; see `network.relative_norms`."""
 
 from __future__ import annotations
 
@@ -12,20 +6,21 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 import numpy as np
+import onnx
 import onnx_ir as ir
 
-from swp_export.errors import ThresholdError
-from swp_export.graph.constants import array_of
+from swp_export.graph.constants import array_of, register_initializer
 from swp_export.graph.convolutions import iterate_stripe_convs
+from swp_export.graph.float64.model import Float64Model
 from swp_export.graph.operators.naming import operator_of
-from swp_export.network.widest_gap import widest_gap
+from swp_export.network.relative_norms import beyond_gap, dead_stripes, relative_norms, require_share, with_zeroed
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from swp_export.network.relative_norms import Norms
 
-    import numpy.typing as npt
-
-    Norms = npt.NDArray[np.float32]
+_INITIALIZERS_ALONE = 4
+"""The first version of the format whose initializers need not be listed as inputs."""
+_MOVING = frozenset(["Identity", "Mul", "Reshape", "Squeeze", "Transpose", "Unsqueeze"])
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -51,10 +46,7 @@ class Silenced:
 
     def described(self, path: object) -> str:
         """Say what `given` is."""
-        return (
-            f"{path} with {self.stripes:,} stripes set to zero, those of at most {self.share:g} times the largest norm "
-            "of their layer"
-        )
+        return with_zeroed(path, self.stripes, self.share)
 
     def warnings(self, path: object) -> tuple[str, ...]:
         """Return one sentence each on a threshold beyond the widest gap, and on what it could not be applied to."""
@@ -70,49 +62,6 @@ class Silenced:
         return tuple(found)
 
 
-def require_share(share: float) -> None:
-    """Check F.
-
-    Raises:
-        ThresholdError: it is no share of a norm.
-
-    """
-    if not 0 <= share < 1:
-        raise ThresholdError(
-            f"the threshold is {share:g}, expected at least 0 and below 1: of an ONNX model it is a share of the "
-            "largest stripe norm of each layer"
-        )
-
-
-def relative_norms(weight: np.ndarray) -> Norms:
-    """Return the norm of each stripe of `weight` `[N, C, K_h, K_w]` by the largest one, `[N, K_h, K_w]`; 0 of zeros."""
-    norms = np.sqrt(np.square(weight.astype(np.float64)).sum(axis=1))
-    largest = norms.max(initial=0.0)
-    # A stripe that is not zero must not become one by rounding.
-    relative = norms / largest if largest else norms
-    result: Norms = np.maximum(relative, np.where(norms > 0, np.finfo(np.float32).tiny, 0)).astype(np.float32)
-    return result
-
-
-def widest_gap_of(norms: Sequence[Norms]) -> tuple[float, float] | None:
-    """Return the widest gap between the relative norms of all layers together, if one is wide."""
-    return widest_gap(np.sort(np.concatenate([of_layer.ravel() for of_layer in norms]))) if norms else None
-
-
-def beyond_gap(norms: Sequence[Norms], share: float, path: object) -> tuple[str, ...]:
-    """Return one sentence where `share` lies beyond the widest gap of the relative `norms` of the model `path`."""
-    gap = widest_gap_of(norms)
-    if gap is None or share < gap[1]:
-        return ()
-    lost = sum(int(((of_layer > gap[0]) & (of_layer <= np.float32(share))).sum()) for of_layer in norms)
-    text = (
-        f"the network was probably destroyed: the threshold {share:g} lies beyond the widest gap of the stripes' "
-        f"relative norms, {gap[0]:.3g} to {gap[1]:.3g}, and cuts {lost} stripes above it; `swp-export inspect {path}` "
-        "shows how they lie: take one inside that gap"
-    )
-    return (text,)
-
-
 def silence(given: ir.Model, normalised: ir.Model, share: float) -> Silenced:
     """Set the stripes of `given` to zero that are dead at `share`; neither model is changed.
 
@@ -126,6 +75,8 @@ def silence(given: ir.Model, normalised: ir.Model, share: float) -> Silenced:
 
     """
     require_share(share)
+    given, normalised = given.clone(), normalised.clone()
+    _fold_weights(normalised)
     weights: dict[str, np.ndarray] = {}
     norms: dict[str, Norms] = {}
     for node, conv in iterate_stripe_convs(normalised.graph):
@@ -134,14 +85,15 @@ def silence(given: ir.Model, normalised: ir.Model, share: float) -> Silenced:
         assert value.name is not None
         if value.name not in norms:  # shared by several convolutions
             norms[value.name], weights[value.name] = relative_norms(conv.weight), conv.weight
-    dead = {name: of_layer <= np.float32(share) for name, of_layer in norms.items()}
+    dead = {name: dead_stripes(of_layer, share) for name, of_layer in norms.items()}
     left = {
         name: np.where(dead[name][:, None], np.zeros((), weight.dtype), weight)
         for name, weight in weights.items()
         if (dead[name] & (norms[name] > 0)).any()
     }
-    given, normalised = given.clone(), normalised.clone()
     replaced = _replace(given, left)
+    if replaced:
+        given.ir_version = max(given.ir_version, _INITIALIZERS_ALONE)
     _replace(normalised, {name: left[name] for name in replaced})
     return Silenced(
         given=given,
@@ -153,19 +105,66 @@ def silence(given: ir.Model, normalised: ir.Model, share: float) -> Silenced:
     )
 
 
+def _fold_weights(model: ir.Model) -> None:
+    """Make constants of the weights that `model` only moves, as converters do from the layouts of other frameworks."""
+    places = {node: place for place, node in enumerate(model.graph)}
+    for node in list(model.graph):
+        weight = node.inputs[1] if operator_of(node) == "Conv" else None
+        if weight is None or weight.producer() is None or weight.name is None:
+            continue
+        array = _moved_constant(weight, places, model.opset_imports)
+        if array is not None:
+            name, weight.name = weight.name, f"{weight.name}_computed"
+            weight.replace_all_uses_with(register_initializer(model.graph, name, array))
+
+
+def _moved_constant(value: ir.Value, places: dict[ir.Node, int], opsets: dict[str, int]) -> np.ndarray | None:
+    """Return what `value` is, or None where it depends on more than constants and operators that move them."""
+    nodes: set[ir.Node] = set()
+    stored: dict[str, ir.Value] = {}
+    pending = [value]
+    while pending:
+        current = pending.pop()
+        node = current.producer()
+        if node is None:
+            if current.const_value is None or current.name is None:
+                return None
+            stored[current.name] = current
+        elif node not in nodes:
+            source = node.inputs[0] if node.inputs else None
+            widens = source is not None and source.dtype in {ir.DataType.FLOAT16, ir.DataType.BFLOAT16}
+            if operator_of(node) not in _MOVING and not (operator_of(node) == "Cast" and widens):
+                return None
+            nodes.add(node)
+            pending += [each for each in node.inputs if each is not None]
+    graph = onnx.helper.make_graph(
+        [ir.serde.serialize_node(node) for node in sorted(nodes, key=lambda node: places[node])],
+        "weight",
+        [],
+        [onnx.ValueInfoProto(name=value.name)],
+        [
+            onnx.numpy_helper.from_array(each.const_value.numpy(), name)
+            for name, each in stored.items()
+            if each.const_value
+        ],
+    )
+    imports = [onnx.helper.make_opsetid(domain, version) for domain, version in opsets.items()]
+    small = ir.serde.deserialize_model(onnx.helper.make_model(graph, opset_imports=imports))
+    (array,) = Float64Model(small).run({}).values()
+    return array if value.dtype is None else array.astype(value.dtype.numpy())
+
+
 def _replace(model: ir.Model, arrays: dict[str, np.ndarray]) -> set[str]:
-    """Give the constants of those names, initializers or Constant nodes, new values; return the names found."""
+    """Give the values of those names, whatever computes them, these constants instead; return the names found."""
     found = set()
     for graph in (model.graph, *model.graph.subgraphs()):
         for name in arrays.keys() & graph.initializers.keys():
             graph.initializers[name].const_value = ir.tensor(arrays[name], name=name)
             found.add(name)
-        for node in graph:
-            given = node.outputs[0].name if operator_of(node) == "Constant" else None
-            if given is not None and given in arrays:
-                node.attributes.clear()
-                node.attributes["value"] = ir.AttrTensor("value", ir.tensor(arrays[given]))
-                found.add(given)
+        for value in [value for node in graph for value in node.outputs if value.name in arrays]:
+            name, value.name = value.name or "", f"{value.name}_computed"
+            value.replace_all_uses_with(register_initializer(graph, name, arrays[name]))
+            found.add(name)
     return found
 
 

@@ -22,11 +22,11 @@ from swp_export.graph.metadata import (
 )
 from swp_export.graph.normalise import normalised
 from swp_export.graph.operators.naming import operator_of
-from swp_export.graph.relative_threshold import beyond_gap, relative_norms, require_share, widest_gap_of
 from swp_export.inspection.layers import Convolution, dead_layer_warnings, inspected, skeleton_above, totals_of
 from swp_export.inspection.report import GraphFacts, InspectReport, TensorSpec
 from swp_export.inspection.values import skeleton_values
 from swp_export.lowerings.lower import lift
+from swp_export.network.relative_norms import beyond_gap, relative_norms, require_share, widest_gap_of
 from swp_export.stripes import Skeleton
 
 if TYPE_CHECKING:

@@ -229,7 +229,9 @@ def _facts(origin: Source, threshold: float | None) -> dict[str, str]:
     """Return what a model says of itself."""
     facts = {
         ARCHITECTURE: origin.architecture,
-        THRESHOLD if origin.architecture else RELATIVE_THRESHOLD: None if threshold is None else repr(threshold),
+        RELATIVE_THRESHOLD if origin.threshold_is_relative else THRESHOLD: None
+        if threshold is None
+        else repr(threshold),
         INPUT_SHAPE: encode_input_shape(origin.input_shape),
         SOURCE: origin.sha256,
     }

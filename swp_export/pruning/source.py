@@ -12,7 +12,7 @@ from swp_export.errors import ModelError
 from swp_export.graph.analysis.counts import count, stored_floats
 from swp_export.graph.convolutions import iterate_stripe_convs
 from swp_export.graph.files.reading import is_onnx, read_model
-from swp_export.graph.input_shape import fitted_input_shape, image_shape, one_image
+from swp_export.graph.input_shape import fitted_input_shape, image_shape, one_image, require_numbers
 from swp_export.graph.metadata import RELATIVE_THRESHOLD
 from swp_export.graph.normalise import normalised
 from swp_export.graph.refusals import (
@@ -31,8 +31,10 @@ if TYPE_CHECKING:
 
     import onnx_ir as ir
 
+    from swp_export.checkpoint import Checkpoint
     from swp_export.graph.metadata import InputShape
     from swp_export.runtime.session import Feed
+    from swp_export.stripes import Skeleton
     from swp_export.verification.references import Reference
 
 
@@ -53,7 +55,8 @@ class Source:
         flops: of the unpruned network, as `flops_before` of `Totals`.
         sha256: of the file.
         architecture: as which a checkpoint was read.
-        threshold: that decided which stripes are live; of an ONNX source a share of its layer's largest stripe norm.
+        threshold: that decided which stripes are live.
+        threshold_is_relative: whether it is a share of each layer's largest stripe norm, for want of Filter Skeletons.
         threshold_error: as in `PruneReport`.
         warnings: what is legal but probably not meant.
         metadata: what an ONNX source says of itself, to be kept.
@@ -71,6 +74,7 @@ class Source:
     sha256: str
     architecture: str | None = None
     threshold: float | None = None
+    threshold_is_relative: bool = False
     threshold_error: float | None = None
     warnings: tuple[str, ...] = ()
     metadata: dict[str, str] = dataclasses.field(default_factory=dict)
@@ -104,13 +108,16 @@ def _from_checkpoint(
     progress: Callable[[str], None],
 ) -> Source:
     from swp_export.checkpoint import read_checkpoint
+    from swp_export.checkpoint.layouts import PLAIN
     from swp_export.graph.from_torch.export import model_from_module
     from swp_export.network.instantiate import instantiate, reference_name
     from swp_export.network.stock_counts import stock_counts
     from swp_export.network.unpruned import threshold_error, unpruned
     from swp_export.verification.references import TorchReference
 
-    checkpoint = read_checkpoint(path)
+    checkpoint = read_checkpoint(path, plain=True)
+    if checkpoint.layout is PLAIN:
+        return _from_plain(checkpoint, threshold, arch, image_shape(input_shape, "a checkpoint"), progress)
     network = instantiate(
         checkpoint, threshold=threshold, architecture=arch, input_shape=image_shape(input_shape, "a checkpoint")
     )
@@ -139,6 +146,46 @@ def _from_checkpoint(
     )
 
 
+def _from_plain(
+    checkpoint: Checkpoint,
+    threshold: float | None,
+    arch: str | None,
+    input_shape: tuple[int, int, int] | None,
+    progress: Callable[[str], None],
+) -> Source:
+    from swp_export.graph.from_torch.export import model_from_module
+    from swp_export.network.plain import instantiate_plain
+    from swp_export.network.stock_counts import stock_counts
+    from swp_export.verification.references import TorchReference
+
+    network = instantiate_plain(checkpoint, threshold=threshold, architecture=arch, input_shape=input_shape)
+    label, shape = str(checkpoint.path), network.input_shape
+    progress(f"exporting {network.architecture} to ONNX")
+    dense = model_from_module(network.module, shape)
+    _require_dead_stripe(dense, label, threshold)
+    saved, reference = (
+        TorchReference(network.saved, f"{label} as saved"),
+        TorchReference(network.module, network.description),
+    )
+    stock = stock_counts(network.architecture, network.num_classes, shape)
+    return Source(
+        dense=dense,
+        reference=reference,
+        unpruned=lambda: (model_from_module(network.saved, shape), saved),
+        input_shape=shape,
+        skeletons=stock.skeletons,
+        floats=stored_floats(dense).total,
+        params=stock.params,
+        flops=stock.flops,
+        sha256=checkpoint.sha256,
+        architecture=network.architecture,
+        threshold=threshold,
+        threshold_is_relative=True,
+        threshold_error=None if threshold is None else _shift(saved, reference, noise_case(shape).x),
+        warnings=network.warnings,
+    )
+
+
 def _from_onnx(path: Path, threshold: float | None, input_shape: InputShape | None) -> Source:
     from swp_export.graph.analysis.flops import require_runnable
     from swp_export.verification.references import OnnxReference
@@ -146,6 +193,7 @@ def _from_onnx(path: Path, threshold: float | None, input_shape: InputShape | No
     file, label = read_model(path), str(path)
     require_float_model(file.model, label)
     require_inference(file.model, label)
+    require_numbers(file.model, label)
     shape = fitted_input_shape(file.model, input_shape, label)
     # What fails after the file has run once is a defect of ours, not of the file.
     require_runnable(onnx.ModelProto.FromString(file.content), one_image(file.model, shape))
@@ -156,9 +204,7 @@ def _from_onnx(path: Path, threshold: float | None, input_shape: InputShape | No
     silenced = None if threshold is None else silence(file.model, plain, threshold)
     reference = as_given if silenced is None else OnnxReference(silenced.given, silenced.described(path))
     dense = _simplified(plain if silenced is None else silenced.normalised, file.model.doc_string)
-    skeletons = {conv.name: conv.skeleton for _, conv in iterate_stripe_convs(dense.graph)}
-    if all(skeleton.live_stripes == skeleton.stripes for skeleton in skeletons.values()):
-        raise ModelError(_why_nothing_to_prune(dense, len(skeletons), label, threshold))
+    skeletons = _require_dead_stripe(dense, label, threshold)
     counts = count(dense, shape, live_only=False)
     return Source(
         dense=dense,
@@ -171,6 +217,7 @@ def _from_onnx(path: Path, threshold: float | None, input_shape: InputShape | No
         flops=counts.flops,
         sha256=file.sha256,
         threshold=threshold,
+        threshold_is_relative=True,
         threshold_error=None if silenced is None else _shift(as_given, reference, noise_case(shape, as_given.inputs).x),
         warnings=() if silenced is None else silenced.warnings(path),
         metadata={key: text for key, text in file.model.metadata_props.items() if key != RELATIVE_THRESHOLD},
@@ -196,16 +243,29 @@ def _simplified(plain: ir.Model, doc_string: str | None) -> ir.Model:
     return dense
 
 
+def _require_dead_stripe(dense: ir.Model, label: str, threshold: float | None) -> dict[str, Skeleton]:
+    """Return the skeletons of `dense`, one of which has a dead stripe.
+
+    Raises:
+        ModelError: none has.
+
+    """
+    skeletons = {conv.name: conv.skeleton for _, conv in iterate_stripe_convs(dense.graph)}
+    if all(skeleton.live_stripes == skeleton.stripes for skeleton in skeletons.values()):
+        raise ModelError(_why_nothing_to_prune(dense, len(skeletons), label, threshold))
+    return skeletons
+
+
 def _why_nothing_to_prune(dense: ir.Model, convolutions: int, label: str, threshold: float | None) -> str:
     if convolutions:
         dead = "its weights are exactly zero"
         advice = "pass --threshold F where dead stripes are small but not zero"
         if threshold is not None:
             dead, advice = f"its norm is at most {threshold:g} times the largest of its layer", "pass a larger one"
+        shown = f" (`swp-export inspect {label}` shows the norms)" if is_onnx(label) else ""
         return (
             f"{label} has no dead stripe in any of its {convolutions} convolutions (a stripe is dead where {dead}): "
-            f"there is nothing to prune; {advice} (`swp-export inspect {label}` shows the norms), or start from the "
-            "checkpoint and its threshold"
+            f"there is nothing to prune; {advice}{shown}, or start from the checkpoint and its threshold"
         )
     carrying = operators_with_weights(dense)
     return (

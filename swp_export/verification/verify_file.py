@@ -10,7 +10,7 @@ import onnx
 from swp_export.errors import InputError
 from swp_export.graph.analysis.flops import require_runnable
 from swp_export.graph.files.reading import OnnxFile, is_onnx, read_model
-from swp_export.graph.input_shape import fitted_input_shape, image_shape, one_image
+from swp_export.graph.input_shape import fitted_input_shape, image_shape, one_image, require_numbers
 from swp_export.graph.metadata import RELATIVE_THRESHOLD, SOURCE, input_shape_of, threshold_of
 from swp_export.graph.normalise import normalised
 from swp_export.graph.relative_threshold import silence
@@ -67,6 +67,7 @@ def verify(
         raise InputError("--atol and --rtol replace the error budget together: pass both, or neither")
     tolerance = None if atol is None or rtol is None else Tolerance(atol=atol, rtol=rtol)
     file = read_model(model)
+    require_numbers(file.model, str(model))
     reference, shape, dense = _reference(file, Path(against), threshold, arch, input_shape)
     require_small(shape)
     require_runnable(onnx.ModelProto.FromString(file.content), one_image(file.model, shape))
@@ -101,15 +102,28 @@ def _reference(
         return OnnxReference(other, description), shape, lambda: other
 
     from swp_export.checkpoint import read_checkpoint
+    from swp_export.checkpoint.layouts import PLAIN
     from swp_export.graph.from_torch.export import model_from_module
     from swp_export.network.instantiate import instantiate, reference_name
+    from swp_export.network.plain import instantiate_plain
     from swp_export.verification.references import TorchReference
 
-    checkpoint = read_checkpoint(against)
+    checkpoint = read_checkpoint(against, plain=True)
+    shape = input_shape or input_shape_of(file.model, str(file.path))
+    if checkpoint.layout is PLAIN:
+        if threshold is None and file.model.metadata_props.get(SOURCE) == checkpoint.sha256:
+            threshold = threshold_of(file.model, str(file.path), RELATIVE_THRESHOLD)
+        plain = instantiate_plain(
+            checkpoint, threshold=threshold, architecture=arch, input_shape=image_shape(shape, "a checkpoint")
+        )
+        return (
+            TorchReference(plain.module, plain.description),
+            plain.input_shape,
+            lambda: model_from_module(plain.module, plain.input_shape),
+        )
     recorded = threshold_of(file.model, str(file.path)) if checkpoint.layout.takes_threshold else None
     origin = f", which {file.path} records" if threshold is None and recorded is not None else ""
     threshold = recorded if threshold is None else threshold
-    shape = input_shape or input_shape_of(file.model, str(file.path))
     network = instantiate(
         checkpoint, threshold=threshold, architecture=arch, input_shape=image_shape(shape, "a checkpoint")
     )

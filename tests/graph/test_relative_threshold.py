@@ -10,7 +10,8 @@ from small_models import PADS, copied, model_from_text, to_float32, weights
 from swp_export.errors import ThresholdError
 from swp_export.graph.float64.model import Float64Model
 from swp_export.graph.normalise import normalised
-from swp_export.graph.relative_threshold import Silenced, relative_norms, silence
+from swp_export.graph.relative_threshold import Silenced, silence
+from swp_export.network.relative_norms import relative_norms
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(1, 3, 6, 6))
@@ -42,6 +43,12 @@ def two_layers(weight: str = "w", before: str = "") -> ir.Model:
     [
         two_layers(),
         two_layers("k", "k = Identity (w)"),
+        two_layers("k", "t = Transpose <perm = [2, 3, 1, 0]> (w) k = Transpose <perm = [3, 2, 0, 1]> (t)"),
+        two_layers(
+            "k",
+            "f = Constant <value_ints = [6, 3, 9]> () t = Reshape (w, f) "
+            "g = Constant <value_ints = [6, 3, 3, 3]> () k = Reshape (t, g)",
+        ),
         to_float32(model_from_text(f"h = Conv <{PADS}> (x, w) g = Conv <{PADS}> (x, w) y = Sub (h, g)", w=W)),
     ],
 )
@@ -66,6 +73,13 @@ def test_weights_in_constant_nodes() -> None:
     found = silenced(copied(model), 1e-3)
     assert found.stripes == 18
     assert np.array_equal(Float64Model(found.given).run(X)["y"], Float64Model(found.normalised).run(X)["y"])
+
+
+def test_a_file_of_the_first_format() -> None:
+    """A weight that is moved becomes a constant, which files of IR 3 knew only among the inputs."""
+    model = two_layers("k", "k = Transpose <perm = [0, 1, 3, 2]> (w)")
+    model.ir_version = 3
+    assert silenced(model, 1e-3).given.ir_version == 4
 
 
 def test_stripes_are_measured_by_their_own_layer() -> None:

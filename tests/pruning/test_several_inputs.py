@@ -119,10 +119,15 @@ def test_own_samples_by_name(tmp_path: Path) -> None:
 
 
 def test_other_inputs_are_no_counterpart(tmp_path: Path) -> None:
-    """Models that take different inputs are not compared."""
-    one, two = written(tmp_path, "mask"), written(tmp_path, "scalar")
+    """Models that take inputs of other names or types are not compared."""
+    path, other = written(tmp_path, "mask"), written(tmp_path, "scalar")
     with pytest.raises(InputError, match=r"one of the two takes bool, the other float32"):
-        verify(one, against=two)
+        verify(path, against=other)
+    proto = onnx.load(path)
+    proto.graph.input[1].name = proto.graph.node[-1].input[0] = "mask"
+    onnx.save(proto, tmp_path / "other.onnx")
+    with pytest.raises(InputError, match="takes the inputs x, mask, to compare are: x, z"):
+        verify(path, against=tmp_path / "other.onnx")
 
 
 def test_types_that_cannot_be_made(tmp_path: Path) -> None:

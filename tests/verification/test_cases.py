@@ -55,6 +55,20 @@ class TestGenerated:
         _, height, width = shape
         assert {(0, 0), (height - 1, width - 1), (0, width - 1), (height // 2, width // 2)} <= places
 
+    def test_impulses_behind_the_batch(self) -> None:
+        """Where channels come last, an impulse is at one height and width, in all channels."""
+        (impulses,) = [case.x for case in make_cases((9, 8, 3)) if case.name == "impulses"]
+        assert impulses.shape == (9, 9, 8, 3)
+        assert (impulses.sum(axis=(1, 2)) == 1).all()
+        assert noise_case((9, 8, 3)).name == "noise, 9x8"
+
+    @given(sizes=st.lists(st.integers(1, 5), min_size=1, max_size=4).map(tuple))
+    def test_any_number_of_axes(self, sizes: tuple[int, ...]) -> None:
+        """Signals, volumes and rows are made as images are."""
+        for case in make_cases(sizes):
+            assert case.shape[1:] == sizes
+            assert [part.shape for part in in_batches_of(case, 2)] == [(2, *sizes)] * -(-len(case.x) // 2)
+
     def test_the_same_every_time(self) -> None:
         """A verification can be repeated: the noise is seeded."""
         first, second = (next(iter(make_cases((3, 4, 4)))).x for _ in range(2))
