@@ -15,11 +15,14 @@ import numpy as np
 from swp_export.errors import InputError
 from swp_export.graph.float64.call import promoted
 from swp_export.graph.float64.execution import Program, Scope
+from swp_export.memory import allowance, memory_within
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     import onnx_ir as ir
+
+_BYTES = np.dtype(np.float64).itemsize
 
 
 class Float64Model:
@@ -38,6 +41,7 @@ class Float64Model:
     def __init__(self, model: ir.Model) -> None:
         scope = Scope(opsets=model.opset_imports, functions=model.functions)
         self._program = Program(model.graph, scope)
+        self._bytes = _BYTES * sum(array.size for array in self._program.constants.values() if array is not None)
         self._fed = {value.name or "": value for value in model.graph.inputs if value not in self._program.constants}
         self.inputs = tuple(self._fed)
         self.outputs = tuple(value.name or "" for value in model.graph.outputs)
@@ -57,7 +61,8 @@ class Float64Model:
                 node of the graph itself, in the order of execution; what it returns takes the value's place.
 
         Raises:
-            InputError: an input is missing or unknown, or a node refuses what it is given.
+            InputError: an input is missing or unknown, or a node refuses what it is given, or needs memory or time
+                without bounds.
             ModelError: a node turns out to have a setting that is not implemented.
 
         """
@@ -72,6 +77,15 @@ class Float64Model:
             value = self._fed[name]
             integer = value.dtype is not None and not value.dtype.is_floating_point()
             values[value] = array.astype(value.dtype.numpy()) if integer and value.dtype else promoted(array)
-        with np.errstate(all="ignore"):  # NumPy warns of an overflow inside a sigmoid that is no mistake
-            outputs = self._program.run(values, on_value)
+        given = sum(array.size for array in feeds.values()) * _BYTES
+        try:
+            # NumPy warns of an overflow inside a sigmoid that is no mistake.
+            with np.errstate(all="ignore"), memory_within(allowance(model=self._bytes, inputs=given)):
+                outputs = self._program.run(values, on_value)
+        except MemoryError as error:
+            sizes = ", ".join(f"{name} {list(array.shape)}" for name, array in feeds.items())
+            raise InputError(
+                f"the model needs far more memory in float64 than the input {sizes} can explain; pass a smaller "
+                "--input-shape, or export the model with smaller sizes"
+            ) from error
         return {name: np.asarray(array) for name, array in zip(self.outputs, outputs, strict=True)}
