@@ -287,7 +287,7 @@ def _described(content: object) -> _Description:
     architecture, threshold, shape = (content.get(key) for key in ("architecture", "threshold", "input_shape"))
     if not isinstance(architecture, str | None):
         raise CheckpointError(f"its architecture is {_shown(architecture)}, expected a name")
-    if threshold is not None and not (isinstance(threshold, float | int) and threshold >= 0):
+    if threshold is not None and not (isinstance(threshold, float | int) and 0 <= threshold < math.inf):
         raise CheckpointError(f"its threshold is {_shown(threshold)}, expected a number that is not negative")
     return {
         "architecture": architecture,
@@ -341,11 +341,12 @@ def _tensors(content: Mapping[str, object], most: float = math.inf) -> dict[str,
                 f"{key} is declared as {list(tensor.shape)}, with which all tensors are {total:,} bytes, far more than "
                 "the file holds; save tensors that were expanded with .contiguous()"
             )
-        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
-            bad = int(tensor.numel() - torch.isfinite(tensor).sum())
+        finite = torch.isfinite(tensor.float()) if tensor.is_floating_point() else torch.ones(())
+        if not bool(finite.all()):
+            bad = int(tensor.numel() - finite.sum())
             raise CheckpointError(
-                f"{key} has {bad} of {tensor.numel()} values that are NaN or infinite; training diverged: use an "
-                "earlier checkpoint"
+                f"{key} has {bad} of {tensor.numel()} values that are NaN, infinite or beyond float32; training "
+                "diverged: use an earlier checkpoint"
             )
         state[key] = tensor
     return state
