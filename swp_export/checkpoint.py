@@ -345,7 +345,7 @@ def _tensors(content: Mapping[str, object], most: float = math.inf) -> dict[str,
         if not bool(finite.all()):
             bad = int(tensor.numel() - finite.sum())
             raise CheckpointError(
-                f"{key} has {bad} of {tensor.numel()} values that are NaN, infinite or beyond float32; training "
+                f"{key} has {bad} of {tensor.numel()} values that are NaN or infinite in float32; training "
                 "diverged: use an earlier checkpoint"
             )
         state[key] = tensor

@@ -150,6 +150,7 @@ def test_what_could_not_be_read_again_is_not_written(tmp_path: Path) -> None:
         ("architecture", 3, "architecture is 3, expected a name"),
         ("threshold", -1.0, "threshold is -1.0"),
         ("threshold", float("nan"), "threshold is nan"),
+        ("threshold", float("inf"), "threshold is inf"),
         ("threshold", "0.01", "threshold is '0.01'"),
         ("input_shape", [3, 32], r"input_shape is \[3, 32\], expected \[C, H, W\]"),
         ("input_shape", [3, 32, 0], r"expected \[C, H, W\]"),
@@ -264,6 +265,13 @@ def test_values_that_are_not_finite_are_located(tmp_path: Path, value: float) ->
     state = small_state()
     state["bn.running_var"][1] = value
     assert "bn.running_var has 1 of 4 values that are NaN or infinite" in refusal(saved(tmp_path, state))
+
+
+def test_values_beyond_float32_are_located(tmp_path: Path) -> None:
+    """A network is computed in float32, so what that cannot hold is infinite."""
+    state = small_state()
+    state["conv.FilterSkeleton"] = state["conv.FilterSkeleton"].double() * 1e300
+    assert "infinite in float32" in refusal(saved(tmp_path, state))
 
 
 def test_mixed_layouts_are_refused(tmp_path: Path) -> None:

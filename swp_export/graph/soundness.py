@@ -29,7 +29,7 @@ DEEPEST = 16
 """Graphs within graphs."""
 MOST_CONSTANT = 1 << 26
 """Numbers that one node makes of a shape."""
-LONGEST_LOOP = 100_000
+LONGEST_LOOP = 10_000
 """Turns of a Loop."""
 
 _SMALLEST = {"strides": 1, "dilations": 1, "kernel_shape": 1, "group": 1, "blocksize": 1, "size": 1, "num_outputs": 1}

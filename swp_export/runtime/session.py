@@ -37,7 +37,7 @@ T = TypeVar("T")
 Device = Literal["cpu", "cuda"]
 PROVIDERS: dict[Device, str] = {"cpu": "CPUExecutionProvider", "cuda": CUDA_PROVIDER}
 
-LONGEST_LOOP = 5.0
+LONGEST_LOOP = 3.0
 """Seconds of one run of a model with loops; those of networks take milliseconds."""
 _FATAL = 4
 """Log severity that keeps ONNX Runtime silent: what it would log as an error it also raises, and we report that."""

@@ -40,6 +40,7 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE, ADDRESS_SPACE))
     warnings.simplefilter("ignore")
     cli = _program()
+    gc.freeze()  # what all commands share need not be gone through before each
     print_line(answers, {"ready": True})
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         for line in sys.stdin:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-MOST_TURNS = 100_000
+MOST_TURNS = 10_000
 """Of a Loop."""
 
 if TYPE_CHECKING:
