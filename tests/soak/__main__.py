@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import contextlib
 import dataclasses
 import itertools
 import json
@@ -154,7 +155,7 @@ def hostile(*, count: int, seed: int, keep: Path) -> None:
     from .hostile import Attacker, reader_of
 
     attacks = []
-    with tempfile.TemporaryDirectory() as name:
+    with tempfile.TemporaryDirectory() as name, _until_interrupted():
         attacker = Attacker(Path(name))
         for number in range(seed, seed + count):
             attack = attacker.attack(number)
@@ -163,6 +164,8 @@ def hostile(*, count: int, seed: int, keep: Path) -> None:
                 _say(dataclasses.asdict(attack))
                 folder = attacker.place(reader_of(number), attacker.content).parent
                 _keep(keep, f"hostile-{number}", folder, None, attack)
+            if len(attacks) % 500 == 0:
+                click.echo(f"{len(attacks)} of {count}", err=True)
         attacker.close()
     failed = [attack for attack in attacks if attack.failure is not None]
     _say(
@@ -177,6 +180,15 @@ def hostile(*, count: int, seed: int, keep: Path) -> None:
         }
     )
     sys.exit(1 if failed else 0)
+
+
+@contextlib.contextmanager
+def _until_interrupted() -> Iterator[None]:
+    """End at Ctrl+C, and tell what was found until then."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        click.echo("interrupted", err=True)
 
 
 def _defect(output: str) -> str:
