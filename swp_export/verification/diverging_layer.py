@@ -38,6 +38,8 @@ def first_diverging_layer(model: ir.Model, reference: ir.Model, x: np.ndarray) -
         both = np.intersect1d(mine.order[mine.order >= 0], other.order)
         if mine.filters != other.filters or not both.size:
             continue  # one name, two layers
+        if not (mine.fits(y[mine.value]) and other.fits(truth[other.value])):
+            continue  # its file says something else than it computes
         of_mine, of_other = mine.places(both), other.places(both)
         # No rounded runs here, which would cost more than they tell: a layer that diverges does so by far.
         runs = Runs(truth=truth[other.value], single=single[other.value], moved=np.zeros(truth[other.value].shape))
@@ -58,6 +60,10 @@ class _LayerOutput:
     value: str
     filters: int
     order: np.ndarray
+
+    def fits(self, output: np.ndarray) -> bool:
+        """Return whether `output` has as many channels as the file says."""
+        return output.ndim > 1 and output.shape[1] == self.order.size
 
     def places(self, filters: np.ndarray) -> np.ndarray:
         """Return the channels of `filters`."""
