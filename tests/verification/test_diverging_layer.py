@@ -73,7 +73,7 @@ def test_layers_that_say_something_else_than_they_compute_are_passed_over() -> N
     for node, conv in iterate_stripe_convs(reference.graph):
         if conv.name == "conv0":
             node.metadata_props[FILTERS] = encode_filters(np.ones(9, bool))
-    assert first_diverging_layer(changed(reference, "conv1"), reference, X) == "conv1"
+    assert first_diverging_layer(changed(reference, "conv0"), reference, X) == "conv1"
 
 
 def test_nothing_diverges() -> None:
