@@ -100,6 +100,6 @@ def test_blocks_side_by_side() -> None:
 
 
 def test_small_models_may_take_less_than_large_ones() -> None:
-    """A file of 1 MB with a small image stays below 500 MB."""
-    assert allowance(model=1 << 20, inputs=8 * 3 * 32 * 32 * 4) < 500e6
-    assert allowance(model=100 << 20) > 2e9
+    """A file of 1 MB with small images stays below 500 MB, in float64 too; a decoder's 14 MB may become gigabytes."""
+    assert allowance(model=1 << 20, inputs=8 * 3 * 12 * 12 * 8) < 500e6
+    assert allowance(model=14 << 20) > 3e9

@@ -9,6 +9,7 @@ import itertools
 import json
 import os
 import re
+import signal
 import sys
 import tempfile
 import warnings
@@ -164,7 +165,7 @@ def hostile(*, count: int, seed: int, keep: Path) -> None:
                 _say(dataclasses.asdict(attack))
                 folder = attacker.place(reader_of(number), attacker.content).parent
                 _keep(keep, f"hostile-{number}", folder, None, attack)
-            if len(attacks) % 500 == 0:
+            if len(attacks) % 100 == 0:
                 click.echo(f"{len(attacks)} of {count}", err=True)
         attacker.close()
     failed = [attack for attack in attacks if attack.failure is not None]
@@ -184,7 +185,8 @@ def hostile(*, count: int, seed: int, keep: Path) -> None:
 
 @contextlib.contextmanager
 def _until_interrupted() -> Iterator[None]:
-    """End at Ctrl+C, and tell what was found until then."""
+    """End at Ctrl+C or SIGINT, and tell what was found until then."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
     try:
         yield
     except KeyboardInterrupt:

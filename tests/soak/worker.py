@@ -93,16 +93,22 @@ def _run(cli: object, request: dict[str, object], out: int, err: int) -> dict[st
         "stderr": _text(err),
         "seconds": took,
         "megabytes": max(0, _memory("VmHWM") - before) / 1024,
-        "children_megabytes": resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024,
+        "children_megabytes": max(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss, *_children()) / 1024,
         "idle_megabytes": before / 1024,
     }
 
 
-def _memory(key: str) -> int:
-    """Return an entry of /proc/self/status in kB."""
-    found = re.search(rf"{key}:\s+(\d+)", Path("/proc/self/status").read_text(encoding="ascii"))
-    assert found is not None
-    return int(found[1])
+def _memory(key: str, process: str = "self") -> int:
+    """Return an entry of a process's status in kB."""
+    found = re.search(rf"{key}:\s+(\d+)", Path(f"/proc/{process}/status").read_text(encoding="ascii"))
+    return 0 if found is None else int(found[1])
+
+
+def _children() -> list[int]:
+    """Return the most memory of each process that was started and still runs, in kB; 0 for this one."""
+    listed = Path(f"/proc/self/task/{os.getpid()}/children")
+    running = listed.read_text(encoding="ascii").split() if listed.exists() else []
+    return [0, *(_memory("VmHWM", process) for process in running)]
 
 
 def _text(file: int) -> str:

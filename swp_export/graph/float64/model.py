@@ -41,7 +41,8 @@ class Float64Model:
     def __init__(self, model: ir.Model) -> None:
         scope = Scope(opsets=model.opset_imports, functions=model.functions)
         self._program = Program(model.graph, scope)
-        self._bytes = _BYTES * sum(array.size for array in self._program.constants.values() if array is not None)
+        stored = (array.size for array in self._program.constants.values() if array is not None)
+        self._bytes = np.dtype(np.float32).itemsize * sum(stored)
         self._fed = {value.name or "": value for value in model.graph.inputs if value not in self._program.constants}
         self.inputs = tuple(self._fed)
         self.outputs = tuple(value.name or "" for value in model.graph.outputs)
@@ -77,7 +78,7 @@ class Float64Model:
             value = self._fed[name]
             integer = value.dtype is not None and not value.dtype.is_floating_point()
             values[value] = array.astype(value.dtype.numpy()) if integer and value.dtype else promoted(array)
-        given = sum(array.size for array in feeds.values()) * _BYTES
+        given = _BYTES * sum(array.size for array in feeds.values())
         try:
             # NumPy warns of an overflow inside a sigmoid that is no mistake.
             with np.errstate(all="ignore"), memory_within(allowance(model=self._bytes, inputs=given)):
