@@ -48,6 +48,8 @@ def first_diverging_layer(model: ir.Model, reference: ir.Model, x: Feed, *, opti
         both = np.intersect1d(mine.order[mine.order >= 0], other.order)
         if mine.filters != other.filters or not both.size:
             continue  # one name, two layers
+        if not (mine.fits(found[mine.value]) and other.fits(runs[other.value].truth)):
+            continue  # its file says something else than it computes
         of_layer = runs[other.value]
         (limits,) = budgets([of_layer])
         places = other.places(both)
@@ -65,6 +67,10 @@ class _LayerOutput:
     value: str
     filters: int
     order: np.ndarray
+
+    def fits(self, output: np.ndarray) -> bool:
+        """Return whether `output` has as many channels as the file says."""
+        return output.ndim > 1 and output.shape[1] == self.order.size
 
     def places(self, filters: np.ndarray) -> np.ndarray:
         """Return the channels of `filters`."""

@@ -174,3 +174,10 @@ def test_values_that_are_not_finite_are_located(tmp_path: Path, value: float) ->
     state = small_state()
     state["bn.running_var"][1] = value
     assert "bn.running_var has 1 of 4 values that are NaN or infinite" in refusal(saved(tmp_path, state))
+
+
+def test_values_beyond_float32_are_located(tmp_path: Path) -> None:
+    """A network is computed in float32, so what that cannot hold is infinite."""
+    state = small_state()
+    state["conv.FilterSkeleton"] = state["conv.FilterSkeleton"].double() * 1e300
+    assert "infinite in float32" in refusal(saved(tmp_path, state))

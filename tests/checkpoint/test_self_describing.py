@@ -63,6 +63,7 @@ def test_what_could_not_be_read_again_is_not_written(tmp_path: Path) -> None:
         ("architecture", 3, "architecture is 3, expected a name"),
         ("threshold", -1.0, "threshold is -1.0"),
         ("threshold", float("nan"), "threshold is nan"),
+        ("threshold", float("inf"), "threshold is inf"),
         ("threshold", "0.01", "threshold is '0.01'"),
         ("input_shape", [3, 32], r"input_shape is \[3, 32\], expected \[C, H, W\]"),
         ("input_shape", [3, 32, 0], r"expected \[C, H, W\]"),

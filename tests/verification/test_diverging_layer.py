@@ -68,6 +68,15 @@ def test_layers_that_share_only_a_name_are_passed_over() -> None:
     assert first_diverging_layer(changed(other, "conv1"), reference, X) == "conv1"
 
 
+def test_layers_that_say_something_else_than_they_compute_are_passed_over() -> None:
+    """Metadata with more filters than the layer has channels point at nothing."""
+    reference = chain()
+    for node, conv in iterate_stripe_convs(reference.graph):
+        if conv.name == "conv0":
+            node.metadata_props[FILTERS] = encode_filters(np.ones(9, bool))
+    assert first_diverging_layer(changed(reference, "conv0"), reference, X) == "conv1"
+
+
 def test_nothing_diverges() -> None:
     """A correct model names none."""
     reference = chain()
