@@ -58,6 +58,8 @@ def read_model(path: str | Path) -> OnnxFile:
         proto = onnx.ModelProto.FromString(content)
         if not proto.graph.node:
             raise ModelError(f"{path} holds no graph; expected an ONNX file, this is another format or truncated")
+        if _open_sizes(proto):
+            content = proto.SerializeToString(deterministic=True)
         with _naming(path):
             require_sound(proto)
         if has_external_data(proto):
@@ -74,6 +76,17 @@ def read_model(path: str | Path) -> OnnxFile:
         cause = error.__cause__ or error
         raise ModelError(f"{path} is damaged, onnx-ir cannot read it: {' '.join(str(cause).split())}") from error
     return OnnxFile(path=path, sha256=sha256, content=content, model=model)
+
+
+def _open_sizes(proto: onnx.ModelProto) -> bool:
+    """Leave sizes of -1 out, by which PaddlePaddle's exporter means that they are open; tell whether there were any."""
+    graph, found = proto.graph, False
+    for value in (*graph.input, *graph.output, *graph.value_info):
+        for dim in value.type.tensor_type.shape.dim:
+            if dim.dim_value == -1:
+                dim.ClearField("dim_value")
+                found = True
+    return found
 
 
 @contextlib.contextmanager

@@ -31,14 +31,17 @@ class GatherShuffle(ir.passes.InPlacePass):
         modified = False
         for node in list(model.graph):
             if operator_of(node) == "Transpose" and (found := _shuffle(node)) is not None:
-                source, last, groups = found
-                _replace(model.graph, source, last, groups)
+                source, last, order = found
+                _replace(model.graph, source, last, order)
                 modified = True
         return ir.passes.PassResult(model, modified)
 
 
-def _shuffle(node: ir.Node) -> tuple[ir.Value, ir.Node, int] | None:
-    """Return what is shuffled, the last node of the shuffle that `node` is the middle of, and the number of groups."""
+def _shuffle(node: ir.Node) -> tuple[ir.Value, ir.Node, np.ndarray] | None:
+    """Return what is shuffled, the last node of the shuffle that `node` is the middle of, and where channels come from.
+
+    None where it is the middle of none.
+    """
     first = None if node.inputs[0] is None else node.inputs[0].producer()
     uses = list(node.outputs[0].uses())
     if first is None or operator_of(first) != "Reshape" or len(uses) != 1 or node.outputs[0].is_graph_output():
@@ -54,7 +57,7 @@ def _shuffle(node: ir.Node) -> tuple[ir.Value, ir.Node, int] | None:
     if not isinstance(groups, int) or not isinstance(each, int) or not before[1] == after[1] == groups * each:
         return None
     same = _are_same(before[2:], split[3:]) and _are_same(before[2:], after[2:])
-    return (source, last, groups) if same else None
+    return (source, last, np.arange(groups * each).reshape(groups, each).T.reshape(-1)) if same else None
 
 
 def _are_same(some: Sequence[Dim], others: Sequence[Dim]) -> bool:
@@ -62,13 +65,9 @@ def _are_same(some: Sequence[Dim], others: Sequence[Dim]) -> bool:
     return all(a == b and a is not None for a, b in zip(some, others, strict=True))
 
 
-def _replace(graph: ir.Graph, source: ir.Value, last: ir.Node, groups: int) -> None:
+def _replace(graph: ir.Graph, source: ir.Value, last: ir.Node, order: np.ndarray) -> None:
     """Put a Gather of `source` in the place of `last`; what computed it goes with what nothing reads."""
-    shape = shape_of(source)
-    count = None if shape is None else shape[1]
-    assert isinstance(count, int)  # or else it was not found to be a shuffle
     name = last.name or last.outputs[0].name or ""
-    order = np.arange(count).reshape(groups, -1).T.reshape(-1)
     indices = add_initializer(graph, f"{name}.channels", order)
     gather = ir.Node("", "Gather", [source, indices], [ir.AttrInt64("axis", 1)], num_outputs=1, name=name)
     gather.outputs[0].name, gather.outputs[0].type = last.outputs[0].name, last.outputs[0].type
