@@ -72,12 +72,12 @@ def shape_of(session: Session, batch: int, sample: InputShape | None = None) -> 
 def noise(session: Session, shape: Sequence[int], *, seed: int = 0) -> dict[str, npt.NDArray[Any]]:
     """Return noise of `shape` in the dtype of the model's input, by its name; `seed` decides the values.
 
-    It is normal for floats; for integers it is that of pixels, from 0 to 255.
+    It is normal for floats; bytes are pixels, from 0 to 255; other integers are 0 and 1, which every table of rows has.
     """
     spec, rng = input_of(session), np.random.default_rng(seed)
     if spec.dtype.kind == "f":
         return {spec.name: rng.standard_normal(tuple(shape), dtype=np.float32).astype(spec.dtype)}
-    brightest = min(255, int(np.iinfo(spec.dtype).max))
+    brightest = min(255, int(np.iinfo(spec.dtype).max)) if spec.dtype.itemsize == 1 else 1
     return {spec.name: rng.integers(0, brightest, tuple(shape), spec.dtype, endpoint=True)}
 
 
