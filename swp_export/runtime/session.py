@@ -109,23 +109,25 @@ class Session:
             raise DeviceError(f"{self.label}: asked for {PROVIDERS[self.device]}, ONNX Runtime fell back to {used}")
         return used
 
-    def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
-        """Run the model on `feeds` and return its outputs, both by name.
+    def run(self, feeds: Feed) -> dict[str, Array]:
+        """Run the model on `feeds`, its only input or all by name, and return its outputs by name.
 
         Raises:
             InputError: The model refuses the inputs' names, dtypes or shapes.
             DeviceError: The device failed, or another one was used.
 
         """
+        if not isinstance(feeds, Mapping):
+            feeds = {self.inputs[0].name: feeds}
         values = self._guarded(feeds, lambda: self._inner.run(None, dict(feeds)))
         _ = self.provider
         return {spec.name: value for spec, value in zip(self.outputs, values, strict=True)}
 
-    def run_on(self, x: Feed) -> dict[str, Array]:
-        """Run the model on `x`, its only input or all by name, cast to their dtypes; raises what `run` raises."""
-        feeds = x if isinstance(x, Mapping) else {self.inputs[0].name: x}
+    def run_on(self, feeds: Feed) -> dict[str, Array]:
+        """Run the model on `feeds` as `run` does, each of them cast to the dtype of its input."""
+        named = feeds if isinstance(feeds, Mapping) else {self.inputs[0].name: feeds}
         dtypes = {spec.name: spec.dtype for spec in self.inputs}
-        return self.run({name: a.astype(dtypes.get(name, a.dtype), copy=False) for name, a in feeds.items()})
+        return self.run({name: x.astype(dtypes.get(name, x.dtype), copy=False) for name, x in named.items()})
 
     def caller(self, feeds: Mapping[str, Array]) -> Callable[[], object]:
         """Return a call that runs the model on `feeds` and nothing else: no checks, for a stopwatch.

@@ -15,9 +15,11 @@ import onnx_ir as ir
 from swp_export.graph.metadata import FILTERS, LAYER, decode_order
 from swp_export.graph.passes.sink_concat import RaiseConcat
 from swp_export.runtime.session import open_session
-from swp_export.verification.comparison import Runs, budgets, compare
+from swp_export.verification.budget import budgets
+from swp_export.verification.comparison import compare
 from swp_export.verification.evidence import runs_on
 from swp_export.verification.references import OnnxReference
+from swp_export.verification.runs import Runs
 
 if TYPE_CHECKING:
     from swp_export.runtime.session import Feed
@@ -31,7 +33,7 @@ def first_diverging_layer(model: ir.Model, reference: ir.Model, x: Feed, *, opti
     Args:
         model: any model of ours.
         reference: the dense masked graph it was made from, or any graph with the same layer names.
-        x: `[N, C, H, W]`, an input on which the two differ.
+        x: the only input, or all by name, on which the two differ.
         optimise: whether both are run as ONNX Runtime optimises them.
 
     """

@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from swp_export.errors import InputError, UnprovableError
+from swp_export.verification.budget import EPS, unexplained
 from swp_export.verification.cases import Case
-from swp_export.verification.comparison import EPS, NOT_FINITE, Runs, distances, unexplained
+from swp_export.verification.comparison import NOT_FINITE
+from swp_export.verification.runs import Runs, distances
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -122,7 +124,7 @@ def gather(reference: Reference, cases: Iterable[tuple[Case, bool]], progress: C
 
 
 def runs_on(reference: Reference, x: Feed) -> dict[str, Runs]:
-    """Return what `reference` gives on the images `x`, by output, unjudged.
+    """Return what `reference` gives on the inputs `x`, by output, unjudged.
 
     Raises:
         InputError: it refuses it.
@@ -138,7 +140,7 @@ def constancy_notes(evidence: Sequence[Evidence]) -> list[str]:
     return [
         f"output {name!r} is the same for every image that was tried: that it is equal proves little"
         for name in evidence[0].runs
-        if _is_constant([(len(each.case.x), each.runs[name]) for each in evidence])
+        if _is_constant([(each.case.shape[0], each.runs[name]) for each in evidence])
     ]
 
 
@@ -193,7 +195,7 @@ def _moved(reference: Reference, answers: Sequence[_Answer]) -> list[dict[str, n
     for seed in range(ROUNDED_RUNS):
         run = reference.rounded(seed)
         for number, (each, so_far) in enumerate(zip(answers, moved, strict=True)):
-            is_enough = len(each.case.x) >= ROUNDED_RUNS and all(
+            is_enough = each.case.shape[0] >= ROUNDED_RUNS and all(
                 truth.dtype.kind == "f" for truth in each.truth.values()
             )
             if is_enough and seed != number % ROUNDED_RUNS:

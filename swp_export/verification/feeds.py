@@ -19,21 +19,24 @@ if TYPE_CHECKING:
     """Makes the float32 array of a shape."""
 
 _FEW_CHANNELS = 4
+PIXEL_MEAN, PIXEL_SPREAD = 128, 55
+"""Of bytes without a sign, about as in photographs; those with one are around 0."""
 
 
 class Feeds:
     """Makes the inputs of a model.
 
     Floats are what a case asks for, but those of at most one axis behind the batch that stand beside an image are
-    scales and sizes: near one, never zero. Of integers, bytes are pixels; others are 0 and 1, which every table of rows
-    has and every mask is made of, and 1 where there is but one for an image, which is a length.
+    scales and sizes: near one, never zero. Of integers, bytes of an image are pixels, PIXEL_SPREAD times what the case
+    asks for around PIXEL_MEAN, where that is none of 0 to 255 black or white. Others are 0 and 1, which every table of
+    rows has and every mask is made of, and 1 where there is but one for an image, which is a length.
 
     Attributes:
         main: the sizes, behind the batch, of the input whose first axis is the batch.
         unbatched: names of the inputs whose first axis is not.
 
     Raises:
-        InputError: the model takes others of several inputs, or one that holds no numbers.
+        InputError: the model takes others of several inputs.
 
     """
 
@@ -45,9 +48,6 @@ class Feeds:
             if set(self._inputs) != set(input_shape):
                 found, wanted = (", ".join(names) or "none" for names in (self._inputs, input_shape))
                 raise InputError(f"one of the models takes the inputs {found}, to compare are {wanted}")
-            for spec in inputs:
-                if spec.dtype.kind not in "fiub" or spec.dtype.isbuiltin != 1:
-                    raise InputError(f"the input {spec.name} is {spec.dtype}; expected floats, integers or booleans")
             first = main_of(inputs)
             self.main = input_shape[first.name]
             self.unbatched = frozenset(spec.name for spec in inputs if not _shares_batch(spec, first))
@@ -58,11 +58,14 @@ class Feeds:
         """Return the inputs for `count` images, the floats as `fill` gives them."""
         if isinstance(self._shape, Mapping):
             return {name: self._array(self._inputs[name], sizes, count, fill) for name, sizes in self._shape.items()}
-        return fill((count, *self._shape))
+        spec = next(iter(self._inputs.values()), None)
+        return fill((count, *self._shape)) if spec is None else self._array(spec, self._shape, count, fill)
 
     def _array(self, spec: TensorSpec, sizes: tuple[int, ...], count: int, fill: Fill) -> Array:
         own = spec.shape[0] if spec.shape and spec.name in self.unbatched else count
         shape = (own if isinstance(own, int) else count, *sizes) if spec.shape else ()
+        if spec.dtype.kind in "iu" and spec.dtype.itemsize == 1 and len(sizes) > 1:
+            return _pixels(fill(shape), spec.dtype)
         if spec.dtype.kind in "iub":
             return self._whole(spec.dtype, shape)
         if len(sizes) < 2 <= len(self.main):
@@ -76,6 +79,13 @@ class Feeds:
         elif len(shape) < 2:
             low = 1
         return np.asarray(self._rng.integers(low, high, shape)).astype(dtype)
+
+
+def _pixels(x: Array, dtype: np.dtype[Any]) -> Array:
+    limits = np.iinfo(dtype)
+    mean = PIXEL_MEAN if dtype.kind == "u" else 0
+    pixels: Array = np.clip(np.rint(mean + PIXEL_SPREAD * x), limits.min, limits.max).astype(dtype)
+    return pixels
 
 
 def zeros(input_shape: InputShape, inputs: Sequence[TensorSpec], count: int) -> Feed:

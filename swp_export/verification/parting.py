@@ -95,7 +95,8 @@ def _with_outputs(model: ir.Model, names: Sequence[str]) -> onnx.ModelProto:
 
 
 def _run(proto: onnx.ModelProto, x: Feed, *, optimise: bool) -> Values:
-    return open_session(proto.SerializeToString(), optimise=optimise).run_on(x)
+    session = open_session(proto.SerializeToString(), optimise=optimise)
+    return session.run_on(x)
 
 
 def _distance(a: np.ndarray, b: np.ndarray) -> float:

@@ -30,17 +30,17 @@ if TYPE_CHECKING:
 
 
 class Reference(Protocol):
-    """A network; inputs are numbers `[N, C, H, W]` that its own dtype can hold, or several by name, outputs go by name.
+    """A network; its only input, float32 `[N, C, H, W]` of a module, goes without a name, several and outputs by name.
 
     Attributes:
         description: what it is, for the report.
-        dtype: of its input.
+        inputs: what it takes; none are stated where it takes one float32 image.
         computes_in_float16: whether some of it is meant to be run in float16.
 
     """
 
     description: str
-    dtype: np.dtype[Any]
+    inputs: tuple[TensorSpec, ...]
     computes_in_float16: bool
 
     def only_batch(self, input_shape: InputShape) -> int | None:
@@ -80,7 +80,7 @@ class Reference(Protocol):
 class TorchReference:
     """A torch module with one output, called `output` in its export."""
 
-    dtype = np.dtype(np.float32)
+    inputs: tuple[TensorSpec, ...] = ()
     computes_in_float16 = False
 
     def __init__(self, module: nn.Module, description: str) -> None:
@@ -144,7 +144,6 @@ class OnnxReference:
         self._double = Float64Model(model)
         self._single = open_session(ir.serde.serialize_model(model).SerializeToString(), optimise=optimise)
         self.inputs = self._single.inputs
-        self.dtype = self.inputs[0].dtype
         self._batches: dict[str, int | None] = {}
 
     def only_batch(self, input_shape: InputShape) -> int | None:

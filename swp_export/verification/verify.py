@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, TypeGuard
+from typing import TYPE_CHECKING
 
 import numpy as np
 import onnx
@@ -13,27 +12,21 @@ import onnx_ir as ir
 
 from swp_export.errors import InputError, SwpExportError, UnprovableError
 from swp_export.runtime.session import open_session
-from swp_export.verification.cases import (
-    Case,
-    as_taken,
-    in_batches_of,
-    make_cases,
-    noise_case,
-    other_sizes,
-    shared_dtype,
-)
-from swp_export.verification.comparison import NOT_FINITE, CaseResult, Runs, Tolerance, budgets, compare, limits_of
+from swp_export.verification.budget import budgets
+from swp_export.verification.comparison import NOT_FINITE, CaseResult, Tolerance, compare, limits_of
 from swp_export.verification.diverging_layer import first_diverging_layer
 from swp_export.verification.evidence import Evidence, Gathered, constancy_notes, gather
-from swp_export.verification.feeds import channels_last, image_sizes, main_of
+from swp_export.verification.inputs import shared_inputs
 from swp_export.verification.report import VerificationReport
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from swp_export.graph.metadata import InputShape
     from swp_export.runtime.session import Session
+    from swp_export.verification.cases import Case
     from swp_export.verification.references import Reference
+    from swp_export.verification.runs import Runs
 
 
 def verify_model(
@@ -86,7 +79,7 @@ class Verifier:
         self._tolerance = tolerance
         self._dense = dense
         self._progress = progress
-        self._gathered: dict[tuple[int | None, bool, np.dtype[Any]], Gathered] = {}
+        self._gathered: dict[tuple[object, ...], Gathered] = {}
 
     def verify(self, model: bytes, name: str) -> VerificationReport:
         """Compare `model`, the content of an ONNX file that the report calls `name`.
@@ -116,18 +109,12 @@ class Verifier:
 
     def _evidence_for(self, session: Session) -> tuple[Gathered, list[str]]:
         """Return what the reference gives on the inputs that the model takes, and what is to be said of them."""
-        dtype = _shared(session, self._reference, self._input_shape)
-        batch, said = _batch_of(session, self._reference, self._input_shape)
-        any_size = _takes_any_size(session, self._input_shape)
-        inputs = batch, any_size, dtype
-        if inputs not in self._gathered:
-            required = _cases(batch, session, self._input_shape, dtype, self._samples)
-            optional = _at_other_sizes(batch, self._input_shape, dtype) if any_size else ()
-            cases = (*((case, True) for case in required), *((case, False) for case in optional))
-            self._gathered[inputs] = gather(self._reference, cases, self._progress)
-        gathered = self._gathered[inputs]
-        said += [] if any_size else _size_note(session, self._reference, batch or 1, self._input_shape)
-        return gathered, [*gathered.notes, *said, *constancy_notes(gathered.evidence)]
+        inputs = shared_inputs(session, self._reference, self._input_shape)
+        if inputs.key not in self._gathered:
+            cases = tuple(inputs.cases(self._input_shape, self._samples))
+            self._gathered[inputs.key] = gather(self._reference, cases, self._progress)
+        gathered = self._gathered[inputs.key]
+        return gathered, [*gathered.notes, *inputs.notes, *constancy_notes(gathered.evidence)]
 
     def _is_right_unoptimised(self, model: bytes, gathered: Gathered) -> bool:
         plain = _compared(open_session(model, optimise=False), gathered.evidence, self._tolerance)
@@ -140,88 +127,6 @@ class Verifier:
             parsed = ir.from_proto(onnx.ModelProto.FromString(model))
             return first_diverging_layer(parsed, self._dense(), case.x, optimise=gathered.optimise)
         return None
-
-
-def _shared(session: Session, reference: Reference, input_shape: InputShape) -> np.dtype[Any]:
-    """Return the dtype of the only input; of several each has its own."""
-    if isinstance(input_shape, Mapping):
-        return np.dtype(np.float32)
-    return shared_dtype(session.inputs[0].dtype, reference.dtype)
-
-
-def _batch_of(session: Session, reference: Reference, input_shape: InputShape) -> tuple[int | None, list[str]]:
-    """Return the only number of images at which the two can be compared, None where any will do, and what to say of it.
-
-    Raises:
-        InputError: the model takes other inputs, or each of the two takes another number, or the reference none.
-
-    """
-    taken = {spec.name: spec.shape for spec in session.inputs}
-    declared = main_of(session.inputs).shape
-    if not isinstance(input_shape, Mapping) and (len(taken) > 1 or len(declared) != 1 + len(input_shape)):
-        found = ", ".join(f"{name} {list(shape)}" for name, shape in taken.items())
-        raise InputError(f"{session.label} takes {found}, expected one input [N, {', '.join(map(str, input_shape))}]")
-    own, batch = declared[0] if declared else None, reference.only_batch(input_shape)
-    if not isinstance(own, int):
-        said = f"{reference.description} runs in batches of {batch} only, and so does the model"
-        return batch, [] if batch is None else [said]
-    if batch is None:
-        return own, [f"the model runs in batches of {own} only, {reference.description} in any"]
-    if batch != own:
-        raise InputError(
-            f"{session.label} runs in batches of {own} only and {reference.description} in batches of {batch} only: "
-            "no input fits both; export one of them with an open batch"
-        )
-    return own, []
-
-
-def _takes_any_size(session: Session, input_shape: InputShape) -> bool:
-    """Tell whether the only input is an image whose height and width are open."""
-    return _is_image(input_shape) and not any(isinstance(size, int) for size in _image_axes(session, input_shape))
-
-
-def _is_image(input_shape: InputShape) -> TypeGuard[tuple[int, ...]]:
-    return not isinstance(input_shape, Mapping) and len(input_shape) == 3
-
-
-def _image_axes(session: Session, sizes: tuple[int, ...]) -> tuple[int | str | None, ...]:
-    """Return what the model says of height and width."""
-    return session.inputs[0].shape[1:3] if channels_last(sizes) else session.inputs[0].shape[2:]
-
-
-def _resized(sizes: tuple[int, ...]) -> list[tuple[int, ...]]:
-    """Return other sizes of an image with the same channels."""
-    others = other_sizes(*image_sizes(sizes))
-    return [(h, w, sizes[2]) if channels_last(sizes) else (sizes[0], h, w) for h, w in others]
-
-
-def _size_note(session: Session, reference: Reference, batch: int, input_shape: InputShape) -> list[str]:
-    """Say that the model takes images of one height or width, where the reference takes another."""
-    if not _is_image(input_shape):
-        return []
-    height, width = _image_axes(session, input_shape)
-    for other in _resized(input_shape):
-        with contextlib.suppress(InputError):
-            reference.float32(np.zeros((batch, *other), np.float32))
-            size = f"height {height}" if not isinstance(width, int) else f"width {width}"
-            size = f"{height}x{width}" if isinstance(height, int) and isinstance(width, int) else size
-            return [f"the model runs on images of {size} only, {reference.description} on others too"]
-    return []
-
-
-def _cases(
-    batch: int | None, session: Session, input_shape: InputShape, dtype: np.dtype[Any], samples: Case | None
-) -> Iterator[Case]:
-    own = [] if samples is None else [as_taken(samples, dtype, session.inputs)]
-    for case in (*make_cases(input_shape, dtype, inputs=session.inputs), *own):
-        yield from [case] if batch is None else in_batches_of(case, batch)
-
-
-def _at_other_sizes(batch: int | None, input_shape: InputShape, dtype: np.dtype[Any]) -> Iterator[Case]:
-    assert _is_image(input_shape)
-    for sizes in _resized(input_shape):
-        case = noise_case(sizes, dtype)
-        yield from [case] if batch is None else in_batches_of(case, batch)
 
 
 def _compared(session: Session, evidence: list[Evidence], tolerance: Tolerance | None) -> list[list[CaseResult]]:
@@ -258,9 +163,8 @@ def _result(
 ) -> CaseResult:
     """Compare one output: where nothing is decided too, since what is beyond even that budget is wrong."""
     undecided = evidence.undecided.get(output)
-    if undecided is not None and (
-        runs.is_exact or limits is None
-    ):  # then what either run of the reference gives is right
+    if undecided is not None and (runs.is_exact or limits is None):
+        # Then what either run of the reference gives is right.
         same = next((own for own in (runs.truth, runs.single) if np.array_equal(y, own)), None)
         if same is not None:
             runs, limits, undecided = dataclasses.replace(runs, truth=same), np.zeros(same.shape), None

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     import onnx_ir as ir
 
+    from swp_export.runtime.session import TensorSpec
     from swp_export.verification.report import VerificationReport
 
     Outputs = dict[str, np.ndarray]
@@ -43,7 +44,7 @@ class Fixed:
     rounded_: Callable[[np.ndarray], np.ndarray] = lambda y: y
     plain: Fixed | None = None
     description: str = "fixed.pth"
-    dtype: np.dtype[Any] = dataclasses.field(default_factory=lambda: np.dtype(np.float32))
+    inputs: tuple[TensorSpec, ...] = ()
     computes_in_float16: bool = False
 
     def only_batch(self, input_shape: tuple[int, int, int]) -> int | None:  # noqa: ARG002 (the protocol)

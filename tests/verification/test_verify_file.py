@@ -9,7 +9,7 @@ import onnx_ir as ir
 import pytest
 from small_models import PADS, marked, model_from_text, to_float32, weights
 
-from swp_export.errors import InputError, ThresholdError
+from swp_export.errors import InputError, ModelError, ThresholdError
 from swp_export.verification.verify_file import verify
 
 RNG = np.random.default_rng(0)
@@ -91,11 +91,10 @@ def test_two_number_types(one: str, other: str, tmp_path: Path) -> None:
     assert not verify(taking(tmp_path, one, factor=1.001, name="third"), against=second).equivalent
 
 
-@pytest.mark.parametrize("dtype", ["bool", "bfloat16"])
-def test_other_types_are_refused(dtype: str, tmp_path: Path) -> None:
-    """An input that holds no numbers, or none that NumPy knows, is refused by its name."""
-    model = taking(tmp_path, dtype)
-    with pytest.raises(InputError, match=f"an input of {dtype} holds no images"):
+def test_other_types_are_refused(tmp_path: Path) -> None:
+    """An input of numbers that NumPy does not know is refused by its name."""
+    model = taking(tmp_path, "bfloat16")
+    with pytest.raises(ModelError, match="takes an input of BFLOAT16, expected floats or integers"):
         verify(model, against=model)
 
 
@@ -107,7 +106,7 @@ def test_samples_of_another_type(tmp_path: Path) -> None:
     assert any("samples" in case.case for case in verify(model, against=model, data=samples).cases)
     np.savez(samples, images=images / 255)
     with pytest.raises(
-        InputError, match=r"model's input is uint8, expected whole numbers from 0 to 255; found 0 to 0\.9"
+        InputError, match=r"model's input x is uint8, expected whole numbers from 0 to 255; found 0 to 0\.9"
     ):
         verify(model, against=model, data=samples)
 
