@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from swp_export.errors import NotEquivalentError
 from swp_export.tuning.fastest import _first_equivalent, _ranked
+from swp_export.verification.report import NotEquivalentError
 
 if TYPE_CHECKING:
-    from swp_export.tuning.report import Discarded
+    from swp_export.tuning.candidates import Discarded
 
 ROUNDS = np.random.default_rng(0).uniform(0.99, 1.01, (3, 8, 5))
 
