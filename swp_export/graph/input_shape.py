@@ -15,12 +15,11 @@ if TYPE_CHECKING:
 
     from swp_export.graph.metadata import InputShape
 
-_TAKEN = frozenset(
+_NUMBERS = frozenset(
     [
-        *(ir.DataType.FLOAT, ir.DataType.FLOAT16, ir.DataType.DOUBLE),
+        *(ir.DataType.FLOAT, ir.DataType.FLOAT16, ir.DataType.DOUBLE, ir.DataType.BOOL),
         *(ir.DataType.UINT8, ir.DataType.UINT16, ir.DataType.UINT32, ir.DataType.UINT64),
         *(ir.DataType.INT8, ir.DataType.INT16, ir.DataType.INT32, ir.DataType.INT64),
-        ir.DataType.BOOL,
     ]
 )
 
@@ -37,13 +36,18 @@ def fitted_input_shape(model: ir.Model, asked: InputShape | None, label: str) ->
     that the model states.
 
     Raises:
-        ModelError: the model takes no input.
+        ModelError: the model takes no input, or one of a type that cannot be made.
         InputError: a size is left open, or what is asked for does not fit. The messages call the model `label`.
 
     """
     inputs = inputs_of(model)
     if not inputs:
         raise ModelError(f"{label} takes no input: its outputs are constants")
+    for value in inputs:
+        if value.dtype not in _NUMBERS:
+            raise ModelError(
+                f"{label} takes an input of {value.dtype}, expected floats or integers: convert the model first"
+            )
     names = [value.name or "" for value in inputs]
     if isinstance(asked, Mapping):
         unknown = asked.keys() - set(names)
@@ -55,20 +59,6 @@ def fitted_input_shape(model: ir.Model, asked: InputShape | None, label: str) ->
     known = [_by_name(shape, names) for shape in (asked, stated)]
     shapes = {name: _fitted(value, known, label) for name, value in zip(names, inputs, strict=True)}
     return shapes if len(shapes) > 1 else shapes[names[0]]
-
-
-def require_numbers(model: ir.Model, label: str) -> None:
-    """Check that inputs of `model` can be made: floats, integers and booleans that NumPy knows.
-
-    Raises:
-        ModelError: the model takes another type. The message calls it `label`.
-
-    """
-    for value in inputs_of(model):
-        if value.dtype not in _TAKEN:
-            raise ModelError(
-                f"{label} takes an input of {value.dtype}, expected floats or integers: convert the model first"
-            )
 
 
 def image_shape(input_shape: InputShape | None, what: str) -> tuple[int, int, int] | None:

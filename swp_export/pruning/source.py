@@ -12,7 +12,7 @@ from swp_export.errors import ModelError
 from swp_export.graph.analysis.counts import count, stored_floats
 from swp_export.graph.convolutions import iterate_stripe_convs
 from swp_export.graph.files.reading import is_onnx, read_model
-from swp_export.graph.input_shape import fitted_input_shape, image_shape, one_image, require_numbers
+from swp_export.graph.input_shape import fitted_input_shape, image_shape, one_image
 from swp_export.graph.metadata import RELATIVE_THRESHOLD
 from swp_export.graph.normalise import normalised
 from swp_export.graph.refusals import (
@@ -193,7 +193,6 @@ def _from_onnx(path: Path, threshold: float | None, input_shape: InputShape | No
     file, label = read_model(path), str(path)
     require_float_model(file.model, label)
     require_inference(file.model, label)
-    require_numbers(file.model, label)
     shape = fitted_input_shape(file.model, input_shape, label)
     # What fails after the file has run once is a defect of ours, not of the file.
     require_runnable(onnx.ModelProto.FromString(file.content), one_image(file.model, shape))

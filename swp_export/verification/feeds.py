@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from swp_export.errors import InputError
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
@@ -33,6 +35,9 @@ class Feeds:
         main: the sizes, behind the batch, of the input whose first axis is the batch.
         unbatched: names of the inputs whose first axis is not.
 
+    Raises:
+        InputError: the model takes others of several inputs.
+
     """
 
     def __init__(self, input_shape: InputShape, inputs: Sequence[TensorSpec], rng: np.random.Generator) -> None:
@@ -40,6 +45,9 @@ class Feeds:
         self._inputs = {spec.name: spec for spec in inputs}
         self._rng = rng
         if isinstance(input_shape, Mapping):
+            if set(self._inputs) != set(input_shape):
+                found, wanted = (", ".join(names) or "none" for names in (self._inputs, input_shape))
+                raise InputError(f"one of the models takes the inputs {found}, to compare are {wanted}")
             first = main_of(inputs)
             self.main = input_shape[first.name]
             self.unbatched = frozenset(spec.name for spec in inputs if not _shares_batch(spec, first))

@@ -10,7 +10,7 @@ import onnx
 from swp_export.errors import InputError
 from swp_export.graph.analysis.flops import require_runnable
 from swp_export.graph.files.reading import OnnxFile, is_onnx, read_model
-from swp_export.graph.input_shape import fitted_input_shape, image_shape, one_image, require_numbers
+from swp_export.graph.input_shape import fitted_input_shape, image_shape, one_image
 from swp_export.graph.metadata import RELATIVE_THRESHOLD, SOURCE, input_shape_of, threshold_of
 from swp_export.graph.normalise import normalised
 from swp_export.graph.relative_threshold import silence
@@ -67,7 +67,6 @@ def verify(
         raise InputError("--atol and --rtol replace the error budget together: pass both, or neither")
     tolerance = None if atol is None or rtol is None else Tolerance(atol=atol, rtol=rtol)
     file = read_model(model)
-    require_numbers(file.model, str(model))
     reference, shape, dense = _reference(file, Path(against), threshold, arch, input_shape)
     require_small(shape)
     require_runnable(onnx.ModelProto.FromString(file.content), one_image(file.model, shape))

@@ -121,12 +121,12 @@ def test_own_samples_by_name(tmp_path: Path) -> None:
 def test_other_inputs_are_no_counterpart(tmp_path: Path) -> None:
     """Models that take inputs of other names or types are not compared."""
     path, other = written(tmp_path, "mask"), written(tmp_path, "scalar")
-    with pytest.raises(InputError, match=r"one of the two takes bool, the other float32"):
+    with pytest.raises(InputError, match="one of the two takes bool, the other float32"):
         verify(path, against=other)
     proto = onnx.load(path)
     proto.graph.input[1].name = proto.graph.node[-1].input[0] = "mask"
     onnx.save(proto, tmp_path / "other.onnx")
-    with pytest.raises(InputError, match="takes the inputs x, mask, to compare are: x, z"):
+    with pytest.raises(InputError, match="takes the inputs x, mask, to compare are x, z"):
         verify(path, against=tmp_path / "other.onnx")
 
 
@@ -138,7 +138,7 @@ def test_types_that_cannot_be_made(tmp_path: Path) -> None:
     proto.graph.node.insert(0, onnx.helper.make_node("Cast", ["z"], ["zz"], to=onnx.TensorProto.FLOAT))
     proto.graph.node[-1].input[1] = "zz"
     onnx.save(proto, path)
-    with pytest.raises(ModelError, match="of BFLOAT16, expected floats or integers"):
+    with pytest.raises(ModelError, match="expected floats or integers"):
         pruned(path, tmp_path)
 
 
