@@ -14,12 +14,12 @@ from hypothesis import given, settings
 from onnx import numpy_helper
 from onnx_in_torch import OnnxInTorch
 from oracle import floats_left
-from swp_export.tuning.plan_file import PlanFile
 from test_generated_graphs import SIZES, graphs
 
 import swp_export
 from swp_export.errors import SwpExportError
 from swp_export.graph.float64.model import Float64Model
+from swp_export.lowerings.plan_file import PlanFile
 
 PUBLISHED = Path(sys.prefix) / "published" / "rapidocr_onnxruntime" / "models"
 """Where `make test` puts the models of the package rapidocr-onnxruntime (Apache-2.0), without what it depends on."""
