@@ -21,14 +21,14 @@ import torch
 
 import swp_export
 from swp_export.lowerings import LOWERINGS
-from swp_export.lowerings.single_layer import model_of_layer
 from swp_export.lowerings.static_rule import MOVE
 from swp_export.stripes import StripeConv
+from swp_export.tuning.single_layer import model_of_layer
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from swp_export.lowerings.builder import LayerBuilder
+    from swp_export.graph.builder import LayerBuilder
 
 ROOT = Path(__file__).resolve().parent.parent
 VGG16 = ROOT / "models" / "vgg16-fashion-mnist"
@@ -49,7 +49,7 @@ def portable_vgg16(folder: Path) -> None:
     """Size of the portable VGG16, and its error beside PyTorch's own in float32, on test images that are shipped."""
     from swp_export.checkpoint import read_checkpoint
     from swp_export.lowerings.chained_gemm import UnchainGemm
-    from swp_export.network import instantiate
+    from swp_export.network.instantiate import instantiate
 
     report = swp_export.prune(VGG16 / "pruned.pth.tar", lowering="pad-slice-add", output=folder / "portable.onnx")
     chained = (folder / "portable.onnx").read_bytes()
@@ -81,7 +81,8 @@ def error_to_own(module: nn.Module, model: bytes, images: np.ndarray) -> str:
 def resources(folder: Path) -> None:
     """Wall time and peak memory of `swp-export prune` on an unbroken VGG16 of 59 MB."""
     from swp_export.checkpoint import read_checkpoint
-    from swp_export.network import instantiate, unpruned
+    from swp_export.network.instantiate import instantiate
+    from swp_export.network.unpruned import unpruned
     from swp_export.nn import FilterStripe
 
     module = unpruned(instantiate(read_checkpoint(VGG16 / "pruned.pth.tar")))

@@ -19,14 +19,15 @@ import onnx_ir as ir
 
 from swp_export.benchmark.measure import Schedule
 from swp_export.benchmark.statistics import latency, speedup
-from swp_export.graph.convolutions import FILTERS, LAYER, encode_filters, iterate_stripe_convs
+from swp_export.graph.convolutions import iterate_stripe_convs
+from swp_export.graph.metadata import FILTERS, LAYER, encode_filters
 from swp_export.graph.pipeline import compact
 from swp_export.lowerings import LOWERINGS
-from swp_export.lowerings.levels import PRICES
 from swp_export.lowerings.plan import apply_plan
+from swp_export.lowerings.sliced_ellpack import NODE_PRICES
 from swp_export.lowerings.static_rule import choose
 from swp_export.pruning.source import read_source
-from swp_export.tuning.race import Track
+from swp_export.tuning.model_timer import ModelTimer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,14 +41,14 @@ NETWORKS = {
     "VGG16": (MODELS / "vgg16-fashion-mnist" / "pruned.pth.tar", None, (1, 8), "features.0"),
     "ResNet56": (MODELS / "resnet56-fashion-mnist" / "best.pth.tar", 0.01, (1,), "conv1"),
 }
-FORMS = ("shift-sum", *(f"levels({price})" for price in PRICES), "shift-chunks", "split(2, shift-sum)")
+FORMS = ("shift-sum", *(f"sliced-ellpack({price})" for price in NODE_PRICES), "shift-chunks", "split(2, shift-sum)")
 LAYER_FORMS = (*FORMS, "split(2, dense)", "cropped")
 ROW = 8
 LAYERS = [(64, 56, 0.2), (128, 28, 0.2), (256, 14, 0.2), (512, 7, 0.2), (512, 4, 0.2), (64, 32, 0.31), (16, 32, 0.16)]
 PARTLY_FULL = [(64, 56), (128, 28), (256, 14), (512, 7)]
 SECONDS = 0.25
 INSTANCES = 3
-TRACK = Track(device="cpu", threads=1, batch=1, tf32=False)
+TIMER = ModelTimer(device="cpu", threads=1, batch=1, tf32=False)
 
 
 def main(folder: Path) -> None:
@@ -87,15 +88,15 @@ def planned(compact_model: bytes, form: str, dense: tuple[str, ...] = ()) -> byt
     plan = {}
     for _, conv in iterate_stripe_convs(model.graph):
         choices = ("dense",) if conv.name in dense else (form, "shift", "shift-sum", "dense")
-        plan[conv.name] = next(choice for choice in choices if LOWERINGS[choice].refuse(conv) is None)
-    apply_plan(model, plan, block=TRACK.block)
+        plan[conv.name] = next(choice for choice in choices if LOWERINGS[choice].why_not(conv) is None)
+    apply_plan(model, plan, multiple=TIMER.multiple)
     return to_bytes(model)
 
 
 def default(compact_model: bytes) -> bytes:
     """Return the model as `prune` writes it."""
     model = from_bytes(compact_model)
-    apply_plan(model, {conv.name: choose(conv)[0] for _, conv in iterate_stripe_convs(model.graph)}, block=1)
+    apply_plan(model, {conv.name: choose(conv)[0] for _, conv in iterate_stripe_convs(model.graph)}, multiple=1)
     return to_bytes(model)
 
 
@@ -105,7 +106,7 @@ def layers_in_a_row(masks: Sequence[Mask], size: int, kind: str) -> None:
     weights = [he_weight(mask, seed) for seed, mask in enumerate(masks)]
     sparse = row_model([weight * mask[:, None] for weight, mask in zip(weights, masks, strict=True)])
     convs = [conv for _, conv in iterate_stripe_convs(from_bytes(sparse).graph)]
-    admitted = [form for form in LAYER_FORMS if any(LOWERINGS[form].refuse(conv) is None for conv in convs)]
+    admitted = [form for form in LAYER_FORMS if any(LOWERINGS[form].why_not(conv) is None for conv in convs)]
     models = {"dense": row_model(weights), "pad-slice-add": default(sparse)}
     models |= {form: planned(sparse, form) for form in admitted}
     ratios = {form: ratio for form, (_, ratio) in timed(models, (1, channels, size, size)).items() if form != "dense"}
@@ -163,7 +164,7 @@ def row_model(weights: Sequence[npt.NDArray[np.float32]]) -> bytes:
 
 def timed(models: dict[str, bytes], shape: tuple[int, ...]) -> dict[str, tuple[float, float]]:
     """Return the median milliseconds of each model, and how many times faster than the first one it is."""
-    measured = TRACK.race(list(models.values()), shape, Schedule(min_seconds=SECONDS, instances=INSTANCES))
+    measured = TIMER.measure(list(models.values()), shape, Schedule(min_seconds=SECONDS, instances=INSTANCES))
     return {
         name: (latency(times).median_ms, speedup(measured[0], times).speedup)
         for name, times in zip(models, measured, strict=True)

@@ -1,8 +1,8 @@
-"""Print what the constants of `swp_export/lowerings/runs.py` are on this machine: `python examples/node_costs.py`.
+"""Print the constants of `swp_export/lowerings/parts/slices.py` on this machine: `python examples/node_costs.py`.
 
 A model of a few equal stages and one of many take turns, unprofiled, since a profile costs microseconds a node; what
 they differ by is the time of the stages between. On a map of one pixel that is the price of the nodes, and what a
-larger map adds is their work. Costs are in multiply-adds of a 1x1 Conv on the same map; one thread. A level is a shift
+larger map adds is their work. Costs are in multiply-adds of a 1x1 Conv on the same map; one thread. A column is a shift
 among 1x1 convolutions, all of one value: what it accumulates onto is a little less warm than that of shifts alone.
 """
 
@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import onnx_ir as ir
+from swp_export.lowerings.parts.runs import ACCUMULATE, CONCAT, WRITE, shift_cost
 
 from swp_export.benchmark.measure import Schedule
 from swp_export.benchmark.statistics import latency
-from swp_export.graph.files import serialized
-from swp_export.lowerings.builder import LayerBuilder
-from swp_export.lowerings.runs import ACCUMULATE, CONCAT, WRITE, shift_cost
-from swp_export.tuning.race import Track
+from swp_export.graph.builder import LayerBuilder
+from swp_export.graph.files.writing import serialized
+from swp_export.tuning.model_timer import ModelTimer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,18 +29,18 @@ if TYPE_CHECKING:
 SIZES = (56, 28, 14, 8)
 CHANNELS, NARROW = 64, 16
 SHIFTS = {f"shift {kernel[0]}x{kernel[1]}": kernel for kernel in ((3, 3), (3, 2), (2, 2), (3, 1), (1, 3), (2, 3))}
-LEVELS = 4
+COLUMNS = 4
 FEW, MANY = 2, 10
 SCHEDULE = Schedule(min_seconds=0.5)
-TRACK = Track(device="cpu", threads=1, batch=1, tf32=False)
+TIMER = ModelTimer(device="cpu", threads=1, batch=1, tf32=False)
 USED = {
     "write": WRITE,
     "accumulate a 1x1 Conv": ACCUMULATE,
     "accumulate a shift": ACCUMULATE,
-    "accumulate a level": ACCUMULATE,
+    "accumulate a column": ACCUMULATE,
     "concat": CONCAT,
     **{name: shift_cost(kernel) for name, kernel in SHIFTS.items()},
-    "a node": 27_000,  # levels.PRICES
+    "a node": 27_000,  # NODE_PRICES
     "a microsecond": 54_000,
 }
 
@@ -62,7 +62,7 @@ def costs(stages: dict[str, float], nodes: dict[str, float], size: int) -> dict[
         "write": row["product"] - CHANNELS * multiply_add,
         "accumulate a 1x1 Conv": row["added product"] - row["product"],
         "accumulate a shift": row["two shifts added"] - 2 * row["shift 3x3"],
-        "accumulate a level": (row["levels added"] - row["levels"]) / (LEVELS - 1),
+        "accumulate a column": (row["columns added"] - row["columns"]) / (COLUMNS - 1),
         "concat": (row["joined"] - row["joined before"]) / 2,
         "a node": nodes["two nodes"] / 2,
         "a microsecond": 1e-6,
@@ -73,7 +73,7 @@ def costs(stages: dict[str, float], nodes: dict[str, float], size: int) -> dict[
 def seconds_of_stages(size: int) -> dict[str, float]:
     """Return the seconds of each kind of stage on maps of `size` by `size`."""
     models = [chained(stage, count, size) for stage in STAGES.values() for count in (FEW, MANY)]
-    measured = TRACK.race(models, (1, CHANNELS, size, size), SCHEDULE)
+    measured = TIMER.measure(models, (1, CHANNELS, size, size), SCHEDULE)
     few, many = np.reshape([latency(times).median_ms for times in measured], (-1, 2)).T
     return dict(zip(STAGES, 1e-3 * (many - few) / (MANY - FEW), strict=True))
 
@@ -134,7 +134,7 @@ def shift(kernel: tuple[int, int], chain: Chain, y: ir.Value) -> ir.Value:
     return chain.conv(y, 1, CHANNELS, kernel)
 
 
-def level(chain: Chain, y: ir.Value) -> ir.Value:
+def column(chain: Chain, y: ir.Value) -> ir.Value:
     """Append a 1x1 Conv and a depthwise one."""
     return shift((3, 3), chain, product(chain, y))
 
@@ -163,8 +163,8 @@ STAGES: dict[str, Stage] = {
     "added product": partial(added_product, CHANNELS),
     "added narrow product": partial(added_product, NARROW),
     "two shifts added": partial(added, partial(shift, (3, 3)), 2),
-    "levels": partial(in_turn, level, LEVELS),
-    "levels added": partial(added, level, LEVELS),
+    "columns": partial(in_turn, column, COLUMNS),
+    "columns added": partial(added, column, COLUMNS),
     "joined": joined,
     "joined before": lambda chain, y: chain.conv(chain.conv(y, CHANNELS, 2 * CHANNELS), 2 * CHANNELS, CHANNELS),
     "two nodes": lambda chain, y: chain.conv(chain.conv(y, CHANNELS, NARROW), NARROW, CHANNELS),

@@ -25,7 +25,7 @@ from zoo_card import card
 import swp_export
 from swp_export.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from swp_export.errors import SwpExportError
-from swp_export.network import instantiate
+from swp_export.network.instantiate import instantiate
 from swp_export.nn import FilterStripe
 from swp_export.training.datasets import ImageData, load_dataset
 

@@ -8,118 +8,31 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from swp_export.errors import NotEquivalentError
-from swp_export.program import Program, heed_termination, open_closed_streams
+from swp_export.command_line.exit_codes import Commands, heed_termination, open_closed_streams
+from swp_export.command_line.options import (
+    ARCH,
+    DATA,
+    DEVICE,
+    FORCE,
+    INPUT_SHAPE,
+    JSON,
+    TF32,
+    THREADS,
+    THRESHOLD,
+    Numbers,
+    options,
+)
+from swp_export.verification.report import NotEquivalentError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from swp_export.verification.report import VerificationReport
+    from collections.abc import Sequence
 
 
-class Shape(click.ParamType[tuple[int, int, int]]):
-    """`C,H,W` -> three positive integers."""
-
-    name = "C,H,W"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int, int]:
-        """Parse `value`."""
-        if isinstance(value, tuple):
-            return value
-        try:
-            sizes = [int(part) for part in str(value).split(",")]
-        except ValueError:
-            sizes = []
-        if len(sizes) != 3 or min(sizes) < 1:
-            self.fail(f"{value!r} is not an image shape, expected three positive numbers like 3,32,32", param, ctx)
-        return sizes[0], sizes[1], sizes[2]
-
-
-class Numbers(click.ParamType[list[int]]):
-    """`N[,N...]` -> positive integers."""
-
-    name = "N[,N...]"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> list[int]:
-        """Parse `value`."""
-        if isinstance(value, list):
-            return value
-        try:
-            numbers = [int(part) for part in str(value).split(",")]
-        except ValueError:
-            numbers = []
-        if not numbers or min(numbers) < 1:
-            self.fail(f"{value!r} is not a list of positive numbers like 1,8", param, ctx)
-        return numbers
-
-
-def _options(*decorators: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    def decorate(function: Any) -> Any:
-        for decorator in reversed(decorators):
-            function = decorator(function)
-        return function
-
-    return decorate
-
-
-JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON document on standard output.")
-FORCE = click.option("--force", is_flag=True, help="Overwrite existing files.")
-THRESHOLD = click.option(
-    "--threshold",
-    type=float,
-    metavar="F",
-    help="Stripes with |FilterSkeleton| <= F are dead. Needed for unbroken files.",
-)
-
-
-def _warn(warnings: Sequence[str], verification: VerificationReport | None) -> None:
-    """Print what has to be known beside the result on standard error."""
-    from swp_export.report.terminal import print_line
-
-    for text in (*warnings, *(() if verification is None else verification.notes)):
-        print_line(f"swp-export: warning: {text}", err=True)
-
-
-def _make_importable(_ctx: click.Context, _param: click.Parameter, value: str | None) -> str | None:
-    """Let `--arch package.module:factory` find modules in the current folder, as `python -m` does."""
-    if value is not None and ":" in value:
-        sys.path.insert(0, str(Path.cwd()))
-    return value
-
-
-ARCH = click.option(
-    "--arch",
-    callback=_make_importable,
-    metavar="NAME",
-    help="Architecture (VGG16, ResNet56, ...) or package.module:factory; default: from the file.",
-)
-INPUT_SHAPE = click.option(
-    "--input-shape",
-    type=Shape(),
-    help="Sizes of one input behind the batch, in the model's own order: H,W,C where it takes [N, H, W, C]; default: "
-    "from the file.",
-)
-DATA = click.option("--data", metavar="FILE.npz", help="Also verify on the array 'images' [N, C, H, W] in this file.")
-DEVICE = click.option(
-    "--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True, help="Never another one."
-)
-TF32 = click.option(
-    "--tf32/--no-tf32",
-    default=False,
-    show_default=True,
-    help="CUDA only: let convolutions round to TF32, faster than what was verified and less exact.",
-)
-THREADS = click.option(
-    "--threads", type=click.IntRange(1), default=1, show_default=True, help="Threads in an operator."
-)
-
-
-@click.group(cls=Program, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="swp-export")
 @click.option("-v", "--verbose", is_flag=True, help="Log what happens inside.")
 def cli(*, verbose: bool) -> None:
@@ -136,9 +49,9 @@ def cli(*, verbose: bool) -> None:
 
 @cli.command()
 @click.argument("checkpoint")
-@_options(THRESHOLD)
+@options(THRESHOLD)
 @click.option("-o", "--output", metavar="FILE", help="The model to write; default: CHECKPOINT's name with .onnx, here.")
-@_options(ARCH, INPUT_SHAPE)
+@options(ARCH, INPUT_SHAPE)
 @click.option(
     "--lowering",
     metavar="NAME",
@@ -149,100 +62,82 @@ def cli(*, verbose: bool) -> None:
     "--tune", type=click.Choice(["cpu", "cuda"]), help="Search for the fastest form on this device, a minute."
 )
 @click.option("--dense-out", metavar="FILE", help="Also write the unpruned network, the baseline to measure against.")
-@_options(DATA)
+@options(DATA)
 @click.option("--no-verify", is_flag=True, help="Skip the comparison with CHECKPOINT.")
-@_options(FORCE, JSON)
-def prune(*, checkpoint: str, no_verify: bool, as_json: bool, **options: Any) -> None:
+@options(FORCE, JSON)
+def prune(*, checkpoint: str, no_verify: bool, as_json: bool, **arguments: Any) -> None:
     """Write CHECKPOINT as a compact, portable ONNX model.
 
     CHECKPOINT is a file of PyTorch or safetensors, or an ONNX model whose dead stripes are exactly zero. Pruning is
     exact. The model gets its name only after it was compared with CHECKPOINT in float64.
     """
+    from swp_export.command_line.prune_table import prune_tables
+    from swp_export.command_line.terminal import print_json, print_report, print_warnings, progress
     from swp_export.pruning.prune import prune as run
-    from swp_export.report.prune_table import prune_tables
-    from swp_export.report.terminal import print_data, print_json, print_line, progress
 
     try:
         with progress() as show:
-            report = run(checkpoint, verify=not no_verify, progress=show, **options)
+            report = run(checkpoint, verify=not no_verify, progress=show, **arguments)
     except NotEquivalentError as error:
         if as_json:
             print_json({"model": error.report.model, "verification": error.report.to_json()})
         raise
-    _warn(report.warnings, report.verification)
-    if as_json:
-        print_json(report.to_json())
-        return
-    print_data([*prune_tables(report)])
-    print_line(f"{report.model}: {report.bytes / 1e6:.2f} MB, sha256 {report.sha256[:16]}")
-    if report.dense is not None:
-        print_line(f"{report.dense}: the network before pruning")
-    if report.verification is not None:
-        print_line(report.verification.summary())
-    print_line(report.claim())
+    print_warnings([*report.warnings, *(() if report.verification is None else report.verification.notes)])
+    print_report(report, prune_tables, as_json=as_json)
 
 
 @cli.command()
 @click.argument("model")
-@_options(DEVICE, THREADS)
+@options(DEVICE, THREADS)
 @click.option("--batch", type=click.IntRange(1), default=1, show_default=True, help="Images per run.")
 @click.option("-o", "--output", metavar="FILE", help="The model to write; default: MODEL's name with -tuned, here.")
 @click.option("--plan-out", metavar="FILE", help="Also write the plan; `prune --plan` makes the same model of it.")
 @click.option("--seconds", type=click.FloatRange(0), default=60, show_default=True, help="Time to search.")
-@_options(INPUT_SHAPE, TF32, FORCE, JSON)
-def tune(*, model: str, as_json: bool, **options: Any) -> None:
+@options(INPUT_SHAPE, TF32, FORCE, JSON)
+def tune(*, model: str, as_json: bool, **arguments: Any) -> None:
     """Write the fastest verified form of MODEL for this device.
 
     MODEL is one that `prune` or `tune` wrote. Each layer's forms are measured here, then refined in the whole model.
     Needs no torch.
     """
-    from swp_export.report.terminal import print_data, print_json, print_line, progress
-    from swp_export.report.tune_table import tune_tables
+    from swp_export.command_line.terminal import print_report, print_warnings, progress
+    from swp_export.command_line.tune_table import tune_tables
     from swp_export.tuning.tune import tune as run
 
     with progress() as show:
-        report = run(model, progress=show, **options)
-    _warn((), report.verification)
-    if as_json:
-        print_json(report.to_json())
-        return
-    print_data([*tune_tables(report)])
-    print_line(f"{report.model}: {report.fastest.variants} variants of the whole model were compared")
-    print_line(report.verification.summary())
+        report = run(model, progress=show, **arguments)
+    print_warnings(report.verification.notes)
+    print_report(report, tune_tables, as_json=as_json)
 
 
 @cli.command()
 @click.argument("model")
 @click.option("--against", required=True, metavar="FILE", help="The checkpoint or ONNX model to compare with.")
-@_options(THRESHOLD, ARCH, INPUT_SHAPE, DATA)
+@options(THRESHOLD, ARCH, INPUT_SHAPE, DATA)
 @click.option("--atol", type=float, metavar="F", help="With --rtol, replaces the error budget.")
 @click.option("--rtol", type=float, metavar="F", help="With --atol, replaces the error budget.")
 @click.option("--junit", metavar="FILE", help="Also write the comparisons as JUnit XML.")
-@_options(FORCE, JSON)
-def verify(*, model: str, junit: str | None, force: bool, as_json: bool, **options: Any) -> None:
+@options(FORCE, JSON)
+def verify(*, model: str, junit: str | None, force: bool, as_json: bool, **arguments: Any) -> None:
     """Check that MODEL computes what a checkpoint, or another model, computes.
 
     Exits with 0 if it does, 1 if it does not, and then names the first layer that diverges.
     """
     from swp_export.atomic import atomic_outputs
-    from swp_export.graph.external_data import files_of
-    from swp_export.report.terminal import print_data, print_json, print_line, progress
-    from swp_export.report.verify_table import verify_table
+    from swp_export.command_line.terminal import print_report, print_warnings, progress
+    from swp_export.command_line.verify_table import verify_tables
+    from swp_export.graph.files.external_data import files_of
     from swp_export.verification.junit import junit_xml
     from swp_export.verification.verify_file import verify as run
 
-    inputs = (*files_of(model), *files_of(options["against"]), options["data"])
+    inputs = (*files_of(model), *files_of(arguments["against"]), arguments["data"])
     with atomic_outputs(junit, inputs=inputs, force=force) as (target,):
         with progress() as show:
-            report = run(model, progress=show, **options)
+            report = run(model, progress=show, **arguments)
         if target is not None:
             target.write_text(junit_xml(report), encoding="utf-8")
-    _warn((), report)
-    if as_json:
-        print_json(report.to_json())
-    else:
-        print_data([verify_table(report)])
-        print_line(report.summary())
+    print_warnings(report.notes)
+    print_report(report, verify_tables, as_json=as_json)
     if not report.equivalent:
         raise NotEquivalentError(report.summary(), report=report)
 
@@ -250,53 +145,48 @@ def verify(*, model: str, junit: str | None, force: bool, as_json: bool, **optio
 @cli.command()
 @click.argument("models", nargs=-1, required=True, metavar="MODEL...")
 @click.option("--baseline", metavar="MODEL", help="What the others are compared with; default: the first MODEL.")
-@_options(DEVICE, THREADS)
+@options(DEVICE, THREADS)
 @click.option("--batch", type=Numbers(), default="1", show_default=True, help="Images per run.")
-@_options(INPUT_SHAPE)
+@options(INPUT_SHAPE)
 @click.option("--layers", is_flag=True, help="Also show the time per layer, beside its share of the FLOPs.")
 @click.option("--cold", is_flag=True, help="Alternate single runs instead of short bursts.")
-@_options(TF32)
+@options(TF32)
 @click.option("--cuda-graph", is_flag=True, help="CUDA only: capture each model in a CUDA graph.")
-@_options(JSON)
-def bench(*, models: Sequence[str], as_json: bool, **options: Any) -> None:
+@options(JSON)
+def bench(*, models: Sequence[str], as_json: bool, **arguments: Any) -> None:
     """Measure the latency of MODELs, in turns in one process, and compare them.
 
     The device that is asked for is used, or the command fails.
     """
     from swp_export.benchmark.benchmark import bench as run
-    from swp_export.report.bench_table import bench_tables
-    from swp_export.report.terminal import print_data, print_json, progress
+    from swp_export.command_line.bench_table import bench_tables
+    from swp_export.command_line.terminal import print_report, progress
 
     with progress() as show:
-        report = run(models, progress=lambda text, fraction: show(f"measuring: {text} {fraction:.0%}"), **options)
-    if as_json:
-        print_json(report.to_json())
-    else:
-        print_data([*bench_tables(report)])
+        report = run(models, progress=lambda text, fraction: show(f"measuring: {text} {fraction:.0%}"), **arguments)
+    print_report(report, bench_tables, as_json=as_json)
 
 
 @cli.command()
 @click.argument("file")
-@_options(THRESHOLD, JSON)
+@options(THRESHOLD, JSON)
 def inspect(*, file: str, threshold: float | None, as_json: bool) -> None:
     """Show what is in FILE: architecture, layers, skeletons of a checkpoint or an ONNX model; curves of a log.jsonl."""
+    from swp_export.command_line.inspect_table import inspect_tables
+    from swp_export.command_line.terminal import print_report
+    from swp_export.command_line.training_table import log_tables
     from swp_export.inspection.inspect import inspect as run
-    from swp_export.report.inspect_table import inspect_tables
-    from swp_export.report.terminal import print_data, print_json
-    from swp_export.report.training_table import training_table
     from swp_export.training.log import TrainingLog
 
     report = run(file, threshold=threshold)
-    if as_json:
-        print_json(report.to_json())
-    elif isinstance(report, TrainingLog):
-        print_data([training_table(report)])
+    if isinstance(report, TrainingLog):
+        print_report(report, log_tables, as_json=as_json)
     else:
-        print_data([*inspect_tables(report)])
+        print_report(report, inspect_tables, as_json=as_json)
 
 
 @cli.command()
-@_options(ARCH)
+@options(ARCH)
 @click.option("--dataset", required=True, metavar="NAME", help="cifar10, cifar100, fashion-mnist or imagefolder.")
 @click.option("--data-path", default="data", show_default=True, metavar="DIR", help="Folder of the data.")
 @click.option("--download", is_flag=True, help="Download the data if they are not there.")
@@ -323,46 +213,38 @@ def inspect(*, file: str, threshold: float | None, as_json: bool) -> None:
     help="Rate, divided by 10 at half and three quarters.",
 )
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of all random numbers.")
-@_options(DEVICE)
+@options(DEVICE)
 @click.option("--amp", is_flag=True, help="Automatic mixed precision.")
 @click.option("--workers", type=click.IntRange(0), default=0, show_default=True, help="Processes that load images.")
 @click.option("--resume", is_flag=True, help="Go on with the run in DIR, after its last whole epoch.")
 @click.option("--fine-tune", metavar="FILE", help="Freeze this checkpoint's skeletons and train its weights further.")
-@_options(FORCE, JSON)
-def train(*, as_json: bool, **options: Any) -> None:
+@options(FORCE, JSON)
+def train(*, as_json: bool, **arguments: Any) -> None:
     """Train a network with Filter Skeletons, as the method does.
 
     For several processes: torchrun --nproc-per-node N -m swp_export train ... DIR/network.pth is then pruned by
     `swp-export prune DIR/network.pth`; a stripe that died is exactly zero in it.
     """
-    from swp_export.report.terminal import print_data, print_json, print_line, progress
-    from swp_export.report.training_table import training_table
+    from swp_export.command_line.terminal import print_report, progress
+    from swp_export.command_line.training_table import train_tables
     from swp_export.training.train import train as run
 
     with progress() as show:
-        report = run(progress=show, **options)
+        report = run(progress=show, **arguments)
     if os.environ.get("RANK", "0") != "0":
         return  # the first process of torchrun prints
-    if as_json:
-        print_json(report.to_json())
-        return
-    print_data([training_table(report.log)])
-    print_line(report.summary())
+    print_report(report, train_tables, as_json=as_json)
 
 
 @cli.command()
-@_options(JSON)
+@options(JSON)
 def doctor(*, as_json: bool) -> None:
     """Show versions, the devices that really run a model, and what to install for the others."""
-    from swp_export.report.doctor_table import doctor_tables
-    from swp_export.report.terminal import print_data, print_json
+    from swp_export.command_line.doctor_table import doctor_tables
+    from swp_export.command_line.terminal import print_report
     from swp_export.runtime.doctor import doctor as run
 
-    report = run()
-    if as_json:
-        print_json(report.to_json())
-    else:
-        print_data([*doctor_tables(report)])
+    print_report(run(), doctor_tables, as_json=as_json)
 
 
 def main() -> None:

@@ -1,15 +1,9 @@
 """The exception family: every mistake of a user ends in one of these, on one line, with its exit code.
 
-A message says what was found, what was expected and what to do. `swp_export.program` is the only place that turns an
-exception into standard error and an exit code; any other exception is a defect of ours and keeps its traceback.
+A message says what was found, what was expected and what to do. `swp_export.command_line.exit_codes` is the only place
+that turns an exception into standard error and an exit code; any other exception is a defect of ours and keeps its
+traceback. The one with exit code 1, NotEquivalentError, stands beside the report that it carries.
 """
-
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from swp_export.verification.report import VerificationReport
 
 
 class SwpExportError(Exception):
@@ -56,13 +50,3 @@ class DeviceError(SwpExportError):
 
 class TrainingError(SwpExportError):
     """Training diverged, or left nothing of the network."""
-
-
-class NotEquivalentError(SwpExportError):
-    """The check was made and is false: two networks do not compute the same. `report` has the details."""
-
-    exit_code = 1
-
-    def __init__(self, message: str, report: VerificationReport) -> None:
-        super().__init__(message)
-        self.report = report

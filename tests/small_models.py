@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,8 +14,9 @@ import onnx_ir as ir
 import torch
 from hypothesis import strategies as st
 
-from swp_export.graph.convolutions import FILTERS, LAYER, encode_filters, iterate_stripe_convs
+from swp_export.graph.convolutions import iterate_stripe_convs
 from swp_export.graph.float64.model import Float64Model
+from swp_export.graph.metadata import FILTERS, LAYER, encode_filters
 from swp_export.stripes import StripeConv
 
 if TYPE_CHECKING:
@@ -147,6 +149,13 @@ def random_conv(mask: np.ndarray, channels: int = 3, seed: int = 0, **geometry: 
     rng = np.random.default_rng(seed)
     weight = rng.normal(size=(mask.shape[0], channels, *mask.shape[1:])) * mask[:, None]
     return StripeConv(name="conv", weight=weight, bias=rng.normal(size=mask.shape[0]), **geometry)
+
+
+def in_order(conv: StripeConv, order: np.ndarray) -> StripeConv:
+    """Return `conv` with its filters in `order`, -1 for a filter of zeros."""
+    weight, bias = conv.weight[order], conv.bias[order]
+    weight[order < 0], bias[order < 0] = 0, 0
+    return dataclasses.replace(conv, weight=weight, bias=bias)
 
 
 @st.composite

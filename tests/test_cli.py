@@ -19,7 +19,7 @@ import torch
 from click.testing import CliRunner, Result
 
 from swp_export.cli import cli
-from swp_export.graph.files import INPUT_SHAPE, THRESHOLD
+from swp_export.graph.metadata import INPUT_SHAPE, THRESHOLD
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -231,13 +231,14 @@ def spoil_one_weight(path: Path) -> None:
     """Change the largest weight of layer2.3.conv1 by a tenth."""
     import onnx_ir as ir
 
-    from swp_export.graph.convolutions import LAYER, set_weight
+    from swp_export.graph.metadata import LAYER
+    from swp_export.graph.operators.weights import put_weight
 
     model = ir.load(path)
     node = next(n for n in model.graph if n.op_type == "Conv" and n.metadata_props.get(LAYER) == "layer2.3.conv1")
     weight = node.inputs[1].const_value.numpy().copy()
     weight[np.unravel_index(np.abs(weight).argmax(), weight.shape)] *= 1.1
-    set_weight(node, weight)
+    put_weight(node, weight)
     ir.save(model, path)
 
 

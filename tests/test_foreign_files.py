@@ -19,7 +19,7 @@ from small_models import weight_shapes
 from swp_export import prune, verify
 from swp_export.errors import ModelError, SwpExportError
 from swp_export.lowerings import LOWERINGS
-from swp_export.tuning.variants import compact_from_portable
+from swp_export.lowerings.rewrite import compact_from_portable
 
 if TYPE_CHECKING:
     from swp_export.pruning.report import PruneReport
@@ -43,7 +43,7 @@ GONE: dict[str, list[list[int]]] = {
     "leaky-relu": [[21, 3, 3, 3], [19, 21, 3, 3], [5, 19]],
     "local-functions": [[10, 3, 3, 3], [18, 10, 3, 3], [18, 5]],
     "minus-inf-pad-maxpool": [[6, 3, 3, 3], [12, 6, 3, 3], [5, 12]],
-    "nhwc-input": [[11, 3, 3, 3], [24, 11, 3, 3], [24, 5]],
+    "nhwc-input": [[11, 3, 3, 3], [15, 11, 3, 3], [15, 5]],
     "preactivation-opset13": [[11, 3, 3, 3], [14, 11, 3, 3], [14, 5]],
     "resize-nearest": [[21, 3, 3, 3], [19, 21, 3, 3], [5, 19]],
     "resize-opset10": [[11, 3, 3, 3], [15, 11, 3, 3], [8, 26, 3, 3], [5, 8]],

@@ -17,7 +17,7 @@ from onnx import TensorProto, helper
 from swp_export.cli import cli
 from swp_export.errors import ModelError
 from swp_export.graph.analysis.flops import require_runnable
-from swp_export.graph.files import read_model
+from swp_export.graph.files.reading import read_model
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -13,8 +13,8 @@ from tunable_models import LAYERS, SHAPE, compact_network, portable, sparse
 
 from swp_export.graph.convolutions import iterate_stripe_convs
 from swp_export.lowerings import LOWERINGS
+from swp_export.lowerings.rewrite import compact_from_portable, planned_bytes
 from swp_export.runtime.session import open_session
-from swp_export.tuning.variants import compact_from_portable, planned_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,7 +52,7 @@ def onnxruntime(model: bytes, x: np.ndarray) -> np.ndarray:
 def everywhere(compact: ir.Model, name: str) -> dict[str, str]:
     """Return the plan that writes each layer by lowering `name` where that applies."""
     return {
-        conv.name: name if LOWERINGS[name].refuse(conv) is None else "dense"
+        conv.name: name if LOWERINGS[name].why_not(conv) is None else "dense"
         for _, conv in iterate_stripe_convs(compact.graph)
     }
 
@@ -109,13 +109,13 @@ def test_openvino_where_the_order_is_not_free(name: str) -> None:
 def test_a_difference_is_seen() -> None:
     """Another plan's model is alike, another network's is not."""
     compact = compact_network()
-    y = onnxruntime(planned_bytes(compact, dict.fromkeys(LAYERS, "levels(640)"), 8), X)
+    y = onnxruntime(planned_bytes(compact, dict.fromkeys(LAYERS, "sliced-ellpack(640)"), 8), X)
     with pytest.raises(AssertionError):
         assert_alike(y * np.float32(1.0001), onnxruntime(portable("dense"), X))
 
 
 @pytest.mark.parametrize("run", [onnx_reference, openvino])
-@pytest.mark.parametrize("name", ["levels(640)", "split(2, shift-sum)"])
+@pytest.mark.parametrize("name", ["sliced-ellpack(640)", "split(2, shift-sum)"])
 def test_vgg16(name: str, run: Run, vgg16: Pruned) -> None:
     """The real network by a plan that permutes, its channels filled up to blocks of 16."""
     compact = compact_from_portable(vgg16.content)

@@ -5,8 +5,8 @@ import io
 import pytest
 from rich.table import Table
 
+from swp_export.command_line import terminal
 from swp_export.printable import printable
-from swp_export.report import terminal
 
 NASTY = "a\x1b[31mb\r\n\x07\u202ec\u2028\x9b\ud800"
 SPELLED = r"a\x1b[31mb\x0d\x0a\x07\u202ec\u2028\x9b\ud800"
@@ -30,7 +30,7 @@ def test_tables_and_lines(capsys: pytest.CaptureFixture[str]) -> None:
     table.add_row(NASTY)
     table.add_row("x" * 10_000)
     terminal.print_data([table])
-    terminal.print_line(NASTY)
+    terminal.print_data([NASTY])
     with terminal.progress() as show:
         show(NASTY)
     out, err = capsys.readouterr()

@@ -15,7 +15,7 @@ import torch
 
 import swp_export
 from swp_export.checkpoint import read_checkpoint
-from swp_export.network import instantiate
+from swp_export.network.instantiate import instantiate
 
 ROOT = Path(__file__).resolve().parent.parent
 MODELS = ROOT / "models"

@@ -1,4 +1,4 @@
-"""Models to tune, small enough for a search to be over at once, and races whose winner a test decides."""
+"""Models to tune, small enough for a search to be over at once, and measurements whose winner a test decides."""
 
 from __future__ import annotations
 
@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from small_models import PADS, from_bytes, marked, model_from_text, to_float32
 
-from swp_export.graph.convolutions import LAYER, iterate_stripe_convs
-from swp_export.graph.files import INPUT_SHAPE
+from swp_export.graph.convolutions import iterate_stripe_convs
+from swp_export.graph.metadata import INPUT_SHAPE, LAYER, LOWERING
 from swp_export.graph.pipeline import compact
 from swp_export.lowerings import LOWERINGS
-from swp_export.lowerings.lower import LOWERING
+from swp_export.lowerings.rewrite import planned_bytes
 from swp_export.lowerings.static_rule import choose
-from swp_export.tuning.race import Track
-from swp_export.tuning.variants import planned_bytes
+from swp_export.tuning.model_timer import ModelTimer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -69,7 +68,7 @@ def portable(lowering: str | None = None) -> bytes:
         plan = {conv.name: choose(conv)[0] for _, conv in iterate_stripe_convs(model.graph)}
     else:
         convs = [conv for _, conv in iterate_stripe_convs(model.graph)]
-        plan = {conv.name: "dense" if LOWERINGS[lowering].refuse(conv) else lowering for conv in convs}
+        plan = {conv.name: "dense" if LOWERINGS[lowering].why_not(conv) else lowering for conv in convs}
     return planned_bytes(model, plan, 1)
 
 
@@ -83,32 +82,32 @@ def lowerings_of(content: bytes) -> dict[str, str]:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class RiggedTrack(Track):
-    """A track on which models do load and run, but `seconds` says how long that takes; `raced` collects who ran."""
+class RiggedTimer(ModelTimer):
+    """Loads and runs models, but `seconds` says how long that takes; `compared` collects what was measured."""
 
     seconds: Callable[[bytes], float]
-    raced: list[Sequence[bytes]] = dataclasses.field(default_factory=list)
+    compared: list[Sequence[bytes]] = dataclasses.field(default_factory=list)
 
-    def glance(self, model: bytes, shape: Sequence[int]) -> float:
+    def quick_seconds(self, model: bytes, shape: Sequence[int]) -> float:
         """Load and run the model, and return what `seconds` decides."""
         self.opener(model, shape)()
         return self.seconds(model)
 
-    def race(self, models: Sequence[bytes], shape: Sequence[int], schedule: Schedule) -> list[Instances]:  # noqa: ARG002 (Track's signature)
+    def measure(self, models: Sequence[bytes], shape: Sequence[int], schedule: Schedule) -> list[Instances]:  # noqa: ARG002 (ModelTimer's signature)
         """Return the times that `seconds` decides, with a little noise that all models share."""
-        self.raced.append(tuple(models))
+        self.compared.append(tuple(models))
         return [[list(self.seconds(model) * instance) for instance in ROUNDS] for model in models]
 
 
-def rigged(seconds: Callable[[bytes], float]) -> RiggedTrack:
-    """Return a track on the CPU on which `seconds` decides."""
-    return RiggedTrack(device="cpu", threads=1, batch=1, tf32=True, seconds=seconds)
+def rigged(seconds: Callable[[bytes], float]) -> RiggedTimer:
+    """Return a timer on the CPU on which `seconds` decides."""
+    return RiggedTimer(device="cpu", threads=1, batch=1, tf32=True, seconds=seconds)
 
 
 def by_lowering(**seconds: float) -> Callable[[bytes], float]:
     """Return the sum over a model's layers of what `seconds` says for their lowerings, else 1.
 
-    `levels_40` stands for "levels(40)". A model of a single layer states no lowering and takes 1.
+    `sliced_ellpack_40` stands for "sliced-ellpack(40)". A model of a single layer states no lowering and takes 1.
     """
 
     def of_model(content: bytes) -> float:

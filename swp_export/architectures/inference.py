@@ -15,7 +15,9 @@ from swp_export.architectures import ARCHITECTURES, resnet, resnet_imagenet, vgg
 from swp_export.errors import ArchitectureError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Collection, Iterable, Mapping
+
+    import torch
 
 _CONVOLUTION = re.compile(r"features\.(\d+)\.weight")
 _BLOCK = re.compile(r"layer(\d+)\.(\d+)(?:\.|$)")
@@ -45,6 +47,12 @@ def infer_architecture(keys: Collection[str], *, modules: Collection[str] = (), 
         f"the keys ({', '.join(list(keys)[:3])}, ...) are those of none of {', '.join(ARCHITECTURES)}; "
         "name the architecture with --arch NAME or --arch package.module:factory"
     )
+
+
+def classes_of(state: Mapping[str, torch.Tensor]) -> int | None:
+    """Return the width of the last fully connected layer of a state dict, or None if there is none."""
+    matrices = [tensor for key, tensor in state.items() if key.endswith(".weight") and tensor.ndim == 2]
+    return matrices[-1].shape[0] if matrices else None
 
 
 def _vgg_candidates(keys: Collection[str]) -> list[str]:

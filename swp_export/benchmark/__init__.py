@@ -1,7 +1,7 @@
 """Latency that is worth believing: models measured in turns, compared with confidence intervals."""
 
 from swp_export.benchmark.benchmark import bench
-from swp_export.benchmark.layers import LayerTime, layer_times
+from swp_export.benchmark.layer_profile import LayerTime, layer_times
 from swp_export.benchmark.report import BenchReport, Comparison, ModelResult
 from swp_export.benchmark.statistics import Latency, Speedup
 

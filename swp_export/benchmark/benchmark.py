@@ -14,13 +14,13 @@ import onnx
 
 from swp_export.benchmark.environment import read_environment
 from swp_export.benchmark.inputs import noise, shape_of
-from swp_export.benchmark.layers import LayerTime, layer_times
+from swp_export.benchmark.layer_profile import LayerTime, layer_times
 from swp_export.benchmark.measure import INSTANCES, Schedule, measure
 from swp_export.benchmark.report import BenchReport, Comparison, ModelResult, Transfer
 from swp_export.benchmark.statistics import latency, speedup
 from swp_export.errors import InputError
 from swp_export.graph.analysis.flops import require_runnable
-from swp_export.graph.files import read_model
+from swp_export.graph.files.reading import read_model
 from swp_export.runtime.binding import BoundRun
 from swp_export.runtime.cuda import require_cuda
 from swp_export.runtime.session import PROVIDERS, CudaOptions, Device, Session, open_session

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from swp_export.errors import InputError, ModelError
-from swp_export.graph.files import stated_input_shape
+from swp_export.graph.metadata import stated_input_shape
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,15 +21,15 @@ def input_of(session: Session) -> TensorSpec:
     """Return the one input of the model.
 
     Raises:
-        ModelError: It has several, or one that is not floating point.
+        ModelError: It has several, or one that holds neither floats nor integers.
 
     """
     if len(session.inputs) != 1:
         names = ", ".join(spec.name for spec in session.inputs) or "none"
         raise ModelError(f"{session.label}: expected a model with one input, got {len(session.inputs)} ({names})")
     spec = session.inputs[0]
-    if not np.issubdtype(spec.dtype, np.floating):
-        raise ModelError(f"{session.label}: expected a floating-point input, {spec.name} is {spec.dtype}")
+    if spec.dtype.kind not in "fiu" or spec.dtype.isbuiltin != 1:  # bfloat16 and floats of 8 bits are not NumPy's
+        raise ModelError(f"{session.label}: expected an input of floats or integers, {spec.name} is {spec.dtype}")
     return spec
 
 
@@ -62,10 +62,15 @@ def shape_of(session: Session, batch: int, sample: Sequence[int] | None = None) 
 
 
 def noise(session: Session, shape: Sequence[int], *, seed: int = 0) -> dict[str, npt.NDArray[Any]]:
-    """Return normal noise of `shape` in the dtype of the model's input, by its name; `seed` decides the values."""
-    spec = input_of(session)
-    values = np.random.default_rng(seed).standard_normal(tuple(shape), dtype=np.float32)
-    return {spec.name: values.astype(spec.dtype)}
+    """Return noise of `shape` in the dtype of the model's input, by its name; `seed` decides the values.
+
+    It is normal for floats; for integers it is that of pixels, from 0 to 255.
+    """
+    spec, rng = input_of(session), np.random.default_rng(seed)
+    if spec.dtype.kind == "f":
+        return {spec.name: rng.standard_normal(tuple(shape), dtype=np.float32).astype(spec.dtype)}
+    brightest = min(255, int(np.iinfo(spec.dtype).max))
+    return {spec.name: rng.integers(0, brightest, tuple(shape), spec.dtype, endpoint=True)}
 
 
 def _spell(shape: tuple[int | str | None, ...]) -> str:

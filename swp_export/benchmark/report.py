@@ -9,7 +9,7 @@ from swp_export.benchmark.statistics import Speedup
 
 if TYPE_CHECKING:
     from swp_export.benchmark.environment import Environment
-    from swp_export.benchmark.layers import LayerTime
+    from swp_export.benchmark.layer_profile import LayerTime
     from swp_export.benchmark.statistics import Latency
     from swp_export.runtime.session import Device
 
@@ -20,10 +20,6 @@ class Transfer:
 
     to_device_ms: float
     from_device_ms: float
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the JSON object."""
-        return dataclasses.asdict(self)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -56,12 +52,12 @@ class ModelResult:
             "sha256": self.sha256,
             "batch": self.batch,
             "shape": list(self.shape),
-            **self.latency.to_json(),
+            **dataclasses.asdict(self.latency),
         }
         if self.transfer is not None:
-            document["transfer"] = self.transfer.to_json()
+            document["transfer"] = dataclasses.asdict(self.transfer)
         if self.layers is not None:
-            document["layers"] = [layer.to_json() for layer in self.layers]
+            document["layers"] = [dataclasses.asdict(layer) for layer in self.layers]
         return document
 
 

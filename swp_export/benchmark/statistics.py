@@ -9,7 +9,7 @@ resamples the loaded instances, and within each of them the rounds.
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -35,10 +35,6 @@ class Latency:
     p99_ms: float
     iqr_ms: float
     runs: int
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the JSON object."""
-        return dataclasses.asdict(self)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

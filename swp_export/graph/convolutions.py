@@ -1,29 +1,18 @@
-"""The view from Conv nodes to StripeConvs and back, and the facts a layer carries in its node's metadata."""
+"""The view from Conv nodes to StripeConvs and back."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from swp_export.errors import ModelError
-from swp_export.graph.constants import array_of, set_input
-from swp_export.graph.operators import operator_of
+from swp_export.graph.metadata import LAYER
+from swp_export.graph.operators.naming import operator_of
+from swp_export.graph.operators.table import weights_of
 from swp_export.stripes import StripeConv
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import onnx_ir as ir
-
-LAYER = "swp_export.layer"
-"""Node metadata: the name of the checkpoint's layer that a node belongs to."""
-FILTERS = "swp_export.filters"
-"""Node metadata of a convolution: which of the layer's original filters are left, one bit each, as `N:hex`.
-
-Where its outputs are in another order, or some are none of the layer's filters, `N:hex:order` names the filter of each
-output, -1 for none.
-"""
 
 
 def conv_attributes(node: ir.Node, kernel: tuple[int, int]) -> dict[str, list[int]]:
@@ -41,49 +30,18 @@ def conv_attributes(node: ir.Node, kernel: tuple[int, int]) -> dict[str, list[in
     }
 
 
-def weight_of(node: ir.Node, group: int = 1) -> np.ndarray | None:
-    """Return the constant weight `[N, C/group, K_h, K_w]` of a 2-D Conv `node` with plain pads, else None.
-
-    None too where the bias is no constant, or where the node has another `group`.
-    """
-    if operator_of(node) != "Conv":
-        return None
-    groups, auto_pad = node.attributes.get("group"), node.attributes.get("auto_pad")
-    if (1 if groups is None else groups.as_int()) != group:
-        return None
-    if auto_pad is not None and auto_pad.as_string() != "NOTSET":
-        return None
-    weight = array_of(node.inputs[1])
-    has_bias = len(node.inputs) > 2 and node.inputs[2] is not None
-    if weight is None or weight.ndim != 4 or weight.dtype.kind != "f":
-        return None
-    if has_bias and array_of(node.inputs[2]) is None:
-        return None
-    pads = node.attributes.get("pads")
-    return None if pads is not None and min(pads.as_ints()) < 0 else weight
-
-
-def bias_of(node: ir.Node, outputs: int) -> np.ndarray:
-    """Return the constant bias `[outputs]` of a Conv or Gemm `node`; zeros where it has none."""
-    bias = array_of(node.inputs[2]) if len(node.inputs) > 2 else None
-    if bias is None:
-        weight = array_of(node.inputs[1])
-        return np.zeros(outputs, np.float32 if weight is None else weight.dtype)
-    return np.broadcast_to(bias.reshape(-1), (outputs,))
-
-
 def stripe_conv_from_node(node: ir.Node) -> StripeConv | None:
     """Return the StripeConv that a Conv `node` computes, or None where it is not a 2-D, group-1, constant one."""
-    weight = weight_of(node)
-    if weight is None:
+    weights = weights_of(node) if operator_of(node) == "Conv" else None
+    if weights is None or weights.group != 1 or weights.weight.ndim != 4:
         return None
-    kernel = (weight.shape[2], weight.shape[3])
+    kernel = (weights.weight.shape[2], weights.weight.shape[3])
     attributes = conv_attributes(node, kernel)
     s, p, d = attributes["strides"], attributes["pads"], attributes["dilations"]
     return StripeConv(
         name=node.metadata_props.get(LAYER) or node.name or "",
-        weight=weight,
-        bias=bias_of(node, weight.shape[0]),
+        weight=weights.weight,
+        bias=weights.biases(),
         strides=(s[0], s[1]),
         pads=(p[0], p[1], p[2], p[3]),
         dilations=(d[0], d[1]),
@@ -96,68 +54,3 @@ def iterate_stripe_convs(graph: ir.Graph) -> Iterator[tuple[ir.Node, StripeConv]
         conv = stripe_conv_from_node(node)
         if conv is not None:
             yield node, conv
-
-
-def set_weight(node: ir.Node, weight: np.ndarray) -> None:
-    """Give a Conv or Gemm `node` the constant `weight`, in the dtype it had."""
-    old = array_of(node.inputs[1])  # its value may lack a type
-    assert old is not None
-    set_input(node, 1, "weight", weight.astype(old.dtype))
-
-
-def set_bias(node: ir.Node, bias: np.ndarray) -> None:
-    """Give a Conv or Gemm `node` the constant `bias` `[N]`, in the dtype of its weight."""
-    weight = node.inputs[1]
-    assert weight is not None
-    assert weight.dtype is not None
-    set_input(node, 2, "bias", bias.astype(weight.dtype.numpy()))
-
-
-def encode_filters(kept: np.ndarray) -> str:
-    """Return `kept` (bool `[N]`) as the text of FILTERS."""
-    return f"{kept.size}:{np.packbits(kept).tobytes().hex()}"
-
-
-def decode_filters(text: str) -> np.ndarray:
-    """Return which of the layer's filters are left, bool `[N]`, from the text of FILTERS.
-
-    Raises:
-        ModelError: `text` was not written by `encode_filters` or `encode_order`.
-
-    """
-    total, order = decode_order(text)
-    kept = np.zeros(total, bool)
-    kept[order[order >= 0]] = True
-    return kept
-
-
-def encode_order(total: int, order: np.ndarray) -> str:
-    """Return the text of FILTERS for outputs that are the filters `order` (int64, -1 for none) of `total`."""
-    kept = np.zeros(total, bool)
-    kept[order[order >= 0]] = True
-    text = encode_filters(kept)
-    return text if np.array_equal(order, np.flatnonzero(kept)) else f"{text}:{','.join(map(str, order.tolist()))}"
-
-
-def decode_order(text: str) -> tuple[int, np.ndarray]:
-    """Return how many filters the layer had, and which of them each output is: int64, -1 for none.
-
-    Raises:
-        ModelError: `text` was not written by `encode_filters` or `encode_order`.
-
-    """
-    try:
-        count, bits, *rest = text.split(":")
-        if not 0 < int(count) <= 4 * len(bits):  # checked before so many are made
-            raise ValueError("it has fewer bits than filters")  # noqa: TRY301
-        kept = np.unpackbits(np.frombuffer(bytes.fromhex(bits), np.uint8), count=int(count)).astype(bool)
-        order = np.flatnonzero(kept)
-        if rest:
-            (listed,) = rest
-            stated = np.array([int(filter_) for filter_ in listed.split(",")], np.int64)
-            if stated.min() < -1 or not np.array_equal(np.sort(stated[stated >= 0]), order):
-                raise ValueError("the order is not one of the filters that are left")  # noqa: TRY301
-            order = stated
-    except (ValueError, OverflowError) as error:
-        raise ModelError(f"the model's metadata is damaged: {FILTERS} is {text[:80]!r}; write it again") from error
-    return kept.size, order

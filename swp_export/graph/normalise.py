@@ -21,7 +21,7 @@ from onnx_ir.passes.common import LiftConstantsToInitializersPass
 from swp_export.errors import ModelError
 from swp_export.graph.analysis.inferred_shapes import with_inferred_shapes
 from swp_export.graph.constants import unique_name
-from swp_export.graph.operators import ONNX_DOMAINS
+from swp_export.graph.operators.naming import ONNX_DOMAINS
 from swp_export.graph.opset import OPSET, bring_to_opset
 from swp_export.graph.passes.explicit_pads import ExplicitPads
 from swp_export.graph.passes.remove_identity import RemoveIdentity

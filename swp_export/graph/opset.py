@@ -14,7 +14,7 @@ import onnx.helper
 import onnx_ir as ir
 
 from swp_export.errors import ModelError
-from swp_export.graph.operators import operator_of
+from swp_export.graph.operators.naming import operator_of
 from swp_export.graph.opset_changes import CHANGES
 
 OPSET = 18

@@ -10,8 +10,8 @@ import onnx_ir as ir
 
 from swp_export.errors import ModelError
 from swp_export.graph.constants import array_of
-from swp_export.graph.float64.operators import QUANTISED
-from swp_export.graph.operators import operator_of
+from swp_export.graph.operators.naming import operator_of
+from swp_export.graph.operators.table import QUANTISED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

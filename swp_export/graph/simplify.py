@@ -7,7 +7,8 @@ import onnx
 import onnx_ir as ir
 
 from swp_export.graph.constants import array_of
-from swp_export.graph.convolutions import FILTERS, LAYER, encode_filters, iterate_stripe_convs
+from swp_export.graph.convolutions import iterate_stripe_convs
+from swp_export.graph.metadata import FILTERS, LAYER, encode_filters
 from swp_export.graph.passes.canonicalise_flatten import CanonicaliseFlatten
 from swp_export.graph.passes.fold_batch_norm import FoldBatchNorm
 from swp_export.isolated import isolated

@@ -11,15 +11,15 @@ from torch import nn
 
 from swp_export.architectures import known_architecture
 from swp_export.architectures.fitting import construct
-from swp_export.architectures.inference import infer_architecture
+from swp_export.architectures.inference import classes_of, infer_architecture
 from swp_export.checkpoint import SKELETON_SUFFIX, read_checkpoint
 from swp_export.errors import ArchitectureError, CheckpointError
 from swp_export.inspection.layers import Convolution, dead_layer_warnings, inspected, skeleton_above, totals_of
 from swp_export.inspection.report import InspectReport
 from swp_export.inspection.values import skeleton_values
+from swp_export.network.apply_threshold import apply_threshold, fitting_thresholds
 from swp_export.nn.filter_stripe import live_stripes
 from swp_export.stripes import Skeleton
-from swp_export.thresholds import apply_threshold
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,13 +38,13 @@ def inspect_checkpoint(path: Path, threshold: float | None) -> InspectReport:
     checkpoint = read_checkpoint(path)
     applied, fitting = _deciding_threshold(checkpoint, threshold)
     architecture, warnings = _architecture(checkpoint)
-    num_classes = _num_classes(checkpoint.state)
-    stock = {} if checkpoint.layout == "unbroken" else _stock_skeletons(checkpoint, architecture, num_classes)
+    num_classes = classes_of(checkpoint.state)
+    stock = _stock_skeletons(checkpoint, architecture, num_classes) if checkpoint.layout.broken else {}
     convolutions = _convolutions(checkpoint, applied if fitting is None else fitting[0], stock)
     layers = tuple(inspected(conv) for conv in convolutions)
     return InspectReport(
         file=str(path),
-        kind=checkpoint.layout,
+        kind=checkpoint.layout.name,
         bytes=path.stat().st_size,
         sha256=checkpoint.sha256,
         architecture=architecture,
@@ -67,29 +67,16 @@ def _deciding_threshold(
     checkpoint: Checkpoint, requested: float | None
 ) -> tuple[float | None, tuple[float, float] | None]:
     """Return the threshold that was given or recorded, and without one those that the file's row counts allow."""
-    if checkpoint.layout != "broken" and requested is None and checkpoint.threshold is None:
-        return None, _fitting_thresholds(checkpoint) if checkpoint.layout == "broken-float" else None
+    if checkpoint.layout.takes_threshold and requested is None and checkpoint.threshold is None:
+        return None, fitting_thresholds(checkpoint)
     # It knows every way in which a threshold can be wrong.
     return apply_threshold(checkpoint, requested).threshold, None
-
-
-def _fitting_thresholds(checkpoint: Checkpoint) -> tuple[float, float] | None:
-    """Return `(low, high)`: at `low <= threshold < high` each layer keeps as many stripes as it has rows."""
-    low, high = 0.0, math.inf
-    for name, skeleton in checkpoint.skeletons.items():
-        if skeleton.shape[1:] == (1, 1):
-            continue
-        rows = checkpoint.state[f"{name}.weight"].shape[0]
-        falling = skeleton.float().abs().flatten().sort(descending=True).values
-        low = max(low, float(falling[rows])) if rows < len(falling) else low
-        high = min(high, float(falling[rows - 1])) if rows else high
-    return (low, high) if low < high else None
 
 
 def _contradiction(
     checkpoint: Checkpoint, fitting: tuple[float, float] | None, applied: float | None
 ) -> tuple[str, ...]:
-    if checkpoint.layout != "broken-float" or fitting is not None or applied is not None:
+    if not checkpoint.layout.broken or not checkpoint.layout.takes_threshold or fitting or applied is not None:
         return ()
     return ("no threshold keeps in every layer as many stripes as it has rows: the file is not of one prune()",)
 
@@ -133,9 +120,9 @@ def _architecture(checkpoint: Checkpoint) -> tuple[str | None, tuple[str, ...]]:
     """Return the architecture's name, or None and why it is unknown."""
     if checkpoint.architecture is not None:
         return checkpoint.architecture, ()
-    broken = checkpoint.layout != "unbroken"
+    broken, modules = checkpoint.layout.broken, checkpoint.modules
     try:
-        return infer_architecture(checkpoint.state, modules=checkpoint.modules, broken=broken), ()
+        return infer_architecture(checkpoint.state, modules=modules, broken=broken), ()
     except ArchitectureError as error:
         return None, (f"the architecture is unknown: {error}",)
 
@@ -154,11 +141,6 @@ def _stock_skeletons(
     }
     wider = any(t.shape[0] > stock[name][0] for name, t in checkpoint.skeletons.items() if name in stock)
     return {} if wider else stock
-
-
-def _num_classes(state: Mapping[str, torch.Tensor]) -> int | None:
-    matrices = [tensor for key, tensor in state.items() if key.endswith(".weight") and tensor.ndim == 2]
-    return matrices[-1].shape[0] if matrices else None
 
 
 def _input_shape(checkpoint: Checkpoint, architecture: str | None, channels: int) -> tuple[int, int, int] | None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from swp_export.errors import ThresholdError
-from swp_export.graph.files import is_onnx
+from swp_export.graph.files.reading import is_onnx
 from swp_export.training.log import read_log
 
 if TYPE_CHECKING:

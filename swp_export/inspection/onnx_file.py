@@ -6,12 +6,22 @@ from typing import TYPE_CHECKING
 
 from swp_export.errors import ThresholdError
 from swp_export.graph.constants import array_of
-from swp_export.graph.convolutions import FILTERS, LAYER, decode_filters
-from swp_export.graph.files import ARCHITECTURE, INPUT_SHAPE, THRESHOLD, input_shape_of, read_model, threshold_of
-from swp_export.graph.operators import operator_of
+from swp_export.graph.files.reading import read_model
+from swp_export.graph.metadata import (
+    ARCHITECTURE,
+    FILTERS,
+    INPUT_SHAPE,
+    LAYER,
+    LOWERING,
+    THRESHOLD,
+    decode_filters,
+    input_shape_of,
+    threshold_of,
+)
+from swp_export.graph.operators.naming import operator_of
 from swp_export.inspection.layers import Convolution, dead_layer_warnings, inspected, totals_of
 from swp_export.inspection.report import GraphFacts, InspectReport, TensorSpec
-from swp_export.lowerings.lower import LOWERING, lift
+from swp_export.lowerings.lower import lift
 from swp_export.stripes import Skeleton
 
 if TYPE_CHECKING:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, Literal
-
-Kind = Literal["unbroken", "broken", "broken-float", "onnx"]
+from typing import Any
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -139,7 +137,7 @@ class InspectReport:
 
     Attributes:
         file: its path.
-        kind: the layout of a checkpoint, or `onnx`.
+        kind: the name of a checkpoint's layout, or `onnx`.
         bytes: its size.
         sha256: of its content.
         architecture: recorded, or what the keys spell; None where that is unknown.
@@ -161,7 +159,7 @@ class InspectReport:
     """
 
     file: str
-    kind: Kind
+    kind: str
     bytes: int
     sha256: str
     architecture: str | None

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from swp_export.gap import FLOOR_DECADE, widest_gap
 from swp_export.inspection.report import Bin, Gap, SkeletonValues, ThresholdCounts
+from swp_export.network.widest_gap import FLOOR_DECADE, widest_gap
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

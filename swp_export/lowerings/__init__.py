@@ -2,66 +2,68 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import TYPE_CHECKING
 
-from swp_export.lowerings import (
-    cropped,
-    dense,
-    levels,
-    pad_slice_add,
-    shift,
-    shift_chunks,
-    shift_sum,
-)
+from swp_export.errors import LoweringError
+from swp_export.lowerings.cropped import Cropped
+from swp_export.lowerings.dense import Dense
+from swp_export.lowerings.pad_slice_add import PadSliceAdd
+from swp_export.lowerings.shift import Shift
+from swp_export.lowerings.shift_chunks import ShiftChunks
+from swp_export.lowerings.shift_sum import ShiftSum
+from swp_export.lowerings.sliced_ellpack import NODE_PRICES, SlicedEllpack
 from swp_export.lowerings.split import FORMS, Split
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    import onnx_ir as ir
-
-    from swp_export.lowerings.builder import LayerBuilder
-    from swp_export.lowerings.groups import Labels
+    from swp_export.lowerings.lowering import Lowering
     from swp_export.stripes import StripeConv
 
+LOWERINGS: dict[str, Lowering] = {
+    lowering.name: lowering
+    for lowering in (
+        Dense(),
+        PadSliceAdd(),
+        Shift(),
+        ShiftSum(),
+        *(SlicedEllpack(price) for price in NODE_PRICES),
+        ShiftChunks(),
+        Cropped(),
+        *(Split(form) for form in FORMS),
+    )
+}
+"""By name, in the order in which they are tried and listed."""
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Lowering:
-    """One way to write a StripeConv.
+FORMER_NAMES = {f"levels({price})": f"sliced-ellpack({price})" for price in NODE_PRICES}
+"""What lowerings were called in plans and models before this version."""
 
-    Attributes:
-        refuse: returns why a layer cannot be written this way, or None.
-        emit: writes the layer's nodes onto a builder, from its input `[N, C, H, W]`, and returns its output.
-        order: returns the order of filters in which `emit` has nothing to permute, given the block: int64, -1 is a
-            filter of zeros. None: any order will do.
-        permutes: in any other order `emit` ends in a Gather. Else the order that it asks for only makes it faster.
+
+def current_name(name: str) -> str:
+    """Return what a lowering that an earlier version called `name` is called now."""
+    return FORMER_NAMES.get(name, name)
+
+
+def lowering_named(name: str) -> Lowering:
+    """Return the lowering called `name`, now or in an earlier version.
+
+    Raises:
+        LoweringError: there is none.
 
     """
+    try:
+        return LOWERINGS[current_name(name)]
+    except KeyError:
+        raise LoweringError(f"no lowering is called {name!r}; there are: {', '.join(LOWERINGS)}") from None
 
-    refuse: Callable[[StripeConv], str | None]
-    emit: Callable[[LayerBuilder, ir.Value, StripeConv], ir.Value]
-    order: Callable[[StripeConv, int], Labels] | None = None
-    permutes: bool = False
 
+def lowering_for(conv: StripeConv, name: str) -> Lowering:
+    """Return the lowering called `name`, which `conv` can be written by.
 
-_SPLITS = {f"split(2, {form})": Split(form) for form in FORMS}
-_LEVELS = {f"levels({price})": levels.Levels(price) for price in levels.PRICES}
+    Raises:
+        LoweringError: there is none, or `conv` cannot be written so.
 
-LOWERINGS: dict[str, Lowering] = {
-    "dense": Lowering(refuse=dense.refuse, emit=dense.emit),
-    "pad-slice-add": Lowering(
-        refuse=pad_slice_add.refuse, emit=pad_slice_add.emit, order=pad_slice_add.order, permutes=True
-    ),
-    "shift": Lowering(refuse=shift.refuse, emit=shift.emit),
-    "shift-sum": Lowering(refuse=shift_sum.refuse, emit=shift_sum.emit),
-    **{name: Lowering(refuse=levels.refuse, emit=form.emit, order=form.order) for name, form in _LEVELS.items()},
-    "shift-chunks": Lowering(
-        refuse=shift_chunks.refuse, emit=shift_chunks.emit, order=shift_chunks.order, permutes=True
-    ),
-    "cropped": Lowering(refuse=cropped.refuse, emit=cropped.emit, order=cropped.order, permutes=True),
-    **{
-        name: Lowering(refuse=split.refuse, emit=split.emit, order=split.order, permutes=True)
-        for name, split in _SPLITS.items()
-    },
-}
+    """
+    lowering = lowering_named(name)
+    reason = lowering.why_not(conv)
+    if reason is not None:
+        raise LoweringError(f"layer {conv.name} cannot be written as {name}: {reason}")
+    return lowering

@@ -18,11 +18,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import onnx_ir as ir
 
-from swp_export.graph.analysis.channels import is_transposed, weight_matrix
+from swp_export.graph.builder import LayerBuilder
 from swp_export.graph.constants import array_of
-from swp_export.graph.convolutions import LAYER
-from swp_export.graph.operators import operator_of
-from swp_export.lowerings.builder import LayerBuilder
+from swp_export.graph.metadata import LAYER
+from swp_export.graph.operators.naming import operator_of
+from swp_export.graph.operators.products import is_transposed
+from swp_export.graph.operators.table import weights_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,9 +41,9 @@ class ChainGemm(ir.passes.InPlacePass):
         """Visit every Gemm."""
         modified = False
         for node in list(model.graph):
-            weight = weight_matrix(node) if operator_of(node) == "Gemm" else None
-            if weight is not None and weight.shape[1] >= PIECES * LEAST:
-                _chain(model.graph, node, weight)
+            weights = weights_of(node) if operator_of(node) == "Gemm" else None
+            if weights is not None and weights.channels >= PIECES * LEAST:
+                _chain(model.graph, node, weights.weight)
                 modified = True
         return ir.passes.PassResult(model, modified)
 

@@ -15,36 +15,48 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from swp_export.lowerings import shift_sum, window
-from swp_export.lowerings.groups import emit_groups, order_groups
-from swp_export.lowerings.shifts import round_up
+from swp_export.lowerings.lowering import Lowering
+from swp_export.lowerings.parts.examples import layer
+from swp_export.lowerings.parts.fill import round_up
+from swp_export.lowerings.parts.filter_groups import emit_groups, order_groups
+from swp_export.lowerings.parts.window import emit_window
 
 if TYPE_CHECKING:
     import onnx_ir as ir
 
-    from swp_export.lowerings.builder import LayerBuilder
-    from swp_export.lowerings.groups import Labels
+    from swp_export.graph.builder import LayerBuilder
+    from swp_export.lowerings.parts.fill import Filters
     from swp_export.stripes import StripeConv
 
     Box = tuple[int, int, int, int]
+    """Taps `(first row, first column, last row + 1, last column + 1)`."""
 
 GROUPS = 4
 """Every group reads the whole input again, and is a node."""
 
-refuse = shift_sum.refuse
+
+class Cropped(Lowering):
+    """See the module's docstring."""
+
+    name = "cropped"
+    permutes = True
+
+    def emit(self, builder: LayerBuilder, x: ir.Value, conv: StripeConv) -> ir.Value:
+        """Write a Conv for each group."""
+        return emit_groups(builder, x, conv, _labels(conv), [emit_window] * GROUPS)
+
+    def order(self, conv: StripeConv, multiple: int) -> Filters:
+        """Return the filters by group."""
+        return order_groups(_labels(conv), multiple)
+
+    def examples(self) -> list[StripeConv]:
+        """Return any layers, and one of three windows by turns."""
+        mask = np.zeros((12, 3, 3), bool)
+        mask[::3, 0], mask[1::3, :, 0], mask[2::3] = True, True, True
+        return [*super().examples(), layer("rows, columns and squares", mask)]
 
 
-def emit(builder: LayerBuilder, x: ir.Value, conv: StripeConv) -> ir.Value:
-    """Write `conv` of `x` `[N, C, H, W]` and return its output."""
-    return emit_groups(builder, x, conv, _labels(conv), [window.emit_part] * GROUPS)
-
-
-def order(conv: StripeConv, block: int) -> Labels:
-    """Return the filters by group; -1 is a filter of zeros."""
-    return order_groups(_labels(conv), block)
-
-
-def _labels(conv: StripeConv) -> Labels:
+def _labels(conv: StripeConv) -> Filters:
     """Return the group of each filter, int64 `[N]`; filters without stripes have no part in how groups are formed."""
     mask = conv.skeleton.mask
     boxes: dict[int, Box] = {int(f): _box(mask[f]) for f in np.flatnonzero(mask.any(axis=(1, 2)))}

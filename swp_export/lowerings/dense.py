@@ -8,25 +8,32 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from swp_export.lowerings.lowering import Lowering
+from swp_export.lowerings.parts.examples import layer
+
 if TYPE_CHECKING:
     import onnx_ir as ir
 
-    from swp_export.lowerings.builder import LayerBuilder
+    from swp_export.graph.builder import LayerBuilder
     from swp_export.stripes import StripeConv
 
 
-def refuse(conv: StripeConv) -> str | None:  # noqa: ARG001 (the signature is every lowering's)
-    """Return None: every convolution can be written densely."""
-    return None
+class Dense(Lowering):
+    """See the module's docstring."""
 
+    name = "dense"
 
-def emit(builder: LayerBuilder, x: ir.Value, conv: StripeConv) -> ir.Value:
-    """Write `conv` of `x` `[N, C, H, W]` and return its output."""
-    inputs = [x, builder.weights(conv.weight, "weight"), builder.weights(conv.bias, "bias")]
-    attributes = {
-        "kernel_shape": conv.kernel,
-        "strides": conv.strides,
-        "pads": conv.pads,
-        "dilations": conv.dilations,
-    }
-    return builder.op("Conv", inputs, "conv", attributes)
+    def why_not(self, conv: StripeConv) -> str | None:  # noqa: ARG002 (the signature is every lowering's)
+        """Return None: every convolution can be written densely."""
+        return None
+
+    def emit(self, builder: LayerBuilder, x: ir.Value, conv: StripeConv) -> ir.Value:
+        """Write one Conv."""
+        attributes = {"strides": conv.strides, "pads": conv.pads, "dilations": conv.dilations}
+        return builder.conv(x, conv.weight, "conv", bias=conv.bias, attributes=attributes)
+
+    def examples(self) -> list[StripeConv]:
+        """Return any layers, and one with a 1x1 kernel."""
+        return [*super().examples(), layer("1x1 kernel", np.ones((4, 1, 1), bool))]

@@ -2,34 +2,34 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
+import numpy as np
 import onnx_ir as ir
 
-from swp_export.errors import LoweringError, ModelError
+from swp_export.errors import ModelError
+from swp_export.graph.builder import DEFAULT_MULTIPLE, LayerBuilder
 from swp_export.graph.constants import array_of
-from swp_export.graph.convolutions import FILTERS, LAYER, iterate_stripe_convs
-from swp_export.graph.passes.sink_concat import RaiseConcat
-from swp_export.lowerings import LOWERINGS, geometry
-from swp_export.lowerings.builder import BLOCK, LayerBuilder
+from swp_export.graph.convolutions import iterate_stripe_convs, stripe_conv_from_node
+from swp_export.graph.metadata import FILTERS, GEOMETRY, LAYER, LOWERING
+from swp_export.lowerings import LOWERINGS, lowering_for
 from swp_export.lowerings.chained_gemm import ChainGemm, UnchainGemm
+from swp_export.lowerings.parts import geometry
+from swp_export.lowerings.sink_concat import RaiseConcat
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    import numpy as np
-
+    from swp_export.lowerings.lowering import Lowering
     from swp_export.stripes import StripeConv
 
 logger = logging.getLogger(__name__)
 
-LOWERING = "swp_export.lowering"
-"""Node metadata on the last node of a layer: the name of its lowering."""
 
-
-def lower(model: ir.Model, choose: Callable[[StripeConv], str], *, block: int = BLOCK) -> None:
+def lower(model: ir.Model, choose: Callable[[StripeConv], str], *, multiple: int = DEFAULT_MULTIPLE) -> None:
     """Write every layer of `model`, in place, by the lowering that `choose` names.
 
     A layer is a group-1 convolution that `simplify` marked with its name. Others stay: a depthwise convolution of which
@@ -37,8 +37,8 @@ def lower(model: ir.Model, choose: Callable[[StripeConv], str], *, block: int = 
 
     Args:
         model: dense or masked.
-        choose: returns a key of LOWERINGS.
-        block: what rows that are added fill up to.
+        choose: returns the name of a lowering.
+        multiple: of this many rows, those that are added fill up to it.
 
     Raises:
         LoweringError: the chosen lowering does not exist or refuses the layer.
@@ -49,7 +49,7 @@ def lower(model: ir.Model, choose: Callable[[StripeConv], str], *, block: int = 
             continue
         name = choose(conv)
         logger.debug("%s: %s", conv.name, name)
-        _write(model.graph, node, conv, name, block)
+        _write(model.graph, node, conv, name, multiple)
     ChainGemm()(model)
 
 
@@ -67,7 +67,7 @@ def lift(model: ir.Model) -> ir.Model:
         if LAYER in node.metadata_props:
             layers[node.metadata_props[LAYER]].append(node)
     for name, nodes in layers.items():
-        convolutions = [node for node in nodes if geometry.GEOMETRY in node.metadata_props]
+        convolutions = [node for node in nodes if GEOMETRY in node.metadata_props]
         if convolutions:
             try:
                 conv = geometry.lift(name, [_constants(node) for node in convolutions])
@@ -81,7 +81,7 @@ def lift(model: ir.Model) -> ir.Model:
                 RecursionError,
             ) as error:
                 raise ModelError(
-                    f"the model's metadata is damaged: {geometry.GEOMETRY} of layer {name} does not fit its "
+                    f"the model's metadata is damaged: {GEOMETRY} of layer {name} does not fit its "
                     "weights; write the model again"
                 ) from error
             source = nodes[0].inputs[0] if nodes[0].inputs else None
@@ -90,7 +90,7 @@ def lift(model: ir.Model) -> ir.Model:
                     f"the model's metadata is damaged: other nodes read what is inside layer {name}, whose own lack "
                     f"{LAYER}; write the model again"
                 )
-            _replace(model.graph, nodes, source, conv, "dense")
+            _replace(model.graph, nodes, source, conv, LOWERINGS["dense"])
     return model
 
 
@@ -105,36 +105,50 @@ def _constants(node: ir.Node) -> tuple[str, np.ndarray, np.ndarray | None]:
     weight, bias = array_of(node.inputs[1]), array_of(node.inputs[2]) if len(node.inputs) > 2 else None
     if weight is None or weight.ndim != 4:
         raise ValueError("its weight is no constant with a kernel")
-    return node.metadata_props[geometry.GEOMETRY], weight, bias
+    return node.metadata_props[GEOMETRY], weight, bias
 
 
-def _write(graph: ir.Graph, node: ir.Node, conv: StripeConv, name: str, block: int) -> None:
-    lowering = LOWERINGS.get(name)
-    if lowering is None:
-        raise LoweringError(f"no lowering is called {name!r}; there are: {', '.join(LOWERINGS)}")
-    refusal = lowering.refuse(conv)
-    if refusal is not None:
-        raise LoweringError(f"layer {conv.name} cannot be written as {name}: {refusal}")
+def _write(graph: ir.Graph, node: ir.Node, conv: StripeConv, name: str, multiple: int) -> None:
+    lowering = lowering_for(conv, name)
     source = node.inputs[0]
     assert source is not None
-    _replace(graph, [node], source, conv, name, block)
+    _replace(graph, [node], source, conv, lowering, multiple)
 
 
 def _replace(
-    graph: ir.Graph, old: Sequence[ir.Node], source: ir.Value, conv: StripeConv, name: str, block: int = BLOCK
+    graph: ir.Graph,
+    old: Sequence[ir.Node],
+    source: ir.Value,
+    conv: StripeConv,
+    lowering: Lowering,
+    multiple: int = DEFAULT_MULTIPLE,
 ) -> None:
-    """Put `conv` of `source`, written by lowering `name`, in the place of the nodes `old`."""
+    """Put `conv` of `source`, written by `lowering`, in the place of the nodes `old`."""
     constants = {v for node in old for v in node.inputs[1:] if v is not None and v.is_initializer()}
     for value in constants:
         if value.name is not None and all(use.node in old for use in value.uses()):
             del graph.initializers[value.name]  # first, so that the new nodes may take its name
-    builder = LayerBuilder(graph, conv.name, block)
-    output = LOWERINGS[name].emit(builder, source, conv)
+    builder = LayerBuilder(graph, conv.name, multiple)
+    output = lowering.emit(builder, source, conv)
+    _assert_promises(builder.nodes, output, conv, lowering.name)
     last, replaced = builder.nodes[-1], old[-1]
-    last.metadata_props[LOWERING] = name
+    last.metadata_props[LOWERING] = lowering.name
     filters = next((n.metadata_props[FILTERS] for n in old if FILTERS in n.metadata_props), None)
     if filters is not None:
         last.metadata_props[FILTERS] = filters
     ir.convenience.replace_nodes_and_values(
         graph, old[0], list(old), list(builder.nodes), [replaced.outputs[0]], [output]
     )
+
+
+def _assert_promises(nodes: Sequence[ir.Node], output: ir.Value, conv: StripeConv, name: str) -> None:
+    """Assert what `Lowering` promises of the `nodes` of `conv`, as far as their metadata say it."""
+    assert nodes[-1].outputs[0] is output, f"{name}: the output of {conv.name} is not that of its last node"
+    holding = [node for node in nodes if GEOMETRY in node.metadata_props]
+    assert holding or len(nodes) == 1, f"{name}: no node of {conv.name} states what it holds"
+    held = geometry.lift(conv.name, [_constants(n) for n in holding]) if holding else stripe_conv_from_node(nodes[0])
+    assert held is not None, f"{name}: {conv.name} is no convolution"
+    for field in dataclasses.fields(conv):
+        ours, theirs = getattr(held, field.name), getattr(conv, field.name)
+        same = np.array_equal(ours, theirs, equal_nan=field.name in {"weight", "bias"})
+        assert same, f"{name}: the nodes of {conv.name} do not give back its {field.name}"

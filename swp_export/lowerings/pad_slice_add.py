@@ -22,41 +22,43 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from swp_export.lowerings.geometry import Part
-from swp_export.lowerings.shifts import round_up
-from swp_export.lowerings.stripe_rows import StripeRows, stripe_rows
+from swp_export.lowerings.lowering import Lowering
+from swp_export.lowerings.parts.fill import filled_before
+from swp_export.lowerings.parts.geometry import Part
+from swp_export.lowerings.parts.stripe_rows import StripeRows, stripe_rows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import onnx_ir as ir
 
-    from swp_export.lowerings.builder import LayerBuilder
-    from swp_export.lowerings.groups import Labels
+    from swp_export.graph.builder import LayerBuilder
+    from swp_export.lowerings.parts.fill import Filters
     from swp_export.stripes import StripeConv
 
 OPEN_END = int(np.iinfo(np.int64).max)
 
 
-def refuse(conv: StripeConv) -> str | None:
-    """Return why `conv` cannot be broken into stripes: a 1x1 kernel has one tap and nothing to break."""
-    return "a 1x1 kernel has a single tap" if conv.kernel == (1, 1) else None
+class PadSliceAdd(Lowering):
+    """See the module's docstring."""
 
+    name = "pad-slice-add"
+    permutes = True
 
-def emit(builder: LayerBuilder, x: ir.Value, conv: StripeConv) -> ir.Value:
-    """Write `conv` of `x` `[N, C, H, W]` and return its output."""
-    layout = stripe_rows(conv)
-    window, pads = _windowed(builder, x, conv, layout)
-    shifted = [tap for plane in range(len(layout.planes)) for tap in _plane(builder, window, conv, layout, plane, pads)]
-    stripes = shifted[0] if len(shifted) == 1 else builder.op("Concat", shifted, "stripes", {"axis": 1})
-    return _summed(builder, stripes, [row[2] for row in layout.rows])
+    def emit(self, builder: LayerBuilder, x: ir.Value, conv: StripeConv) -> ir.Value:
+        """Write a 1x1 Conv for each strided plane, then Slices and Sums."""
+        layout = stripe_rows(conv)
+        window, pads = _windowed(builder, x, conv, layout)
+        planes = range(len(layout.planes))
+        shifted = [tap for plane in planes for tap in _plane(builder, window, conv, layout, plane, pads)]
+        stripes = shifted[0] if len(shifted) == 1 else builder.op("Concat", shifted, "stripes", {"axis": 1})
+        return _summed(builder, stripes, [row[2] for row in layout.rows])
 
-
-def order(conv: StripeConv, block: int) -> Labels:
-    """Return the filters by number of stripes, then by first tap; -1 is a filter of zeros."""
-    first, counts = stripe_rows(conv).bias_rows(), np.maximum(conv.skeleton.stripes_per_filter, 1)
-    ascending = sorted(range(conv.filters), key=lambda filter_: (counts[filter_], first[filter_]))
-    return np.pad(np.array(ascending), (round_up(conv.filters, block) - conv.filters, 0), constant_values=-1)
+    def order(self, conv: StripeConv, multiple: int) -> Filters:
+        """Return the filters by number of stripes, then by first tap."""
+        first, counts = stripe_rows(conv).bias_rows(), np.maximum(conv.skeleton.stripes_per_filter, 1)
+        ascending = sorted(range(conv.filters), key=lambda filter_: (counts[filter_], first[filter_]))
+        return filled_before(np.array(ascending), multiple)
 
 
 def _windowed(

@@ -16,47 +16,50 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from swp_export.lowerings import shift_sum
-from swp_export.lowerings.geometry import Part
-from swp_export.lowerings.groups import groups_of, in_order, joined
-from swp_export.lowerings.shifts import depthwise, filled, pointwise, round_up, stripes_of
+from swp_export.lowerings.lowering import Lowering
+from swp_export.lowerings.parts.fill import filled_before, filled_rows, round_up
+from swp_export.lowerings.parts.filter_groups import groups_of, in_order, joined
+from swp_export.lowerings.parts.geometry import Part
+from swp_export.lowerings.parts.shifts import depthwise, pointwise, stripes_of
 
 if TYPE_CHECKING:
     import onnx_ir as ir
 
-    from swp_export.lowerings.builder import LayerBuilder
-    from swp_export.lowerings.geometry import Stripe
-    from swp_export.lowerings.groups import Labels
+    from swp_export.graph.builder import LayerBuilder
+    from swp_export.lowerings.parts.fill import Filters
+    from swp_export.lowerings.parts.geometry import Stripe
     from swp_export.stripes import StripeConv
 
-refuse = shift_sum.refuse
 
+class ShiftChunks(Lowering):
+    """See the module's docstring."""
 
-def emit(builder: LayerBuilder, x: ir.Value, conv: StripeConv) -> ir.Value:
-    """Write `conv` of `x` `[N, C, H, W]` and return its output."""
-    part, stripes = Part.of_all(conv), stripes_of(conv)
-    buckets = groups_of(conv, conv.skeleton.stripes_per_filter)
-    chunks: list[list[Stripe | None]] = []
-    bias: list[int] = []
-    for count, filters in buckets.items():
-        for index in range(max(1, count)):
-            chunks.append([stripes[f][index] if stripes[f] else None for f in filters])
-            bias += filters.tolist() if index == 0 else [-1] * filters.size
-    live = [row for chunk in chunks for row in chunk]
-    padding = round_up(len(live), builder.block) - len(live)
-    rows = filled(live, len(live) + padding)
-    shifted = depthwise(builder, pointwise(builder, x, part, rows), part, rows, [*bias, *[-1] * padding])
-    sizes = [len(chunk) for chunk in chunks] + ([padding] if padding else [])
-    parts = builder.split(shifted, sizes, "chunks") if len(sizes) > 1 else [shifted]
-    sums, start = [], 0
-    for count in buckets:
-        addends = parts[start : start + max(1, count)]
-        sums.append(addends[0] if len(addends) == 1 else builder.op("Sum", addends, f"add_{count}"))
-        start += len(addends)
-    return in_order(builder, joined(builder, sums), np.concatenate(list(buckets.values())))
+    name = "shift-chunks"
+    permutes = True
 
+    def emit(self, builder: LayerBuilder, x: ir.Value, conv: StripeConv) -> ir.Value:
+        """Write two Convs, then a Sum for each bucket."""
+        part, stripes = Part.of_all(conv), stripes_of(conv)
+        buckets = groups_of(conv, conv.skeleton.stripes_per_filter)
+        chunks: list[list[Stripe | None]] = []
+        bias: list[int] = []
+        for count, filters in buckets.items():
+            for index in range(max(1, count)):
+                chunks.append([stripes[f][index] if stripes[f] else None for f in filters])
+                bias += filters.tolist() if index == 0 else [-1] * filters.size
+        live = [row for chunk in chunks for row in chunk]
+        padding = round_up(len(live), builder.multiple) - len(live)
+        rows = filled_rows(live, len(live) + padding)
+        shifted = depthwise(builder, pointwise(builder, x, part, rows), part, rows, [*bias, *[-1] * padding])
+        sizes = [len(chunk) for chunk in chunks] + ([padding] if padding else [])
+        parts = builder.split(shifted, sizes, "chunks") if len(sizes) > 1 else [shifted]
+        sums, start = [], 0
+        for count in buckets:
+            addends = parts[start : start + max(1, count)]
+            sums.append(addends[0] if len(addends) == 1 else builder.op("Sum", addends, f"add_{count}"))
+            start += len(addends)
+        return in_order(builder, joined(builder, sums), np.concatenate(list(buckets.values())))
 
-def order(conv: StripeConv, block: int) -> Labels:
-    """Return the filters by number of stripes; -1 is a filter of zeros. Buckets need not fill a block: all is moved."""
-    ascending = np.argsort(conv.skeleton.stripes_per_filter, kind="stable")
-    return np.pad(ascending, (round_up(conv.filters, block) - conv.filters, 0), constant_values=-1)
+    def order(self, conv: StripeConv, multiple: int) -> Filters:
+        """Return the filters by number of stripes. Buckets need not fill blocks: all is moved anyway."""
+        return filled_before(np.argsort(conv.skeleton.stripes_per_filter, kind="stable"), multiple)

@@ -1,4 +1,4 @@
-"""`split(2, form)`: filters with a single live stripe as `shift`, the others by `form`.
+"""`split(2, form)`: filters with a single live stripe as `shift` writes them, the others by `form`.
 
     filters with fewer than 2 stripes:  Conv 1x1, Conv depthwise   [N, N_few, H', W']
     the others:                         `form`                     [N, N_many, H', W']
@@ -19,47 +19,60 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from swp_export.lowerings import shift, shift_sum, window
-from swp_export.lowerings.groups import emit_groups, order_groups
+from swp_export.lowerings.lowering import Lowering
+from swp_export.lowerings.parts.filter_groups import emit_groups, order_groups
+from swp_export.lowerings.parts.window import emit_window
+from swp_export.lowerings.shift import emit_single_stripes
+from swp_export.lowerings.shift_sum import emit_summed_stripes
 
 if TYPE_CHECKING:
     import onnx_ir as ir
 
-    from swp_export.lowerings.builder import LayerBuilder
-    from swp_export.lowerings.groups import EmitPart, Labels
+    from swp_export.graph.builder import LayerBuilder
+    from swp_export.lowerings.parts.fill import Filters
+    from swp_export.lowerings.parts.filter_groups import EmitPart
     from swp_export.stripes import StripeConv
 
 FORMS: dict[str, EmitPart] = {
-    "shift-sum": shift_sum.emit_part,
-    "dense": window.emit_part,
+    "shift-sum": emit_summed_stripes,
+    "dense": emit_window,
 }
 
 
 @dataclasses.dataclass(frozen=True)
-class Split:
-    """Filters with fewer than 2 stripes apart from the others, which are written by `form`."""
+class Split(Lowering):
+    """Filters with fewer than 2 stripes apart from the others, which are written by `form`, a key of FORMS."""
 
     form: str
+    permutes = True
 
-    def refuse(self, conv: StripeConv) -> str | None:
+    @property
+    def name(self) -> str:
+        """`split(2, form)`."""
+        return f"split(2, {self.form})"
+
+    def why_not(self, conv: StripeConv) -> str | None:
         """Return why `conv` cannot be split: a 1x1 kernel, or all its filters on one side of the threshold."""
+        reason = super().why_not(conv)
+        if reason is not None:
+            return reason
         counts = conv.skeleton.stripes_per_filter
         many = int(np.count_nonzero(counts >= 2))
-        if many in {0, np.count_nonzero(counts)}:
-            side = "no filter has" if many == 0 else "every live filter has"
-            return shift_sum.refuse(conv) or f"{side} 2 live stripes or more: there is nothing to split"
-        return shift_sum.refuse(conv)
+        if many not in {0, np.count_nonzero(counts)}:
+            return None
+        side = "no filter has" if many == 0 else "every live filter has"
+        return f"{side} 2 live stripes or more: there is nothing to split"
 
     def emit(self, builder: LayerBuilder, x: ir.Value, conv: StripeConv) -> ir.Value:
-        """Write `conv` of `x` `[N, C, H, W]` and return its output."""
-        return emit_groups(builder, x, conv, _labels(conv, builder.block), (shift.emit_part, FORMS[self.form]))
+        """Write both groups of filters."""
+        return emit_groups(builder, x, conv, _labels(conv, builder.multiple), (emit_single_stripes, FORMS[self.form]))
 
-    def order(self, conv: StripeConv, block: int) -> Labels:
-        """Return the filters in the order this form asks for; -1 is a filter of zeros."""
-        return order_groups(_labels(conv, block), block)
+    def order(self, conv: StripeConv, multiple: int) -> Filters:
+        """Return the filters by group."""
+        return order_groups(_labels(conv, multiple), multiple)
 
 
-def _labels(conv: StripeConv, block: int) -> Labels:
+def _labels(conv: StripeConv, multiple: int) -> Filters:
     """Return 1 for the filters that `form` writes: those with few stripes among them are behind all the others.
 
     So a layer in that order, filled up with filters without stripes, falls into the same groups.
@@ -67,7 +80,7 @@ def _labels(conv: StripeConv, block: int) -> Labels:
     counts = conv.skeleton.stripes_per_filter
     labels = (counts >= 2).astype(np.int64)
     few = np.flatnonzero(counts == 1)
-    left_over = few.size % block
-    if left_over <= -int(labels.sum()) % block and left_over < few.size:
+    left_over = few.size % multiple
+    if left_over <= -int(labels.sum()) % multiple and left_over < few.size:
         labels[few[few.size - left_over :]] = 1
     return labels

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from swp_export.lowerings import pad_slice_add
+from swp_export.lowerings.pad_slice_add import PadSliceAdd
 
 if TYPE_CHECKING:
     from swp_export.stripes import StripeConv
@@ -25,9 +25,9 @@ MOVE = 12
 
 def choose(conv: StripeConv) -> tuple[str, str]:
     """Return the name of the lowering for `conv` and the reason, one short phrase."""
-    refusal = pad_slice_add.refuse(conv)
-    if refusal is not None:
-        return "dense", refusal
+    reason = PadSliceAdd().why_not(conv)
+    if reason is not None:
+        return "dense", reason
     live = conv.skeleton
     rows = live.live_stripes + int(np.count_nonzero(live.stripes_per_filter == 0))
     dense = live.stripes * conv.channels

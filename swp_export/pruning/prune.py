@@ -11,24 +11,26 @@ import onnx
 import onnx_ir as ir
 
 from swp_export.atomic import atomic_outputs
-from swp_export.errors import LoweringError, NotEquivalentError
+from swp_export.errors import LoweringError
 from swp_export.graph.analysis.counts import Counts, count, executed, stored_floats
-from swp_export.graph.convolutions import LAYER, iterate_stripe_convs
-from swp_export.graph.external_data import files_of
-from swp_export.graph.files import ARCHITECTURE, INPUT_SHAPE, SOURCE, THRESHOLD, serialized
+from swp_export.graph.builder import DEFAULT_MULTIPLE
+from swp_export.graph.convolutions import iterate_stripe_convs
+from swp_export.graph.files.external_data import files_of
+from swp_export.graph.files.writing import serialized
+from swp_export.graph.metadata import ARCHITECTURE, INPUT_SHAPE, LAYER, SOURCE, THRESHOLD
 from swp_export.graph.pipeline import compact
-from swp_export.lowerings import LOWERINGS
-from swp_export.lowerings.builder import BLOCK
+from swp_export.lowerings import lowering_named
+from swp_export.lowerings.plan_file import PlanFile, read_plan
+from swp_export.lowerings.rewrite import apply_plan_file
 from swp_export.lowerings.static_rule import choose
 from swp_export.pruning.report import PrunedLayer, PruneReport, Totals
 from swp_export.pruning.source import Source, read_source
 from swp_export.tuning.cache import LayerCache
-from swp_export.tuning.fastest import find_fastest
-from swp_export.tuning.plan_file import PlanFile, read_plan
-from swp_export.tuning.race import Track
-from swp_export.tuning.variants import apply_plan_file
+from swp_export.tuning.model_timer import ModelTimer
+from swp_export.tuning.tuned_model import find_tuned_model
 from swp_export.verification.cases import read_samples
-from swp_export.verification.verify import verify_model
+from swp_export.verification.report import NotEquivalentError
+from swp_export.verification.verify import Verifier, verify_model
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -92,7 +94,7 @@ def prune(
     progress = progress or (lambda _: None)
     if sum(option is not None for option in (lowering, plan, tune)) > 1:
         raise LoweringError("--lowering, --plan and --tune each decide how layers are written: pass one of them")
-    _require_lowering(lowering)
+    lowering = None if lowering is None else lowering_named(lowering).name
     plan_file = None if plan is None else read_plan(plan)
     target = Path(output) if output is not None else default_output(source)
     with atomic_outputs(target, dense_out, inputs=(*files_of(source), data, plan), force=force) as (file, dense_file):
@@ -104,28 +106,28 @@ def prune(
         counts = count(model, origin.input_shape, live_only=True)
         chosen = _chosen(model, lowering)
         pruned = serialized(model, _facts(origin, origin.threshold))
-        # The static rule's forms need no filled blocks, which would only make the portable model larger.
-        block = 1 if lowering is None else BLOCK
-        by_choice = PlanFile(layers={layer.name: layer.lowering for layer in chosen}, block=block)
+        # The static rule's lowerings gain nothing by filled blocks, which make the portable model larger.
+        multiple = 1 if lowering is None else DEFAULT_MULTIPLE
+        by_choice = PlanFile(layers={layer.name: layer.lowering for layer in chosen}, multiple=multiple)
         content = apply_plan_file(pruned, plan_file or by_choice)
 
+        verifier = Verifier(
+            origin.reference,
+            origin.input_shape,
+            samples=samples,
+            dense=lambda: origin.dense,
+            progress=lambda case: progress(f"verifying: {case}"),
+        )
+
         def check(written: bytes) -> VerificationReport:
-            return verify_model(
-                written,
-                origin.reference,
-                name=str(target),
-                input_shape=origin.input_shape,
-                samples=samples,
-                dense=lambda: origin.dense,
-                progress=lambda case: progress(f"verifying: {case}"),
-            )
+            return verifier.verify(written, str(target))
 
         if tune is not None:
-            track = Track(device=tune, threads=1, batch=1, tf32=False)
-            fastest = find_fastest(
-                content, track, origin.input_shape, TUNE_SECONDS, LayerCache(), progress, check if verify else None
+            timer = ModelTimer(device=tune, threads=1, batch=1, tf32=False)
+            tuned = find_tuned_model(
+                content, timer, origin.input_shape, TUNE_SECONDS, LayerCache(), progress, check if verify else None
             )
-            plan_file, content, verification = fastest.plan, fastest.content, fastest.verification
+            plan_file, content, verification = tuned.plan, tuned.content, tuned.verification
         else:
             verification = check(content) if verify else None
         if verification is not None:
@@ -174,19 +176,14 @@ def default_output(source: str | Path) -> Path:
     return Path(Path(source).stem + ("-pruned.onnx" if name.endswith(".onnx") else ".onnx"))
 
 
-def _require_lowering(lowering: str | None) -> None:
-    if lowering is not None and lowering not in LOWERINGS:
-        raise LoweringError(f"no lowering is called {lowering!r}; there are: {', '.join(LOWERINGS)}")
-
-
 def _chosen(model: ir.Model, lowering: str | None) -> list[_Choice]:
     """Return how each layer of the compact `model` is to be written, and why: as asked for, or by the static rule."""
     convs = {conv.name: conv for node, conv in iterate_stripe_convs(model.graph) if LAYER in node.metadata_props}
     if lowering is None:
         choices = {name: choose(conv) for name, conv in convs.items()}
     else:
-        refusals = {name: LOWERINGS[lowering].refuse(conv) for name, conv in convs.items()}
-        choices = {name: ("dense", why) if why else (lowering, "asked for") for name, why in refusals.items()}
+        reasons = {name: lowering_named(lowering).why_not(conv) for name, conv in convs.items()}
+        choices = {name: ("dense", why) if why else (lowering, "asked for") for name, why in reasons.items()}
     return [
         _Choice(name=name, lowering=choices[name][0], reason=choices[name][1], conv=conv)
         for name, conv in convs.items()

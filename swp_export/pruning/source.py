@@ -5,14 +5,14 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
-import numpy as np
 import onnx
 import onnx_ir as ir
 
 from swp_export.errors import InputError, ModelError, ThresholdError
 from swp_export.graph.analysis.counts import count, stored_floats
 from swp_export.graph.convolutions import iterate_stripe_convs
-from swp_export.graph.files import input_shape_of, is_onnx, read_model
+from swp_export.graph.files.reading import is_onnx, read_model
+from swp_export.graph.metadata import input_shape_of
 from swp_export.graph.normalise import normalised
 from swp_export.graph.refusals import (
     operators_with_weights,
@@ -26,8 +26,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from swp_export.graph.files import OnnxFile
     from swp_export.verification.references import Reference
+
+
+_OF_IMAGES = frozenset(
+    [
+        *(ir.DataType.FLOAT, ir.DataType.FLOAT16, ir.DataType.DOUBLE),
+        *(ir.DataType.UINT8, ir.DataType.UINT16, ir.DataType.UINT32, ir.DataType.UINT64),
+        *(ir.DataType.INT8, ir.DataType.INT16, ir.DataType.INT32, ir.DataType.INT64),
+    ]
+)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -102,8 +110,10 @@ def _from_checkpoint(
     progress: Callable[[str], None],
 ) -> Source:
     from swp_export.checkpoint import read_checkpoint
-    from swp_export.graph.export import model_from_module
-    from swp_export.network import instantiate, reference_name, stock_counts, threshold_error, unpruned
+    from swp_export.graph.from_torch.export import model_from_module
+    from swp_export.network.instantiate import instantiate, reference_name
+    from swp_export.network.stock_counts import stock_counts
+    from swp_export.network.unpruned import threshold_error, unpruned
     from swp_export.verification.references import TorchReference
 
     checkpoint = read_checkpoint(path)
@@ -122,7 +132,7 @@ def _from_checkpoint(
         unpruned=as_before,
         input_shape=network.input_shape,
         skeletons=stock.skeletons,
-        floats=stored_floats(dense).total if checkpoint.layout == "unbroken" else stock.folded_params,
+        floats=stock.folded_params if checkpoint.layout.broken else stored_floats(dense).total,
         params=stock.params,
         flops=stock.flops,
         sha256=checkpoint.sha256,
@@ -134,13 +144,17 @@ def _from_checkpoint(
 
 
 def _from_onnx(path: Path, input_shape: tuple[int, int, int] | None) -> Source:
+    from swp_export.graph.analysis.flops import require_runnable
     from swp_export.verification.references import OnnxReference
 
     file, label = read_model(path), str(path)
     require_float_model(file.model, label)
     require_inference(file.model, label)
     shape = _input_shape(file.model, input_shape, label)
-    _require_accepted(file, shape)
+    # What fails after the file has run once is a defect of ours, not of the file.
+    require_runnable(onnx.ModelProto.FromString(file.content), (1, *shape))
+    reference = OnnxReference(file.model, f"{label} as given")
+    reference.only_batch(shape)
     plain = normalised(file.model, label)
     require_finite_weights(plain, label)
     dense = simplify(plain)
@@ -149,7 +163,6 @@ def _from_onnx(path: Path, input_shape: tuple[int, int, int] | None) -> Source:
     if all(skeleton.live_stripes == skeleton.stripes for skeleton in skeletons.values()):
         raise ModelError(_why_nothing_to_prune(dense, len(skeletons), label))
     counts = count(dense, shape, live_only=False)
-    reference = OnnxReference(file.model, f"{path} as given")
     return Source(
         dense=dense,
         reference=reference,
@@ -170,8 +183,10 @@ def _input_shape(model: ir.Model, asked: tuple[int, int, int] | None, label: str
     if len(inputs) != 1 or inputs[0].shape is None or len(inputs[0].shape) != 4:
         found = ", ".join(f"{value.name} {value.shape}" for value in inputs) or "none"
         raise ModelError(f"{label} must have one input [N, C, H, W], it has: {found}")
-    if inputs[0].dtype != ir.DataType.FLOAT:
-        raise ModelError(f"{label} takes an input of {inputs[0].dtype}, expected float32: convert the model first")
+    if inputs[0].dtype not in _OF_IMAGES:
+        raise ModelError(
+            f"{label} takes an input of {inputs[0].dtype}, expected floats or integers: convert the model first"
+        )
     shape = asked or input_shape_of(model, label)
     if shape is None:
         raise InputError(
@@ -193,20 +208,3 @@ def _why_nothing_to_prune(dense: ir.Model, convolutions: int, label: str) -> str
         f"{label} has no convolution that can be pruned, that is one with a constant weight [N, C, K_h, K_w], in one "
         f"group, padded by numbers: {carrying + ' carry weights' if carrying else 'no operator carries weights'}"
     )
-
-
-def _require_accepted(file: OnnxFile, shape: tuple[int, int, int]) -> None:
-    """Check that the source runs at all: what fails after this is a defect of ours, not of the file.
-
-    Raises:
-        ModelError, InputError: it does not, or some value of it is too large.
-
-    """
-    from swp_export.graph.analysis.flops import require_runnable
-    from swp_export.runtime.session import open_session
-
-    require_runnable(onnx.ModelProto.FromString(file.content), (1, *shape))
-    session = open_session(file.content)
-    (spec,) = session.inputs
-    batch = spec.shape[0] if isinstance(spec.shape[0], int) else 1
-    session.run({spec.name: np.zeros((batch, *shape), spec.dtype)})

@@ -42,8 +42,6 @@ REQUIREMENTS = (
     Requirement(name="onnxscript", purpose="prune"),
     Requirement(name="onnx-simplifier", purpose="prune"),
     Requirement(name="torchvision", purpose="training data", optional=True, install="'swp-export[train]'"),
-    Requirement(name="jinja2", purpose="report", optional=True, install="'swp-export[report]'"),
-    Requirement(name="matplotlib", purpose="plots of sweep and report", optional=True, install="'swp-export[report]'"),
 )
 """All but ONNX Runtime, which comes as one of several distributions."""
 

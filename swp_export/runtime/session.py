@@ -17,12 +17,12 @@ from swp_export.memory import allowance, memory_within
 from swp_export.runtime.binding import BoundRun
 from swp_export.runtime.cuda import PROVIDER as CUDA_PROVIDER
 from swp_export.runtime.cuda import require_cuda
-from swp_export.runtime.refusals import (
+from swp_export.runtime.error_messages import (
     ONNXRUNTIME_ERRORS,
     is_device_failure,
     is_out_of_memory,
+    plain_message,
     why_not_a_model,
-    why_refused,
 )
 
 if TYPE_CHECKING:
@@ -173,6 +173,11 @@ class Session:
         _ = self.provider
         return {spec.name: value for spec, value in zip(self.outputs, values, strict=True)}
 
+    def run_on(self, x: Array) -> dict[str, Array]:
+        """Run the model on its one input `x`, cast to the input's dtype; raises what `run` raises."""
+        spec = self.inputs[0]
+        return self.run({spec.name: x.astype(spec.dtype, copy=False)})
+
     def caller(self, feeds: Mapping[str, Array]) -> Callable[[], object]:
         """Return a call that runs the model on `feeds` and nothing else: no checks, for a stopwatch.
 
@@ -215,10 +220,10 @@ class Session:
                     "--input-shape, or export the model with smaller sizes"
                 ) from error
             if is_device_failure(error):
-                raise DeviceError(f"{self.label}: device {self.device} failed: {why_refused(error)}") from error
+                raise DeviceError(f"{self.label}: device {self.device} failed: {plain_message(error)}") from error
             given = ", ".join(f"{name} {value.dtype} {list(value.shape)}" for name, value in feeds.items())
             given = given or "nothing"
-            raise InputError(f"{self.label} refuses the input {given}: {why_refused(error)}") from error
+            raise InputError(f"{self.label} refuses the input {given}: {plain_message(error)}") from error
 
 
 def open_session(
@@ -276,7 +281,7 @@ def open_session(
             raise ModelError(f"{label} needs far more memory than its file is large; export it again") from error
         # With the fallback disabled, "assigned to the default CPU EP" is how a provider that failed to start shows.
         if is_device_failure(error) or "fallback to CPU EP" in str(error):
-            raise DeviceError(f"{label}: device {device} cannot run this model: {why_refused(error)}") from error
+            raise DeviceError(f"{label}: device {device} cannot run this model: {plain_message(error)}") from error
         raise ModelError(f"{label} {why_not_a_model(error, source)}") from error
     inner.disable_fallback()
     return Session(

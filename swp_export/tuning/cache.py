@@ -19,8 +19,8 @@ from swp_export.lowerings import LOWERINGS
 from swp_export.runtime.cpu import read_cpu
 
 if TYPE_CHECKING:
-    from swp_export.tuning.layer_times import LayerCase
-    from swp_export.tuning.race import Track
+    from swp_export.tuning.layer_case import LayerCase
+    from swp_export.tuning.model_timer import ModelTimer
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ class LayerCache:
             document = None
         self._times = document if isinstance(document, dict) else {}
 
-    def key(self, case: LayerCase, track: Track) -> str:
+    def key(self, case: LayerCase, timer: ModelTimer) -> str:
         """Return the key of a layer's times: shape, skeleton, input, device, runtime, processor, version and forms."""
         import onnxruntime
 
@@ -45,8 +45,8 @@ class LayerCache:
             conv.weight.shape,
             np.packbits(conv.skeleton.mask).tobytes().hex(),
             [conv.strides, conv.pads, conv.dilations],
-            [case.input_shape, case.free, track.block],
-            [track.device, track.threads, track.batch, track.tf32],
+            [case.input_shape, case.free, timer.multiple],
+            [timer.device, timer.threads, timer.batch, timer.tf32],
             [onnxruntime.__version__, read_cpu().model, version("swp-export"), *LOWERINGS],
         ]
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()

@@ -6,26 +6,8 @@ import dataclasses
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from swp_export.tuning.fastest import Fastest
+    from swp_export.tuning.tuned_model import TunedModel
     from swp_export.verification.report import VerificationReport
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Candidate:
-    """A lowering of a layer, measured alone: median milliseconds of the layer with a ReLU behind it."""
-
-    layer: str
-    lowering: str
-    median_ms: float
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Discarded:
-    """A candidate that was not considered further, and why."""
-
-    layer: str
-    lowering: str
-    reason: str
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -35,33 +17,33 @@ class TuneReport:
     Attributes:
         model: path of the tuned model.
         plan_file: path of the plan, None where none was asked for.
-        fastest: the plan, what was measured on the way, and the verification against the input model.
+        tuned: the plan, what was measured on the way, and the verification against the input model.
 
     """
 
     model: str
     plan_file: str | None
-    fastest: Fastest
+    tuned: TunedModel
 
     @property
     def verification(self) -> VerificationReport:
         """What compared the tuned model with the input model, in float64."""
-        assert self.fastest.verification is not None
-        return self.fastest.verification
+        assert self.tuned.verification is not None
+        return self.tuned.verification
 
     def to_json(self) -> dict[str, Any]:
         """Return the document that `swp-export tune --json` prints."""
-        found = self.fastest
+        tuned = self.tuned
         return {
             "model": self.model,
             "plan_file": self.plan_file,
-            "plan": found.plan.layers,
-            "block": found.plan.block,
-            "found_on": found.plan.found_on,
-            "candidates": [dataclasses.asdict(candidate) for candidate in found.candidates],
-            "discarded": [dataclasses.asdict(candidate) for candidate in found.discarded],
-            "speedup_over_input": dataclasses.asdict(found.over_input),
-            "speedup_over_dense": dataclasses.asdict(found.over_dense),
-            "variants": found.variants,
+            "plan": tuned.plan.layers,
+            "block": tuned.plan.multiple,
+            "found_on": tuned.plan.found_on,
+            "candidates": [dataclasses.asdict(candidate) for candidate in tuned.candidates],
+            "discarded": [dataclasses.asdict(candidate) for candidate in tuned.discarded],
+            "speedup_over_input": dataclasses.asdict(tuned.over_input),
+            "speedup_over_dense": dataclasses.asdict(tuned.over_dense),
+            "variants": tuned.variants,
             "verification": self.verification.to_json(),
         }

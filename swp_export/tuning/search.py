@@ -1,7 +1,7 @@
 """The search over whole models: the best of some uniform plans, then layer by layer as long as it gets faster.
 
-A layer is a few percent of a model, and its forms differ by a few percent of that. So variants are compared at a
-glance, then with short measurements, and the few that are left with long ones, which alone decide.
+A layer is a few percent of a model, and its forms differ by a few percent of that. So variants are compared in a
+few runs, then with short measurements, and the few that are left with long ones, which alone decide.
 """
 
 from __future__ import annotations
@@ -10,11 +10,14 @@ import logging
 import time
 from typing import TYPE_CHECKING
 
+import onnx
+
 from swp_export.benchmark.measure import Schedule
 from swp_export.benchmark.statistics import speedup
+from swp_export.errors import SwpExportError
 from swp_export.lowerings import LOWERINGS
-from swp_export.tuning.report import Discarded
-from swp_export.tuning.variants import FAILURES, planned_bytes
+from swp_export.lowerings.rewrite import planned_bytes
+from swp_export.tuning.candidates import Discarded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -22,13 +25,15 @@ if TYPE_CHECKING:
     import onnx_ir as ir
 
     from swp_export.benchmark.statistics import Speedup
-    from swp_export.tuning.race import Track
-    from swp_export.tuning.report import Candidate
+    from swp_export.tuning.candidates import Candidate
+    from swp_export.tuning.model_timer import ModelTimer
 
     Plan = dict[str, str]
 
 logger = logging.getLogger(__name__)
 
+FAILURES = (SwpExportError, ValueError, onnx.checker.ValidationError, onnx.shape_inference.InferenceError)
+"""What building or running a variant may raise: whichever it is, the variant is discarded and the search goes on."""
 SHORT = Schedule(min_runs=10, min_seconds=0.05, instances=5, window_seconds=0.01)
 """How variants of the whole model are compared first."""
 LONG = Schedule(min_runs=10, min_seconds=0.25, instances=10, window_seconds=0.01)
@@ -36,7 +41,7 @@ LONG = Schedule(min_runs=10, min_seconds=0.25, instances=10, window_seconds=0.01
 FINALISTS = 2
 """How many variants are compared with the incumbent for long."""
 FAR_BEHIND = 1.5
-"""A variant that takes so many times the fastest at a glance is not measured."""
+"""A variant that takes so many times the fastest in a few runs is not measured."""
 ALTERNATIVES = 4
 """How many other lowerings of a layer are tried in the whole model."""
 SLACK = 1.25
@@ -46,9 +51,11 @@ SLACK = 1.25
 class Search:
     """Compares variants of one model; remembers how many there were, and which did not work."""
 
-    def __init__(self, compact: ir.Model, track: Track, shape: Sequence[int], progress: Callable[[str], None]) -> None:
+    def __init__(
+        self, compact: ir.Model, timer: ModelTimer, shape: Sequence[int], progress: Callable[[str], None]
+    ) -> None:
         self._compact = compact
-        self._track = track
+        self._timer = timer
         self._shape = shape
         self._progress = progress
         self.variants = 0
@@ -90,8 +97,8 @@ class Search:
         built: list[tuple[Plan, bytes, float]] = []
         for plan in plans if len(plans) > 1 else ():
             try:
-                content = planned_bytes(self._compact, plan, self._track.block)
-                seconds = self._track.glance(content, self._shape)
+                content = planned_bytes(self._compact, plan, self._timer.multiple)
+                seconds = self._timer.quick_seconds(content, self._shape)
             except FAILURES as error:
                 self._discard(plan, plans[0], error)
             else:
@@ -116,7 +123,7 @@ class Search:
         if not others:
             return []
         contents = [content for _, content in (first, *others)]
-        instances = self._track.race(contents, self._shape, schedule)
+        instances = self._timer.measure(contents, self._shape, schedule)
         self.variants += len(contents)
         ratios = [speedup(instances[0], measured) for measured in instances[1:]]
         return sorted(enumerate(ratios), key=lambda item: item[1].speedup, reverse=True)

@@ -10,15 +10,16 @@ import onnx
 from swp_export.atomic import atomic_outputs
 from swp_export.errors import InputError
 from swp_export.graph.analysis.flops import require_runnable
-from swp_export.graph.external_data import files_of
-from swp_export.graph.files import input_shape_of, read_model
+from swp_export.graph.files.external_data import files_of
+from swp_export.graph.files.reading import read_model
+from swp_export.graph.metadata import input_shape_of
 from swp_export.tuning.cache import LayerCache
-from swp_export.tuning.fastest import find_fastest
-from swp_export.tuning.race import Track
+from swp_export.tuning.model_timer import ModelTimer
 from swp_export.tuning.report import TuneReport
+from swp_export.tuning.tuned_model import find_tuned_model
 from swp_export.verification.cases import require_small
 from swp_export.verification.references import OnnxReference
-from swp_export.verification.verify import verify_model
+from swp_export.verification.verify import Verifier
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -74,25 +75,23 @@ def tune(
         require_small(shape)
         original = portable.content
         require_runnable(onnx.ModelProto.FromString(original), (1, *shape))
-        track = Track(device=device, threads=threads, batch=batch, tf32=tf32)
-        reference = OnnxReference(portable.model, f"{model} as given")
+        timer = ModelTimer(device=device, threads=threads, batch=batch, tf32=tf32)
+        verifier = Verifier(
+            OnnxReference(portable.model, f"{model} as given"),
+            shape,
+            dense=lambda: portable.model,
+            progress=lambda case: progress(f"verifying: {case}"),
+        )
 
         def check(content: bytes) -> VerificationReport:
-            return verify_model(
-                content,
-                reference,
-                name=str(target),
-                input_shape=shape,
-                dense=lambda: portable.model,
-                progress=lambda case: progress(f"verifying: {case}"),
-            )
+            return verifier.verify(content, str(target))
 
-        fastest = find_fastest(original, track, shape, seconds, LayerCache(cache), progress, check)
-        file.write_bytes(fastest.content)
+        tuned = find_tuned_model(original, timer, shape, seconds, LayerCache(cache), progress, check)
+        file.write_bytes(tuned.content)
         if plan_file is not None:
-            plan_file.write_text(fastest.plan.to_text(), encoding="utf-8")
+            plan_file.write_text(tuned.plan.to_text(), encoding="utf-8")
     return TuneReport(
         model=str(target),
         plan_file=None if plan_out is None else str(plan_out),
-        fastest=fastest,
+        tuned=tuned,
     )

@@ -7,7 +7,7 @@ import math
 import zipfile
 import zlib
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -38,33 +38,75 @@ class Case:
 
     Attributes:
         name: what it is.
-        x: float32 `[N, C, H, W]`.
+        x: `[N, C, H, W]`, in a dtype that both the model and its reference hold.
         is_usual: of the magnitude that networks are made for; every output must be decided on one such case.
         is_of_user: the user's own samples; every output must be decided on them.
 
     """
 
     name: str
-    x: npt.NDArray[np.float32]
+    x: npt.NDArray[Any]
     is_usual: bool = False
     is_of_user: bool = False
 
 
-def make_cases(input_shape: tuple[int, int, int], *, seed: int = 0) -> Iterator[Case]:
-    """Yield the cases at one input shape `(C, H, W)`; `seed` is that of the noise."""
-    require_small(input_shape)
-    rng = np.random.default_rng(seed)
+def make_cases(
+    input_shape: tuple[int, int, int], dtype: npt.DTypeLike = np.float32, *, seed: int = 0
+) -> Iterator[Case]:
+    """Yield the cases at one input shape `(C, H, W)`; `seed` is that of the noise.
 
-    def noise(count: int) -> npt.NDArray[np.float32]:
-        return rng.standard_normal((count, *input_shape), dtype=np.float32)
+    Floats are normal noise, integers are pixels: whole numbers from 0 to 255, which have no other magnitude.
+    """
+    require_small(input_shape)
+    rng, dtype = np.random.default_rng(seed), np.dtype(dtype)
+    is_float = dtype.kind == "f"
+    levels = CONSTANTS if is_float else np.linspace(1, _brightest(dtype), len(CONSTANTS)).round()
+
+    def noise(count: int) -> npt.NDArray[Any]:
+        return _noise(rng, (count, *input_shape), dtype)
 
     yield Case(name="noise", x=noise(1), is_usual=True)
     yield Case(name="noise, batch of 7", x=noise(7), is_usual=True)
-    yield Case(name="zeros", x=np.zeros((1, *input_shape), np.float32))
-    yield Case(name="constants", x=np.ones((len(CONSTANTS), *input_shape), np.float32) * CONSTANTS[:, None, None, None])
-    yield _impulses(input_shape)
-    yield Case(name="noise times 1000", x=1000 * noise(IMAGES))
-    yield Case(name="noise times 0.001", x=np.float32(0.001) * noise(IMAGES))
+    yield Case(name="zeros", x=np.zeros((1, *input_shape), dtype))
+    yield Case(
+        name="constants", x=np.ones((len(levels), *input_shape), dtype) * levels.astype(dtype)[:, None, None, None]
+    )
+    yield _impulses(input_shape, 1 if is_float else _brightest(dtype), dtype)
+    if is_float:
+        yield Case(name="noise times 1000", x=(1000 * noise(IMAGES)).astype(dtype))
+        yield Case(name="noise times 0.001", x=(np.float32(0.001) * noise(IMAGES)).astype(dtype))
+
+
+def shared_dtype(one: np.dtype[Any], other: np.dtype[Any]) -> np.dtype[Any]:
+    """Return the dtype of inputs that both hold exactly: of integers before floats, of the narrower one.
+
+    Raises:
+        InputError: one of the two is neither.
+
+    """
+    for dtype in (one, other):
+        if dtype.kind not in "fiu" or dtype.isbuiltin != 1:  # bfloat16 and floats of 8 bits are not NumPy's
+            raise InputError(f"an input of {dtype} holds no images; expected floats or integers")
+    return min(one, other, key=lambda dtype: (dtype.kind == "f", dtype.itemsize))
+
+
+def as_dtype(case: Case, dtype: np.dtype[Any]) -> Case:
+    """Return `case` in `dtype`: rounded to floats, unchanged as integers.
+
+    Raises:
+        InputError: `dtype` cannot hold its values.
+
+    """
+    with np.errstate(all="ignore"):
+        x = case.x.astype(dtype)
+    if not (np.isfinite(x).all() if dtype.kind == "f" else np.array_equal(x, case.x)):
+        whole = dtype.kind != "f"
+        low, high = (np.iinfo(dtype).min, np.iinfo(dtype).max) if whole else (np.finfo(dtype).min, np.finfo(dtype).max)
+        raise InputError(
+            f"{case.name}: the model's input is {dtype}, expected {'whole ' * whole}numbers from {low:g} to {high:g}; "
+            f"found {case.x.min():g} to {case.x.max():g}"
+        )
+    return dataclasses.replace(case, x=x)
 
 
 def require_small(input_shape: tuple[int, int, int]) -> None:
@@ -99,9 +141,9 @@ def in_batches_of(case: Case, size: int) -> Iterator[Case]:
         yield dataclasses.replace(case, x=np.concatenate([images, filling]))
 
 
-def noise_case(input_shape: tuple[int, int, int], seed: int = 0) -> Case:
-    """Return one noise image of `input_shape`."""
-    x = np.random.default_rng(seed).standard_normal((1, *input_shape), dtype=np.float32)
+def noise_case(input_shape: tuple[int, int, int], dtype: npt.DTypeLike = np.float32, seed: int = 0) -> Case:
+    """Return one noise image of `input_shape`, as `make_cases` has it."""
+    x = _noise(np.random.default_rng(seed), (1, *input_shape), np.dtype(dtype))
     return Case(name=f"noise, {input_shape[1]}x{input_shape[2]}", x=x)
 
 
@@ -146,11 +188,21 @@ def read_samples(path: str | Path, input_shape: tuple[int, int, int]) -> Case:
     return Case(name=name, x=np.ascontiguousarray(images), is_usual=True, is_of_user=True)
 
 
-def _impulses(input_shape: tuple[int, int, int]) -> Case:
-    """Return single ones at corners, edges and centre: a wrong shift or border moves or loses one."""
+def _noise(rng: np.random.Generator, shape: tuple[int, ...], dtype: np.dtype[Any]) -> npt.NDArray[Any]:
+    if dtype.kind == "f":
+        return rng.standard_normal(shape, dtype=np.float32).astype(dtype, copy=False)
+    return rng.integers(0, _brightest(dtype), shape, dtype, endpoint=True)
+
+
+def _brightest(dtype: np.dtype[Any]) -> int:
+    return min(255, int(np.iinfo(dtype).max))
+
+
+def _impulses(input_shape: tuple[int, int, int], size: int, dtype: np.dtype[Any]) -> Case:
+    """Return single points of `size` at corners, edges and centre: a wrong shift or border moves or loses one."""
     channels, height, width = input_shape
     places = sorted({(i, j) for i in (0, height // 2, height - 1) for j in (0, width // 2, width - 1)})
-    x = np.zeros((len(places), channels, height, width), np.float32)
+    x = np.zeros((len(places), channels, height, width), dtype)
     for index, (i, j) in enumerate(places):
-        x[index, :, i, j] = 1
+        x[index, :, i, j] = size
     return Case(name="impulses", x=x)

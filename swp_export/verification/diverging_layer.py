@@ -11,9 +11,9 @@ import dataclasses
 import numpy as np
 import onnx_ir as ir
 
-from swp_export.graph.convolutions import FILTERS, LAYER, decode_order
 from swp_export.graph.float64.model import Float64Model
-from swp_export.graph.passes.sink_concat import RaiseConcat
+from swp_export.graph.metadata import FILTERS, LAYER, decode_order
+from swp_export.lowerings.sink_concat import RaiseConcat
 from swp_export.runtime.session import open_session
 from swp_export.verification.comparison import Runs, budgets, compare
 
@@ -90,5 +90,4 @@ class _LayerOutputs:
 
 
 def _run(model: ir.Model, x: np.ndarray) -> dict[str, np.ndarray]:
-    session = open_session(ir.serde.serialize_model(model).SerializeToString())
-    return session.run({session.inputs[0].name: x})
+    return open_session(ir.serde.serialize_model(model).SerializeToString()).run_on(x)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from swp_export.errors import InputError, UnprovableError
-from swp_export.verification.comparison import NOT_FINITE, Runs, unexplained
+from swp_export.verification.comparison import EPS, NOT_FINITE, Runs, unexplained
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -90,7 +90,7 @@ def gather(reference: Reference, cases: Iterable[tuple[Case, bool]], progress: C
         except InputError:
             if must_run:
                 raise
-    _require_constancy(reference, answers[0])
+    _require_repeatable(reference, answers[0])
     progress("how far rounding moves the outputs")
     moved = _moved(reference, answers)
     evidence, suspect = _judged(reference, answers, moved)
@@ -120,7 +120,35 @@ def gather(reference: Reference, cases: Iterable[tuple[Case, bool]], progress: C
     return Gathered(evidence=evidence, optimise=said is None, notes=tuple(notes))
 
 
-def _require_constancy(reference: Reference, first: _Answer) -> None:
+def constancy_notes(evidence: Sequence[Evidence]) -> list[str]:
+    """Say which outputs are the same for every image of every case: one sentence each."""
+    return [
+        f"output {name!r} is the same for every image that was tried: that it is equal proves little"
+        for name in evidence[0].runs
+        if _is_constant([(len(each.case.x), each.runs[name]) for each in evidence])
+    ]
+
+
+def _is_constant(found: Sequence[tuple[int, Runs]]) -> bool:
+    """Tell whether no image moves an output by what float32 could show; `found` has the images and runs of each case.
+
+    An output whose first axis does not go by images is looked at as a whole.
+    """
+    images: dict[tuple[int, ...], list[np.ndarray]] = {}
+    for count, runs in found:
+        truth = runs.truth if runs.truth.shape[:1] == (count,) else runs.truth[None]
+        images.setdefault(truth.shape[1:], []).extend(truth)
+    if max(map(len, images.values())) < 2:
+        return False
+    for alike in images.values():
+        first = alike[0]
+        size = EPS * float(np.max(np.abs(first), initial=0)) if _is_float(first) else 0.0
+        if not all(np.allclose(other, first, rtol=0, atol=size, equal_nan=_is_float(first)) for other in alike[1:]):
+            return False
+    return True
+
+
+def _require_repeatable(reference: Reference, first: _Answer) -> None:
     again = reference.float32(first.case.x)
     if all(np.array_equal(again[name], first.single[name], equal_nan=_is_float(again[name])) for name in again):
         return

@@ -67,7 +67,7 @@ def wavering_node(model: ir.Model, x: np.ndarray) -> str | None:
     """Say at which node two runs by ONNX Runtime on `x` differ first; or None."""
     session = open_session(_with_outputs(model, _names(model)).SerializeToString(), optimise=False)
     # Of one session: each new one draws the same random numbers as the last.
-    first, second = (session.run({session.inputs[0].name: x}) for _ in range(2))
+    first, second = (session.run_on(x) for _ in range(2))
     for node in model.graph:
         for value in node.outputs:
             if value.name in first and not np.array_equal(first[value.name], second[value.name], equal_nan=True):
@@ -93,8 +93,7 @@ def _with_outputs(model: ir.Model, names: Sequence[str]) -> onnx.ModelProto:
 
 
 def _run(proto: onnx.ModelProto, x: np.ndarray, *, optimise: bool) -> Values:
-    session = open_session(proto.SerializeToString(), optimise=optimise)
-    return session.run({session.inputs[0].name: x})
+    return open_session(proto.SerializeToString(), optimise=optimise).run_on(x)
 
 
 def _distance(a: np.ndarray, b: np.ndarray) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import onnx_ir as ir
@@ -11,10 +11,12 @@ import onnx_ir as ir
 from swp_export.errors import InputError
 from swp_export.graph.analysis.inferred_shapes import with_inferred_shapes
 from swp_export.graph.float64.model import Float64Model
-from swp_export.graph.operators import operator_of
+from swp_export.graph.operators.naming import operator_of
+from swp_export.graph.operators.operator import Rounding
+from swp_export.graph.operators.table import operator
 from swp_export.runtime.session import open_session
 from swp_export.verification import parting
-from swp_export.verification.rounding import APPROXIMATED, EXACT, UNIT, UNIT_OF_FLOAT16, move_module, moved
+from swp_export.verification.rounding import UNIT, UNIT_OF_FLOAT16, move_module, moved
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,19 +24,31 @@ if TYPE_CHECKING:
     from torch import nn
 
     Outputs = dict[str, np.ndarray]
+    Shape = tuple[int, int, int]
 
 
 class Reference(Protocol):
-    """A network; inputs are float32 `[N, C, H, W]`, outputs go by name.
+    """A network; inputs are numbers `[N, C, H, W]` that its own dtype can hold, outputs go by name.
 
     Attributes:
         description: what it is, for the report.
+        dtype: of its input.
         computes_in_float16: whether some of it is meant to be run in float16.
 
     """
 
     description: str
+    dtype: np.dtype[Any]
     computes_in_float16: bool
+
+    def only_batch(self, input_shape: Shape) -> int | None:
+        """Return the only number of images `(C, H, W)` that it takes at once; None where any will do.
+
+        Raises:
+            InputError: it refuses them one by one too.
+
+        """
+        ...
 
     def float64(self, x: np.ndarray) -> Outputs:
         """Run it in float64: the truth. Raises InputError where the network refuses `x`."""
@@ -64,12 +78,20 @@ class Reference(Protocol):
 class TorchReference:
     """A torch module with one output, called `output` in its export."""
 
+    dtype = np.dtype(np.float32)
     computes_in_float16 = False
 
     def __init__(self, module: nn.Module, description: str) -> None:
         self.description = description
         self._single = module.eval()
         self._double = copy.deepcopy(module).double().eval()
+        self._batches: dict[Shape, int | None] = {}
+
+    def only_batch(self, input_shape: Shape) -> int | None:
+        """Try, once a shape."""
+        if input_shape not in self._batches:
+            self._batches[input_shape] = _found_batch(self.float32, input_shape)
+        return self._batches[input_shape]
 
     def float64(self, x: np.ndarray) -> Outputs:
         """Run in float64."""
@@ -77,7 +99,7 @@ class TorchReference:
 
     def float32(self, x: np.ndarray) -> Outputs:
         """Run in PyTorch's float32."""
-        return self._run(self._single, x)
+        return self._run(self._single, x.astype(np.float32, copy=False))
 
     def rounded(self, seed: int) -> Callable[[np.ndarray], Outputs]:
         """Move a copy of the module."""
@@ -115,6 +137,19 @@ class OnnxReference:
         self._optimise = optimise
         self._double = Float64Model(model)
         self._single = open_session(ir.serde.serialize_model(model).SerializeToString(), optimise=optimise)
+        self.dtype = self._single.inputs[0].dtype
+        self._batches: dict[Shape, int | None] = {}
+
+    def only_batch(self, input_shape: Shape) -> int | None:
+        """Return the stated one, or else try: an exporter may have written the batch that it saw into a Reshape."""
+        if input_shape not in self._batches:
+            stated = self._single.inputs[0].shape[0]
+            if isinstance(stated, int):
+                self.float32(np.zeros((stated, *input_shape), np.float32))
+                self._batches[input_shape] = stated
+            else:
+                self._batches[input_shape] = _found_batch(self.float32, input_shape)
+        return self._batches[input_shape]
 
     def float64(self, x: np.ndarray) -> Outputs:
         """Run in float64."""
@@ -122,16 +157,17 @@ class OnnxReference:
 
     def float32(self, x: np.ndarray) -> Outputs:
         """Run in ONNX Runtime's float32."""
-        return self._single.run({self._single.inputs[0].name: x})
+        return self._single.run_on(x)
 
     def rounded(self, seed: int) -> Callable[[np.ndarray], Outputs]:
         """Move the constants of a copy now, and what its nodes give whenever it runs."""
         rng = np.random.default_rng(seed)
         stored = _constant_names(self._model.graph)
         exact, approximated = (
-            {value.name for node in self._model.graph if operator_of(node) in operators for value in node.outputs}
-            for operators in (EXACT, APPROXIMATED)
+            {value.name for node in self._model.graph if _rounds(node, kind) for value in node.outputs}
+            for kind in (Rounding.EXACT, Rounding.APPROXIMATED)
         )
+        exact -= {node.outputs[0].name for node in self._model.graph if operator_of(node) == "Cast"} & self._half
         constants: dict[str, np.ndarray] = {}
 
         def move(name: str, array: np.ndarray) -> np.ndarray:
@@ -159,6 +195,24 @@ class OnnxReference:
     def wavers_at(self, x: np.ndarray) -> str | None:
         """Run node by node, twice."""
         return parting.wavering_node(self._model, x)
+
+
+def _rounds(node: ir.Node, kind: Rounding) -> bool:
+    row = operator(node)
+    return row is not None and row.rounding is kind
+
+
+def _found_batch(run: Callable[[np.ndarray], Outputs], input_shape: Shape) -> int | None:
+    """Return 1 where `run` takes one image and not two, or mixes two into one row; None where it takes two."""
+    one = np.zeros((1, *input_shape), np.float32)
+    try:
+        of_two = run(np.repeat(one, 2, axis=0))
+    except InputError:
+        run(one)
+        return 1
+    in_one_row = {name: array.size for name, array in of_two.items() if array.shape[:1] == (1,)}
+    of_one = run(one) if in_one_row else {}
+    return 1 if any(size > of_one[name].size for name, size in in_one_row.items()) else None
 
 
 def _constant_names(graph: ir.Graph) -> set[str]:

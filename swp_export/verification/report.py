@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
+from swp_export.errors import SwpExportError
+
 if TYPE_CHECKING:
     from swp_export.verification.comparison import CaseResult
 
@@ -74,3 +76,13 @@ class VerificationReport:
             "notes": list(self.notes),
             "cases": [case.to_json() for case in self.cases],
         }
+
+
+class NotEquivalentError(SwpExportError):
+    """The check was made and is false: two networks do not compute the same. `report` has the details."""
+
+    exit_code = 1
+
+    def __init__(self, message: str, report: VerificationReport) -> None:
+        super().__init__(message)
+        self.report = report

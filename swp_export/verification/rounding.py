@@ -22,23 +22,6 @@ UNIT = 2.0**-24
 UNIT_OF_FLOAT16 = 2.0**-11
 LARGEST_EXACT = 2.0**24
 """Integers up to this are float32 numbers."""
-EXACT = frozenset(
-    [
-        *("Abs", "Cast", "Ceil", "Clip", "Concat", "ConstantOfShape", "DepthToSpace", "Dropout", "Expand"),
-        *("Flatten", "Floor", "Gather", "GatherElements", "GatherND", "GlobalMaxPool", "Identity", "Max", "MaxPool"),
-        *("Min", "Neg", "Pad", "Range", "ReduceMax", "ReduceMin", "Relu", "Reshape", "Round", "ScatterElements"),
-        *("ScatterND", "Sign", "Slice", "SpaceToDepth", "Split", "Squeeze", "Tile", "TopK", "Transpose", "Unsqueeze"),
-        *("Upsample", "Where"),
-    ]
-)
-"""Operators that round nothing: what they give is what they were given, or an integer."""
-APPROXIMATED = frozenset(
-    [
-        *("Celu", "Elu", "Erf", "Gelu", "HardSwish", "LogSoftmax", "Mish", "Selu", "Sigmoid", "Softmax", "Softplus"),
-        *("Swish", "Tanh"),
-    ]
-)
-"""Operators that a runtime approximates: near zero ONNX Runtime's Sigmoid and Elu are off by up to two units of one."""
 
 
 def moved(array: np.ndarray, rng: np.random.Generator, unit: float, *, least: float = 0.0) -> np.ndarray:

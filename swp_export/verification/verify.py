@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx
@@ -12,10 +12,18 @@ import onnx_ir as ir
 
 from swp_export.errors import InputError, SwpExportError, UnprovableError
 from swp_export.runtime.session import open_session
-from swp_export.verification.cases import Case, in_batches_of, make_cases, noise_case, other_sizes
+from swp_export.verification.cases import (
+    Case,
+    as_dtype,
+    in_batches_of,
+    make_cases,
+    noise_case,
+    other_sizes,
+    shared_dtype,
+)
 from swp_export.verification.comparison import NOT_FINITE, CaseResult, Runs, Tolerance, budgets, compare, limits_of
 from swp_export.verification.diverging_layer import first_diverging_layer
-from swp_export.verification.evidence import Evidence, gather
+from swp_export.verification.evidence import Evidence, Gathered, constancy_notes, gather
 from swp_export.verification.report import VerificationReport
 
 if TYPE_CHECKING:
@@ -24,96 +32,158 @@ if TYPE_CHECKING:
     from swp_export.runtime.session import Session
     from swp_export.verification.references import Reference
 
+    Shape = tuple[int, int, int]
+
 
 def verify_model(
     model: bytes,
     reference: Reference,
     *,
     name: str,
-    input_shape: tuple[int, int, int],
+    input_shape: Shape,
     samples: Case | None = None,
     tolerance: Tolerance | None = None,
     dense: Callable[[], ir.Model] | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> VerificationReport:
-    """Compare `model`, run by ONNX Runtime on the CPU in float32, with `reference` in float64.
+    """Compare one model with `reference`; the arguments are those of `Verifier` and of its `verify`."""
+    verifier = Verifier(
+        reference, input_shape, samples=samples, tolerance=tolerance, dense=dense, progress=progress or (lambda _: None)
+    )
+    return verifier.verify(model, name)
+
+
+class Verifier:
+    """Compares models, run by ONNX Runtime on the CPU in float32, with one reference in float64.
+
+    What the reference gives is found once, however many models are compared with it on the same inputs.
 
     Args:
-        model: the content of the ONNX file to verify.
-        reference: what it must compute.
-        name: of the model, for the report.
-        input_shape: `(C, H, W)`; sizes near it are tried too where the model leaves height and width open and the
+        reference: what the models must compute.
+        input_shape: `(C, H, W)`; sizes near it are tried too where a model leaves height and width open and the
             reference admits them.
         samples: the user's own inputs, as one more case.
         tolerance: replaces the budget.
         dense: returns the reference as an ONNX graph with named layers; called on failure, to find where it starts.
         progress: called with what is being done.
 
-    Raises:
-        InputError: the reference refuses the input shape.
-        UnprovableError: the reference contradicts itself, or rounding decides an output of it.
-
     """
-    progress = progress or (lambda _: None)
-    session = open_session(model)
-    batch = _batch_of(session, reference, input_shape)
-    required, optional = _cases(batch, input_shape, samples), _at_other_sizes(session, batch, input_shape)
-    cases = (*((case, True) for case in required), *((case, False) for case in optional))
-    gathered = gather(reference, cases, progress)
-    evidence, notes = gathered.evidence, list(gathered.notes)
-    if batch is not None and not isinstance(session.inputs[0].shape[0], int):
-        notes.append(f"{reference.description} runs in batches of {batch} only, and so does the model")
-    if not gathered.optimise:
-        session = open_session(model, optimise=False)
-    progress("comparing")
-    results = _compared(session, evidence, tolerance)
-    _require_enough(results, evidence, reference.description)
-    layer = None
-    failed = [each for each, found in zip(evidence, results, strict=True) if not all(r.ok for r in found)]
-    if failed:
-        if dense is not None:
-            with contextlib.suppress(SwpExportError):  # the model refuses this input: no layer gives anything
-                proto = onnx.ModelProto.FromString(model)
-                layer = first_diverging_layer(ir.from_proto(proto), dense(), failed[0].case.x)
-        plain = _compared(open_session(model, optimise=False), evidence, tolerance)
-        if all(result.ok for found in plain for result in found):
+
+    def __init__(
+        self,
+        reference: Reference,
+        input_shape: Shape,
+        *,
+        samples: Case | None = None,
+        tolerance: Tolerance | None = None,
+        dense: Callable[[], ir.Model] | None = None,
+        progress: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self._reference = reference
+        self._input_shape = input_shape
+        self._samples = samples
+        self._tolerance = tolerance
+        self._dense = dense
+        self._progress = progress
+        self._gathered: dict[tuple[int | None, bool, np.dtype[Any]], Gathered] = {}
+
+    def verify(self, model: bytes, name: str) -> VerificationReport:
+        """Compare `model`, the content of an ONNX file that the report calls `name`.
+
+        Raises:
+            InputError: the reference refuses the input shape.
+            UnprovableError: the reference contradicts itself, or rounding decides an output of it.
+
+        """
+        session = open_session(model)
+        gathered, notes = self._evidence_for(session)
+        if not gathered.optimise:
+            session = open_session(model, optimise=False)
+        self._progress("comparing")
+        results = _compared(session, gathered.evidence, self._tolerance)
+        _require_enough(results, gathered.evidence, self._reference.description)
+        failed = [each for each, found in zip(gathered.evidence, results, strict=True) if not all(r.ok for r in found)]
+        if failed and self._is_right_unoptimised(model, gathered):
             notes.append("without ONNX Runtime's optimisations it is within its budget: they are what is wrong here")
-    return VerificationReport(
-        model=name,
-        reference=reference.description,
-        cases=tuple(result for found in results for result in found),
-        first_diverging_layer=layer,
-        notes=tuple(notes),
-    )
+        return VerificationReport(
+            model=name,
+            reference=self._reference.description,
+            cases=tuple(result for found in results for result in found),
+            first_diverging_layer=self._where_it_diverges(model, failed[0].case) if failed else None,
+            notes=tuple(notes),
+        )
+
+    def _evidence_for(self, session: Session) -> tuple[Gathered, list[str]]:
+        """Return what the reference gives on the inputs that the model takes, and what is to be said of them."""
+        dtype = shared_dtype(session.inputs[0].dtype, self._reference.dtype)
+        batch, said = _batch_of(session, self._reference, self._input_shape)
+        any_size = not any(isinstance(size, int) for size in session.inputs[0].shape[2:])
+        inputs = batch, any_size, dtype
+        if inputs not in self._gathered:
+            required = _cases(batch, self._input_shape, dtype, self._samples)
+            optional = _at_other_sizes(batch, self._input_shape, dtype) if any_size else ()
+            cases = (*((case, True) for case in required), *((case, False) for case in optional))
+            self._gathered[inputs] = gather(self._reference, cases, self._progress)
+        gathered = self._gathered[inputs]
+        said += [] if any_size else _size_note(session, self._reference, batch or 1, self._input_shape)
+        return gathered, [*gathered.notes, *said, *constancy_notes(gathered.evidence)]
+
+    def _is_right_unoptimised(self, model: bytes, gathered: Gathered) -> bool:
+        plain = _compared(open_session(model, optimise=False), gathered.evidence, self._tolerance)
+        return all(result.ok for found in plain for result in found)
+
+    def _where_it_diverges(self, model: bytes, case: Case) -> str | None:
+        if self._dense is None:
+            return None
+        with contextlib.suppress(SwpExportError):  # the model refuses this input: no layer gives anything
+            return first_diverging_layer(ir.from_proto(onnx.ModelProto.FromString(model)), self._dense(), case.x)
+        return None
 
 
-def _batch_of(session: Session, reference: Reference, input_shape: tuple[int, int, int]) -> int | None:
-    """Return the only number of images that the model, or its reference, takes at once; None where any will do.
+def _batch_of(session: Session, reference: Reference, input_shape: Shape) -> tuple[int | None, list[str]]:
+    """Return the only number of images at which the two can be compared, None where any will do, and what to say of it.
 
-    An exporter may have written the batch that it traced with into a Reshape, where no declared shape shows it.
+    Raises:
+        InputError: the model takes no images, or each of the two takes another number, or the reference none.
+
     """
     declared = session.inputs[0].shape
     if len(declared) != 4:
         raise InputError(f"{session.label} takes an input {list(declared)}, expected images [N, C, H, W]")
-    if isinstance(declared[0], int):
-        return declared[0]
-    try:
-        reference.float32(np.zeros((2, *input_shape), np.float32))
-    except InputError:
-        return 1
-    return None
+    own, batch = declared[0], reference.only_batch(input_shape)
+    if not isinstance(own, int):
+        said = f"{reference.description} runs in batches of {batch} only, and so does the model"
+        return batch, [] if batch is None else [said]
+    if batch is None:
+        return own, [f"the model runs in batches of {own} only, {reference.description} in any"]
+    if batch != own:
+        raise InputError(
+            f"{session.label} runs in batches of {own} only and {reference.description} in batches of {batch} only: "
+            "no input fits both; export one of them with an open batch"
+        )
+    return own, []
 
 
-def _cases(batch: int | None, input_shape: tuple[int, int, int], samples: Case | None) -> Iterator[Case]:
-    for case in (*make_cases(input_shape), *([] if samples is None else [samples])):
+def _size_note(session: Session, reference: Reference, batch: int, input_shape: Shape) -> list[str]:
+    """Say that the model takes images of one height or width, where the reference takes another."""
+    height, width = session.inputs[0].shape[2:]
+    for other in other_sizes(*input_shape[1:]):
+        with contextlib.suppress(InputError):
+            reference.float32(np.zeros((batch, input_shape[0], *other), np.float32))
+            size = f"height {height}" if not isinstance(width, int) else f"width {width}"
+            size = f"{height}x{width}" if isinstance(height, int) and isinstance(width, int) else size
+            return [f"the model runs on images of {size} only, {reference.description} on others too"]
+    return []
+
+
+def _cases(batch: int | None, input_shape: Shape, dtype: np.dtype[Any], samples: Case | None) -> Iterator[Case]:
+    for case in (*make_cases(input_shape, dtype), *([] if samples is None else [as_dtype(samples, dtype)])):
         yield from [case] if batch is None else in_batches_of(case, batch)
 
 
-def _at_other_sizes(session: Session, batch: int | None, input_shape: tuple[int, int, int]) -> Iterator[Case]:
-    if any(isinstance(size, int) for size in session.inputs[0].shape[2:]):
-        return
+def _at_other_sizes(batch: int | None, input_shape: Shape, dtype: np.dtype[Any]) -> Iterator[Case]:
     for height, width in other_sizes(*input_shape[1:]):
-        case = noise_case((input_shape[0], height, width))
+        case = noise_case((input_shape[0], height, width), dtype)
         yield from [case] if batch is None else in_batches_of(case, batch)
 
 
@@ -138,7 +208,7 @@ def _of_case(session: Session, evidence: Evidence, limits: dict[str, np.ndarray]
         problem = f"outputs without a counterpart: {', '.join(sorted(unmatched))}"
         return [_not_compared(case, output, problem=problem) for output in sorted(unmatched)]
     try:
-        outputs = session.run({session.inputs[0].name: case.x})
+        outputs = session.run_on(case.x)
     except InputError as error:
         return [_not_compared(case, output, problem=str(error)) for output in runs]
     if len(runs) == 1:

@@ -9,7 +9,8 @@ import onnx
 
 from swp_export.errors import InputError, ThresholdError
 from swp_export.graph.analysis.flops import require_runnable
-from swp_export.graph.files import OnnxFile, input_shape_of, is_onnx, read_model, threshold_of
+from swp_export.graph.files.reading import OnnxFile, is_onnx, read_model
+from swp_export.graph.metadata import input_shape_of, threshold_of
 from swp_export.verification.cases import read_samples, require_small
 from swp_export.verification.comparison import Tolerance
 from swp_export.verification.references import OnnxReference
@@ -90,12 +91,12 @@ def _reference(
         return OnnxReference(other, f"{against} as given"), shape, lambda: other
 
     from swp_export.checkpoint import read_checkpoint
-    from swp_export.graph.export import model_from_module
-    from swp_export.network import instantiate, reference_name
+    from swp_export.graph.from_torch.export import model_from_module
+    from swp_export.network.instantiate import instantiate, reference_name
     from swp_export.verification.references import TorchReference
 
     checkpoint = read_checkpoint(against)
-    recorded = None if checkpoint.layout == "broken" else threshold_of(file.model, str(file.path))
+    recorded = threshold_of(file.model, str(file.path)) if checkpoint.layout.takes_threshold else None
     origin = f", which {file.path} records" if threshold is None and recorded is not None else ""
     threshold = recorded if threshold is None else threshold
     shape = input_shape or input_shape_of(file.model, str(file.path))

@@ -53,10 +53,10 @@ def test_another_batch_than_the_fixed_one_is_refused():
 
 @pytest.mark.parametrize(
     ("inputs", "body", "reason"),
-    [("float[N] x, float[N] z", "y = Add(x, z)", "one input, got 2"), ("int64[N] x", "y = Abs(x)", "x is int64")],
+    [("float[N] x, float[N] z", "y = Add(x, z)", "one input, got 2"), ("bool[N] x", "y = Not(x)", "x is bool")],
 )
-def test_other_inputs_than_one_of_floats_are_refused(inputs, body, reason):
-    """We measure networks over one float tensor, and say so."""
+def test_other_inputs_than_one_of_numbers_are_refused(inputs, body, reason):
+    """We measure networks over one tensor of numbers, and say so."""
     with pytest.raises(ModelError, match=reason):
         shape_of(session(inputs, body=body), 1)
 
@@ -68,3 +68,10 @@ def test_noise_is_seeded_and_of_the_inputs_dtype():
     assert one.dtype == np.float16
     np.testing.assert_array_equal(one, noise(half, (2, 3, 8, 8), seed=1)["x"])
     assert not np.array_equal(one, noise(half, (2, 3, 8, 8), seed=2)["x"])
+
+
+def test_noise_of_integers_is_that_of_pixels():
+    """Models of bytes are measured on numbers from 0 to 255."""
+    pixels = noise(session("uint8[N, 3, 8, 8] x", body="c = Cast <to = 1> (x) y = Relu (c)"), (2, 3, 8, 8))["x"]
+    assert pixels.dtype == np.uint8
+    assert pixels.max() > 250

@@ -27,7 +27,6 @@ def test_latency_is_in_milliseconds_over_all_runs():
     found = latency([[np.arange(0, 51) * 1e-3], [np.arange(51, 101) * 1e-3]])
     assert (found.median_ms, found.p90_ms, found.p99_ms, found.iqr_ms) == pytest.approx((50, 90, 99, 50))
     assert found.runs == 101
-    assert set(found.to_json()) == {"median_ms", "p90_ms", "p99_ms", "iqr_ms", "runs"}
 
 
 @pytest.mark.parametrize(("seconds", "verdict"), [(0.5e-3, "faster"), (2e-3, "slower")])

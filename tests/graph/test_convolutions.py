@@ -4,18 +4,12 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 from hypothesis import given
-from hypothesis import strategies as st
 from small_models import conv_model, model_from_text, stripe_convs, weights
 
 from swp_export.graph.constants import add_initializer, array_of, set_input, value_names
-from swp_export.graph.convolutions import (
-    bias_of,
-    decode_filters,
-    encode_filters,
-    set_bias,
-    set_weight,
-    stripe_conv_from_node,
-)
+from swp_export.graph.convolutions import stripe_conv_from_node
+from swp_export.graph.operators.table import weights_of
+from swp_export.graph.operators.weights import put_bias, put_weight
 from swp_export.stripes import StripeConv
 
 RNG = np.random.default_rng(0)
@@ -58,18 +52,20 @@ def test_what_is_no_stripe_conv(body: str, tensors: dict[str, np.ndarray]) -> No
 def test_a_missing_bias_is_zeros_of_the_weights_dtype() -> None:
     """A Conv without bias has zeros, in float64 for a float64 weight."""
     node = model_from_text("y = Conv (x, w)", w=W).graph[0]
-    assert bias_of(node, 4).dtype == np.float64
-    assert not bias_of(node, 4).any()
+    found = weights_of(node)
+    assert found is not None
+    assert found.biases().dtype == np.float64
+    assert not found.biases().any()
 
 
 def test_setting_keeps_the_dtype_and_other_readers() -> None:
     """A new weight or bias has the dtype of the old weight; an initializer that only it reads keeps its name."""
     model = model_from_text("h = Conv (x, w) y = Conv (x, w)", y="double[N, 4, P, Q] h, double[N, 4, P, Q] y", w=W)
-    set_weight(model.graph[0], np.ones((4, 3, 1, 1), np.float32))
-    set_bias(model.graph[0], np.ones(4, np.float32))
+    put_weight(model.graph[0], np.ones((4, 3, 1, 1), np.float32))
+    put_bias(model.graph[0], np.ones(4, np.float32))
     assert [array_of(v).dtype for v in model.graph[0].inputs[1:]] == [np.float64, np.float64]  # type: ignore[union-attr]
     assert np.array_equal(array_of(model.graph[1].inputs[1]), W)
-    set_weight(model.graph[1], W + 1)
+    put_weight(model.graph[1], W + 1)
     assert model.graph[1].inputs[1] is model.graph.initializers["w"]
     assert np.array_equal(array_of(model.graph.initializers["w"]), W + 1)
 
@@ -85,17 +81,11 @@ def test_names_are_unique() -> None:
     assert model.graph[1].inputs[0].name != "y"
 
 
-@given(st.lists(st.booleans(), min_size=1, max_size=70))
-def test_filters_travel_as_text(kept: list[bool]) -> None:
-    """Encoding and decoding which filters are left are inverse."""
-    assert decode_filters(encode_filters(np.array(kept))).tolist() == kept
-
-
 def test_a_new_weight_has_the_dtype_of_the_old_one() -> None:
     """What is computed in float64 is written in the weight's own dtype, also where that of the input is unknown."""
     model = model_from_text("y = Conv (x, w)", w=W.astype(np.float32))
     model.graph.inputs[0].type = None
-    set_weight(model.graph[0], np.zeros_like(W, np.float64))
+    put_weight(model.graph[0], np.zeros_like(W, np.float64))
     weight = array_of(model.graph[0].inputs[1])
     assert weight is not None
     assert weight.dtype == np.float32

@@ -5,7 +5,8 @@ import onnx_ir as ir
 import pytest
 from small_models import PADS, furthest, model_from_text, ops, to_float32, weights
 
-from swp_export.graph.convolutions import FILTERS, LAYER, decode_filters, iterate_stripe_convs
+from swp_export.graph.convolutions import iterate_stripe_convs
+from swp_export.graph.metadata import FILTERS, LAYER, decode_filters
 from swp_export.graph.simplify import simplify
 
 RNG = np.random.default_rng(0)

@@ -7,8 +7,8 @@ import onnx
 import onnx_ir as ir
 import pytest
 
-from swp_export.graph.convolutions import FILTERS, LAYER, encode_filters, iterate_stripe_convs
-from swp_export.graph.files import ARCHITECTURE, INPUT_SHAPE, THRESHOLD, VERSION
+from swp_export.graph.convolutions import iterate_stripe_convs
+from swp_export.graph.metadata import ARCHITECTURE, FILTERS, INPUT_SHAPE, LAYER, THRESHOLD, VERSION, encode_filters
 from swp_export.lowerings.lower import lower
 
 MODELS = Path(__file__).parents[2] / "models"

@@ -6,7 +6,7 @@ import onnx
 import pytest
 
 from swp_export.errors import ModelError, ThresholdError
-from swp_export.graph.files import THRESHOLD
+from swp_export.graph.metadata import THRESHOLD
 from swp_export.inspection.inspect import inspect
 from swp_export.inspection.report import TensorSpec
 

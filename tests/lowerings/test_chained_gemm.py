@@ -12,9 +12,9 @@ import pytest
 from real_networks import VGG
 from small_models import copied, from_bytes, furthest, model_from_text, ops, to_bytes, to_float32
 
-from swp_export.benchmark.ownership import layers_of_nodes
-from swp_export.graph.analysis.channels import weight_matrix
+from swp_export.benchmark.kernel_layers import layers_of_nodes
 from swp_export.graph.float64.model import Float64Model
+from swp_export.graph.operators.table import weights_of
 from swp_export.lowerings.chained_gemm import LEAST, PIECES, ChainGemm, UnchainGemm
 from swp_export.lowerings.lower import lift, lower
 from swp_export.runtime.session import open_session
@@ -137,15 +137,15 @@ class TestUnchain:
     def test_lift_undoes_lower(self, body: str) -> None:
         """By way of bytes: one Gemm with the weight it had, which lowers to the same bytes."""
         model = named(classifier(body=body))
-        weight = weight_matrix(model.graph[-1])
+        weight = weights_of(model.graph[-1])
         lower(model, lambda _: "dense")
         first = to_bytes(model)
         restored = lift(from_bytes(first))
         assert ops(restored) == ["Relu", "Flatten", "Gemm"]
-        found = weight_matrix(restored.graph[-1])
+        found = weights_of(restored.graph[-1])
         assert found is not None
         assert weight is not None
-        assert found.tobytes() == weight.tobytes()
+        assert found.weight.tobytes() == weight.weight.tobytes()
         lower(restored, lambda _: "dense")
         assert to_bytes(restored) == first
 

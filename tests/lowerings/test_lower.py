@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,6 +10,7 @@ import onnx
 import onnx_ir as ir
 import pytest
 from hypothesis import given, settings
+from lowering_double import LoweringDouble
 from small_models import (
     PADS,
     conv_model,
@@ -25,15 +27,19 @@ from small_models import (
     weights,
 )
 
-from swp_export.errors import LoweringError
-from swp_export.graph.convolutions import FILTERS, LAYER, iterate_stripe_convs
-from swp_export.lowerings import LOWERINGS, Lowering, pad_slice_add
-from swp_export.lowerings.lower import LOWERING, lift, lower
-from swp_export.tuning.variants import compact_from_portable, plan_of, planned_bytes
+from swp_export.errors import LoweringError, ModelError
+from swp_export.graph.convolutions import iterate_stripe_convs
+from swp_export.graph.metadata import FILTERS, GEOMETRY, LAYER, LOWERING
+from swp_export.lowerings import LOWERINGS
+from swp_export.lowerings.lower import lift, lower
+from swp_export.lowerings.rewrite import compact_from_portable, plan_of, planned_bytes
+from swp_export.lowerings.shift_sum import ShiftSum
 
 if TYPE_CHECKING:
+    from lowering_double import Emit
     from real_networks import Pruned
 
+    from swp_export.graph.builder import LayerBuilder
     from swp_export.stripes import StripeConv
 
 
@@ -116,7 +122,7 @@ class TestLower:
         """Shared weights, a Conv without bias and one whose output is a graph output keep function and names."""
         before = self.model()
         after = copied(before)
-        lower(after, lambda conv: name if LOWERINGS[name].refuse(conv) is None else "dense")
+        lower(after, lambda conv: name if LOWERINGS[name].why_not(conv) is None else "dense")
         x = np.random.default_rng(1).normal(size=(2, 3, 6, 5))
         assert furthest(before, after, x) < 1e-9
         written = {
@@ -161,17 +167,9 @@ class TestLower:
 
     def test_refusal(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """A lowering that refuses a layer is not forced on it: the error names both and says why."""
-        reluctant = Lowering(refuse=lambda _: "too small", emit=pad_slice_add.emit)
-        monkeypatch.setitem(LOWERINGS, "pad-slice-add", reluctant)
+        monkeypatch.setitem(LOWERINGS, "pad-slice-add", LoweringDouble(reason="too small", name="pad-slice-add"))
         with pytest.raises(LoweringError, match="conv0 cannot be written as pad-slice-add: too small"):
             lower(self.model(), broken)
-
-    def test_one_by_one_kernel_is_refused(self) -> None:
-        """A 1x1 convolution has one tap and nothing to break; a 1x2 one has."""
-        one, two = (random_conv(np.ones((2, 1, width), bool)) for width in (1, 2))
-        assert LOWERINGS["pad-slice-add"].refuse(one) is not None
-        assert LOWERINGS["pad-slice-add"].refuse(two) is None
-        assert LOWERINGS["dense"].refuse(one) is None
 
     def test_grouped_convolutions_stay(self) -> None:
         """A grouped or depthwise convolution is no StripeConv and is left as it is."""
@@ -189,6 +187,75 @@ class TestLower:
         )
         lower(model, broken)
         assert ops(model) == ["Conv", "Conv", "Relu"]
+
+
+def nameless(builder: LayerBuilder, x: ir.Value, conv: StripeConv) -> ir.Value:
+    """Write two nodes of which none says what it holds."""
+    return builder.op("Neg", [builder.conv(x, -conv.weight, "conv", bias=-conv.bias, attributes=SAME)], "neg")
+
+
+def inner(builder: LayerBuilder, x: ir.Value, conv: StripeConv) -> ir.Value:
+    """Return the output of a node that is not the last one."""
+    y = ShiftSum().emit(builder, x, conv)
+    builder.op("Relu", [y], "relu")
+    return y
+
+
+def a_bias_too_many(builder: LayerBuilder, x: ir.Value, conv: StripeConv) -> ir.Value:
+    """State each bias twice."""
+    for _ in range(2):
+        y = ShiftSum().emit(builder, x, conv)
+    return y
+
+
+def a_weight_off(builder: LayerBuilder, x: ir.Value, conv: StripeConv) -> ir.Value:
+    """Hold another weight than the layer's."""
+    weight = conv.weight.copy()
+    weight[0, 0, 1, 1] += 1
+    return ShiftSum().emit(builder, x, dataclasses.replace(conv, weight=weight))
+
+
+SAME = {"pads": (1, 1, 1, 1)}
+
+
+class TestPromises:
+    """What `Lowering` promises is asserted where a layer is written: a defect of ours, found at once."""
+
+    @pytest.mark.parametrize(
+        ("write", "message"),
+        [
+            (nameless, "no node of conv states what it holds"),
+            (inner, "the output of conv is not that of its last node"),
+            (a_weight_off, "the nodes of conv do not give back its weight"),
+        ],
+    )
+    def test_broken(self, write: Emit, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        """By name of the lowering and of the layer."""
+        monkeypatch.setitem(LOWERINGS, "double", LoweringDouble(write))
+        with pytest.raises(AssertionError, match=f"double: {message}"):
+            lower(conv_model(random_conv(np.ones((2, 3, 3), bool), **SAME)), lambda _: "double")
+
+    def test_each_bias_is_held_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Twice is refused as none is."""
+        monkeypatch.setitem(LOWERINGS, "double", LoweringDouble(a_bias_too_many))
+        with pytest.raises(ValueError, match="expected the bias of each filter once"):
+            lower(conv_model(random_conv(np.ones((2, 3, 3), bool), **SAME)), lambda _: "double")
+
+
+class TestDamagedMetadata:
+    """Metadata that do not fit the weights are one clear error of ours, whatever lowering wrote them."""
+
+    @pytest.mark.parametrize("name", ["pad-slice-add", "shift-sum", "cropped"])
+    @pytest.mark.parametrize("damage", ["{}", "[", '{"stripes": [0]}'])
+    def test_is_told(self, name: str, damage: str) -> None:
+        """One line that says what to do."""
+        model = conv_model(random_conv(np.ones((2, 3, 3), bool), **SAME))
+        lower(model, lambda _: name)
+        for node in model.graph:
+            if GEOMETRY in node.metadata_props:
+                node.metadata_props[GEOMETRY] = damage
+        with pytest.raises(ModelError, match="metadata is damaged"):
+            lift(model)
 
 
 class TestSimplifier:

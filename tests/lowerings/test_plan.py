@@ -12,11 +12,12 @@ import pytest
 from small_models import PADS, copied, furthest, marked, model_from_text, ops, to_bytes, to_float32
 
 from swp_export.errors import LoweringError
-from swp_export.graph.convolutions import FILTERS, LAYER, decode_order, iterate_stripe_convs
-from swp_export.graph.passes.sink_concat import RaiseConcat, SinkConcat
+from swp_export.graph.convolutions import iterate_stripe_convs
+from swp_export.graph.metadata import FILTERS, LAYER, decode_order
 from swp_export.lowerings import LOWERINGS
 from swp_export.lowerings.lower import lift
 from swp_export.lowerings.plan import apply_plan
+from swp_export.lowerings.sink_concat import RaiseConcat, SinkConcat
 from swp_export.runtime.session import open_session
 from swp_export.verification.diverging_layer import first_diverging_layer
 
@@ -75,10 +76,10 @@ def residual() -> ir.Model:
     )
 
 
-def planned(model: ir.Model, name: str, block: int = 8, layers: tuple[str, ...] = LAYERS) -> ir.Model:
+def planned(model: ir.Model, name: str, multiple: int = 8, layers: tuple[str, ...] = LAYERS) -> ir.Model:
     """Return a copy of `model` with its `layers` written by `name`, the others densely."""
     after = copied(model)
-    apply_plan(after, dict.fromkeys(layers, name), block=block)
+    apply_plan(after, dict.fromkeys(layers, name), multiple=multiple)
     return after
 
 
@@ -93,11 +94,11 @@ class TestFunction:
     """A planned model computes what the compact one does."""
 
     @pytest.mark.parametrize("name", [name for name in LOWERINGS if name != "shift"])
-    @pytest.mark.parametrize("block", [1, 8, 16])
-    def test_free_channels(self, name: str, block: int) -> None:
+    @pytest.mark.parametrize("multiple", [1, 8, 16])
+    def test_free_channels(self, name: str, multiple: int) -> None:
         """In float64, with no Gather left but pad-slice-add's own."""
         before = network()
-        after = planned(before, name, block)
+        after = planned(before, name, multiple)
         assert furthest(before, after, X) < 1e-10
         assert "Gather" not in ops(after) or name == "pad-slice-add"
         onnx.checker.check_model(ir.to_proto(after), full_check=True)
@@ -125,7 +126,7 @@ class TestFunction:
     def test_the_larger_of_two_layers_that_share_decides(self) -> None:
         """Its form asks for an order, the other one's does not care: nothing is permuted."""
         before = residual()
-        for name in ("shift-sum", "levels(640)", "dense"):
+        for name in ("shift-sum", "sliced-ellpack(640)", "dense"):
             after = copied(before)
             apply_plan(after, {"conv0": name, "conv2": "split(2, dense)"})
             assert furthest(before, after, X) < 1e-10
@@ -134,7 +135,7 @@ class TestFunction:
     def test_widths_that_are_shared_fill_blocks(self) -> None:
         """In every layer that shares them, and in its readers."""
         before = residual()
-        after = planned(before, "dense", block=24)
+        after = planned(before, "dense", multiple=24)
         assert [conv.filters for _, conv in iterate_stripe_convs(after.graph)] == [24, 24, 24]
         assert furthest(before, after, X) < 1e-10
 
@@ -159,7 +160,7 @@ class TestFunction:
 class TestDiverging:
     """The first layer that differs is found in a planned model too."""
 
-    @pytest.mark.parametrize("name", ["split(2, shift-sum)", "levels(640)", "shift-chunks"])
+    @pytest.mark.parametrize("name", ["split(2, shift-sum)", "sliced-ellpack(640)", "shift-chunks"])
     def test_finds_it(self, name: str) -> None:
         """Filters are matched by what FILTERS says, whatever their order; an undamaged model diverges nowhere."""
         reference, x = to_float32(network()), X.astype(np.float32)
@@ -200,14 +201,15 @@ class TestOptimisedGraph:
             pytest.skip("this build of ONNX Runtime has no blocked layout on this processor")
 
     @pytest.mark.parametrize(
-        "name", ["dense", "shift-sum", "levels(40)", "levels(640)", "split(2, shift-sum)", "split(2, dense)"]
+        "name",
+        ["dense", "shift-sum", "sliced-ellpack(40)", "sliced-ellpack(640)", "split(2, shift-sum)", "split(2, dense)"],
     )
     def test_no_reorders_between_stripe_convolutions(self, name: str, tmp_path: Path) -> None:
         """The input of 3 channels is read as it is; the only reorder is the one before the classifier."""
         # Two convolutions of an input of open size: ONNX Runtime does not see that their outputs are alike.
-        layers = LAYERS[1:] if name.startswith("levels") else LAYERS
+        layers = LAYERS[1:] if name.startswith("sliced") else LAYERS
         # 16, so that a Concat stays in the blocked layout with AVX-512 too.
-        nodes = optimized(planned(network(), name, block=16, layers=layers), tmp_path)
+        nodes = optimized(planned(network(), name, multiple=16, layers=layers), tmp_path)
         counts = Counter(node.op_type for node in nodes)
         assert counts["ReorderInput"] == 0
         assert counts["ReorderOutput"] == 1
@@ -218,7 +220,7 @@ class TestOptimisedGraph:
     @pytest.mark.parametrize("name", ["pad-slice-add", "shift-chunks"])
     def test_count_sees_them(self, name: str, tmp_path: Path) -> None:
         """The forms that slice or split do reorder between layers."""
-        counts = Counter(node.op_type for node in optimized(planned(network(), name, block=16), tmp_path))
+        counts = Counter(node.op_type for node in optimized(planned(network(), name, multiple=16), tmp_path))
         assert counts["ReorderOutput"] > 1
 
     def test_widths_that_fill_no_block_leave_the_layout(self, tmp_path: Path) -> None:
@@ -226,10 +228,10 @@ class TestOptimisedGraph:
         counts = Counter(node.op_type for node in optimized(network(), tmp_path))
         assert counts["FusedConv"] == 2
 
-    @pytest.mark.parametrize("name", ["shift-sum", "levels(640)"])
+    @pytest.mark.parametrize("name", ["shift-sum", "sliced-ellpack(640)"])
     def test_residual_add_fuses(self, name: str, tmp_path: Path) -> None:
         """A residual Add and its Relu go into the last convolution of the branch."""
-        counts = Counter(node.op_type for node in optimized(planned(residual(), name, block=16), tmp_path))
+        counts = Counter(node.op_type for node in optimized(planned(residual(), name, multiple=16), tmp_path))
         assert counts["Add"] == counts["Relu"] == counts["ReorderInput"] == 0
 
 

@@ -20,7 +20,7 @@ def conv(live: float, channels: int = 64, filters: int = 64) -> StripeConv:
 def test_choice_exists_and_applies(drawn: StripeConv) -> None:
     """Whatever the layer, the choice is a lowering that does not refuse it, with a reason."""
     name, reason = choose(drawn)
-    assert LOWERINGS[name].refuse(drawn) is None
+    assert LOWERINGS[name].why_not(drawn) is None
     assert reason
 
 

@@ -14,28 +14,20 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 import pytest
+from lowering_double import one_percent_off
 from real_networks import RESNET, Pruned
 from small_models import PADS, from_bytes, model_from_text, ops, to_bytes, to_float32, weights
 from small_networks import mixed, write_checkpoint
 
-from swp_export.errors import (
-    InputError,
-    LoweringError,
-    ModelError,
-    NotEquivalentError,
-    OutputError,
-    SwpExportError,
-    ThresholdError,
-)
-from swp_export.graph.files import ARCHITECTURE, INPUT_SHAPE, SOURCE, THRESHOLD, VERSION
-from swp_export.lowerings import LOWERINGS, Lowering, pad_slice_add
+from swp_export.errors import InputError, LoweringError, ModelError, OutputError, SwpExportError, ThresholdError
+from swp_export.graph.metadata import ARCHITECTURE, INPUT_SHAPE, SOURCE, THRESHOLD, VERSION
+from swp_export.lowerings import LOWERINGS
 from swp_export.pruning.prune import default_output, prune
 from swp_export.runtime.session import open_session
+from swp_export.verification.report import NotEquivalentError
 
 if TYPE_CHECKING:
-    from swp_export.lowerings.builder import LayerBuilder
     from swp_export.pruning.report import PruneReport
-    from swp_export.stripes import StripeConv
 
 ARCH = "small_networks:residual"
 
@@ -200,19 +192,12 @@ class TestOwnArchitecture:
         assert list(tmp_path.iterdir()) == []
 
 
-def wrongly(builder: LayerBuilder, x: ir.Value, conv: StripeConv) -> ir.Value:
-    """Write a layer whose largest weight is off by 1 %: a lowering with a defect."""
-    weight = conv.weight.copy()
-    weight.reshape(-1)[np.argmax(np.abs(weight))] *= 1.01
-    return pad_slice_add.emit(builder, x, dataclasses.replace(conv, weight=weight))
-
-
 class TestFailure:
     """Nothing is written, and nothing of what was there before is lost."""
 
     def test_not_equivalent(self, checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """A lowering with a defect is caught: exit code 1, the layer's name, no file, the old file untouched."""
-        monkeypatch.setitem(LOWERINGS, "pad-slice-add", Lowering(refuse=pad_slice_add.refuse, emit=wrongly))
+        monkeypatch.setitem(LOWERINGS, "pad-slice-add", one_percent_off(LOWERINGS["pad-slice-add"]))
         target = tmp_path / "m.onnx"
         target.write_bytes(b"old")
         with pytest.raises(NotEquivalentError) as caught:
@@ -397,10 +382,44 @@ class TestOnnxSource:
             prune(self.write(tmp_path), output=tmp_path / "o.onnx", input_shape=(1, 8, 8))
 
     def test_other_precision(self, tmp_path: Path) -> None:
-        """A float64 or float16 model is refused with what to do."""
+        """A model that convolves in float64, as ONNX Runtime does not, is refused with what to do."""
         path = tmp_path / "m.onnx"
         path.write_bytes(to_bytes(model_from_text(self.body, x="double[N, 3, 8, 8] x", **self.tensors)))
-        with pytest.raises(ModelError, match="expected float32"):
+        with pytest.raises(ModelError, match=r"holds a Conv node .* convert it to float32"):
+            prune(path, output=tmp_path / "o.onnx")
+
+    @pytest.mark.parametrize("dtype", [2, 10, 11], ids=["uint8", "float16", "double"])
+    def test_other_inputs(self, dtype: int, tmp_path: Path) -> None:
+        """A float32 network behind a Cast of its input is pruned, and still takes that input."""
+        body = f"f = Cast <to = 1> (x) {self.body.replace('(x,', '(f,')}"
+        path = self.write(tmp_path, body)
+        proto = onnx.load(path)
+        proto.graph.input[0].type.tensor_type.elem_type = dtype
+        onnx.save(proto, path)
+        report = prune(path, output=tmp_path / "o.onnx")
+        assert [(layer.filters, layer.live_filters) for layer in report.layers] == [(8, 5), (4, 3)]
+        assert report.verification is not None
+        assert report.verification.equivalent
+        assert from_bytes((tmp_path / "o.onnx").read_bytes()).graph.inputs[0].dtype == dtype
+
+    def test_float16_throughout(self, tmp_path: Path) -> None:
+        """A network of float16 weights, inputs and outputs is pruned and stays one."""
+        tensors = {name: array.astype(np.float16) for name, array in self.tensors.items()}
+        path = tmp_path / "m.onnx"
+        sizes = {"x": "float16[N, 3, 8, 8] x", "y": "float16[N, 4, P, Q] y"}
+        path.write_bytes(to_bytes(model_from_text(self.body, **sizes, **tensors)))
+        report = prune(path, output=tmp_path / "o.onnx")
+        assert report.verification is not None
+        assert report.verification.equivalent
+        assert report.totals.params_after < report.totals.params_before
+
+    def test_an_input_that_holds_no_images(self, tmp_path: Path) -> None:
+        """A model of booleans is refused by its input's type."""
+        path = self.write(tmp_path, f"f = Cast <to = 1> (x) {self.body.replace('(x,', '(f,')}")
+        proto = onnx.load(path)
+        proto.graph.input[0].type.tensor_type.elem_type = onnx.TensorProto.BOOL
+        onnx.save(proto, path)
+        with pytest.raises(ModelError, match="takes an input of BOOL, expected floats or integers"):
             prune(path, output=tmp_path / "o.onnx")
 
     def test_operators_of_others(self, tmp_path: Path) -> None:

@@ -17,9 +17,9 @@ from onnxruntime.quantization import CalibrationDataReader, quantize_dynamic, qu
 from small_models import PADS, model_from_text, to_bytes, to_float32, weights
 from small_networks import write_checkpoint
 
+from swp_export.lowerings.plan_file import PlanFile
+from swp_export.lowerings.rewrite import apply_plan_file
 from swp_export.pruning.prune import prune
-from swp_export.tuning.plan_file import PlanFile
-from swp_export.tuning.variants import apply_plan_file
 
 ARCH = "small_networks:residual"
 TESTS = Path(__file__).parents[1]
@@ -32,7 +32,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Write a checkpoint and what `prune` makes of it: portable, dense, by a plan, and from the dense ONNX file."""
     folder = tmp_path_factory.mktemp("written")
     checkpoint = write_checkpoint(folder / "own.pth.tar")
-    plan = PlanFile(layers={"stem": "levels(160)", "conv1": "shift-sum", "conv2": "cropped"}, block=8)
+    plan = PlanFile(layers={"stem": "sliced-ellpack(160)", "conv1": "shift-sum", "conv2": "cropped"}, multiple=8)
     (folder / "plan.json").write_text(plan.to_text(), encoding="utf-8")
     options = {"threshold": 0.05, "arch": ARCH, "input_shape": (3, 10, 10), "verify": False}
     prune(checkpoint, output=folder / "portable.onnx", dense_out=folder / "dense.onnx", **options)
@@ -108,7 +108,7 @@ def test_nothing_tells_the_machine(name: str, folder: Path) -> None:
 def test_what_the_author_says_is_kept(folder: Path) -> None:
     """doc_string, metadata, domain and version of an ONNX source pass through `prune`, plans included."""
     pruned = (folder / "again.onnx").read_bytes()
-    for content in (pruned, apply_plan_file(pruned, PlanFile(layers={}, block=8))):
+    for content in (pruned, apply_plan_file(pruned, PlanFile(layers={}, multiple=8))):
         model = onnx.ModelProto.FromString(content)
         assert (model.doc_string, model.model_version, model.domain) == ("what it is for", 7, "my.domain")
         assert AUTHOR.items() <= {entry.key: entry.value for entry in model.metadata_props}.items()

@@ -57,9 +57,9 @@ def test_missing_packages_have_advice():
     """What is missing is what is advised, extras by their extra."""
     versions = {need.name: "1.0" for need in REQUIREMENTS}
     assert install_advice(versions) == ()
-    assert install_advice({**versions, "jinja2": None, "torch": None}) == (
+    assert install_advice({**versions, "torchvision": None, "torch": None}) == (
         "pip install torch: train, prune, verify --against a checkpoint",
-        "pip install 'swp-export[report]': report",
+        "pip install 'swp-export[train]': training data",
     )
     assert runtime_advice(("onnxruntime",)) == ()
     assert "onnxruntime-gpu" in runtime_advice(())[0]
@@ -75,7 +75,7 @@ def test_missing_packages_have_advice():
 )
 def test_health_needs_packages_the_cpu_and_no_conflict(change):
     """Each of the three alone makes the report unhealthy; missing optional packages do not."""
-    optional = module.Package(name="jinja2", version=None, purpose="report", optional=True)
+    optional = module.Package(name="torchvision", version=None, purpose="training data", optional=True)
     report = dataclasses.replace(
         doctor(),
         packages=(optional,),

@@ -6,7 +6,7 @@ import onnx.parser
 import pytest
 
 from swp_export.errors import DeviceError, InputError, ModelError
-from swp_export.runtime.refusals import is_device_failure, why_refused
+from swp_export.runtime.error_messages import is_device_failure, plain_message
 from swp_export.runtime.session import CudaOptions, open_session
 
 RNG = np.random.default_rng(0)
@@ -168,4 +168,4 @@ def test_messages_lose_codes_locations_and_line_breaks():
         "[ONNXRuntimeError] : 1 : FAIL : Load model from a.onnx failed:/onnxruntime_src/model.cc:256 "
         "onnxruntime::Model::Model(onnx::ModelProto&&, const onnxruntime::PathString&) Unsupported\n version: 99."
     )
-    assert why_refused(error) == "Unsupported version: 99"
+    assert plain_message(error) == "Unsupported version: 99"

@@ -34,8 +34,8 @@ MODELS = Path(__file__).parents[2] / "models"
 TIMES_NOISE = 10.0
 """A fault matters where it moves an output by more than this many times float32's noise."""
 LOWERINGS = (
-    None, "dense", "pad-slice-add", "shift-sum", "split(2, shift-sum)", "shift-chunks", "cropped", "levels(160)",
-    "shift",
+    None, "dense", "pad-slice-add", "shift-sum", "split(2, shift-sum)", "shift-chunks", "cropped",
+    "sliced-ellpack(160)", "shift",
 )  # fmt: skip
 ZOO: tuple[tuple[str, float | None], ...] = (
     ("resnet56-fashion-mnist/best.pth.tar", 0.01),
@@ -192,7 +192,7 @@ def checkpoint_base(
 ) -> Base | str:
     """Return what `prune` makes of a checkpoint; or why there is nothing."""
     from swp_export.checkpoint import read_checkpoint
-    from swp_export.network import instantiate
+    from swp_export.network.instantiate import instantiate
     from swp_export.verification.references import TorchReference
     from swp_export.verification.verify import verify_model
 

@@ -16,8 +16,9 @@ import numpy as np
 import onnx
 
 import swp_export
-from swp_export.errors import NotEquivalentError, SwpExportError
+from swp_export.errors import SwpExportError
 from swp_export.lowerings import LOWERINGS
+from swp_export.verification.report import NotEquivalentError
 
 from . import random_networks, truth
 from .planted import TIMES_NOISE, Case, cases_of, distance
@@ -52,7 +53,7 @@ class Promise:
 def checkpoint_promise(seed: int, folder: Path) -> Promise:
     """Prune the random network `seed`, by a lowering or a plan that it decides too."""
     from swp_export.checkpoint import read_checkpoint
-    from swp_export.network import instantiate
+    from swp_export.network.instantiate import instantiate
     from swp_export.verification.references import TorchReference
 
     os.environ[random_networks.SEED] = str(seed)
@@ -110,13 +111,14 @@ def onnx_promise(seed: int, folder: Path) -> Promise:
 
 def random_plan(model: Path, plan: Path, rng: np.random.Generator) -> Path:
     """Write a plan that gives each layer of `model` any lowering that does not refuse it."""
-    from swp_export.graph.convolutions import LAYER, iterate_stripe_convs
-    from swp_export.tuning.variants import compact_from_portable
+    from swp_export.graph.convolutions import iterate_stripe_convs
+    from swp_export.graph.metadata import LAYER
+    from swp_export.lowerings.rewrite import compact_from_portable
 
     layers = {}
     for node, conv in iterate_stripe_convs(compact_from_portable(model.read_bytes()).graph):
         if LAYER in node.metadata_props:
-            admitted = [name for name, lowering in LOWERINGS.items() if lowering.refuse(conv) is None]
+            admitted = [name for name, lowering in LOWERINGS.items() if lowering.why_not(conv) is None]
             layers[conv.name] = str(rng.choice(admitted))
     document = {"format": "swp-export-plan", "version": 1, "block": int(rng.choice([1, 4, 16])), "layers": layers}
     plan.write_text(json.dumps(document), encoding="utf-8")

@@ -11,7 +11,8 @@ from tiny_training import OPTIONS, assert_equal_states, write_images
 
 from swp_export.checkpoint import read_checkpoint, write_checkpoint
 from swp_export.errors import InputError
-from swp_export.network import Network, instantiate, unpruned
+from swp_export.network.instantiate import Network, instantiate
+from swp_export.network.unpruned import unpruned
 from swp_export.nn import FilterStripe
 from swp_export.pruning.prune import prune
 from swp_export.training.train import train
@@ -59,7 +60,7 @@ class TestFromAnUnbrokenFile:
         """Bit for bit, in the checkpoint; the network, broken, has them in its weights."""
         before = read_checkpoint(source).skeletons
         after = read_checkpoint(Path(tuned.network).with_name("checkpoint.pth"))
-        assert after.layout == "unbroken"
+        assert after.layout.name == "unbroken"
         for name, skeleton in after.skeletons.items():
             assert torch.equal(skeleton, before[name]), name
         masks = read_checkpoint(tuned.network).skeletons
@@ -96,7 +97,7 @@ class TestFromAnUnbrokenFile:
     def test_the_broken_network_computes_what_the_checkpoint_does(self, tuned: TrainReport) -> None:
         """Breaking moves the skeleton into the weights and changes nothing else."""
         broken, checkpoint = network_of(tuned.network), network_of(Path(tuned.network).with_name("checkpoint.pth"))
-        assert broken.checkpoint.layout == "broken"
+        assert broken.checkpoint.layout.name == "broken"
         x = torch.randn(2, 1, 32, 32)
         torch.testing.assert_close(broken.module(x), checkpoint.module(x))
 
@@ -153,8 +154,8 @@ class TestFromABrokenFile:
         assert report.architecture == "ResNet56"
         before = instantiate(read_checkpoint(source))
         files = {name: read_checkpoint(tmp_path / "run" / name) for name in ("network.pth", "checkpoint.pth")}
-        assert files["network.pth"].layout == "broken"
-        assert files["checkpoint.pth"].layout == "unbroken"
+        assert files["network.pth"].layout.name == "broken"
+        assert files["checkpoint.pth"].layout.name == "unbroken"
         x = torch.randn(1, 3, 32, 32)
         outputs = []
         for checkpoint in files.values():

@@ -15,7 +15,7 @@ from torch import nn
 
 from swp_export.checkpoint import read_checkpoint, read_training, write_checkpoint
 from swp_export.errors import CheckpointError, OutputError
-from swp_export.network import instantiate
+from swp_export.network.instantiate import instantiate
 from swp_export.nn import FilterStripe
 from swp_export.training.log import read_log
 from swp_export.training.train import train

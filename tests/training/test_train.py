@@ -14,7 +14,7 @@ from torch import nn
 
 from swp_export.checkpoint import read_checkpoint
 from swp_export.errors import ArchitectureError, DeviceError, InputError, OutputError, SwpExportError, TrainingError
-from swp_export.network import instantiate
+from swp_export.network.instantiate import instantiate
 from swp_export.nn import FilterStripe
 from swp_export.pruning.prune import prune
 from swp_export.training.epoch import _loaded
@@ -57,7 +57,7 @@ class TestFinished:
             names = checkpoint.metadata["class_names"]
             assert isinstance(names, list)
             assert names[0] == "T-shirt/top"
-            assert checkpoint.layout == "unbroken"
+            assert checkpoint.layout.name == "unbroken"
 
     @pytest.mark.parametrize("name", ["network.pth", "checkpoint.pth"])
     def test_it_is_pruned_and_verified(self, finished: TrainReport, name: str, tmp_path: Path) -> None:

@@ -15,14 +15,15 @@ from tunable_models import SHAPE, compact_network, rigged
 
 import swp_export.tuning.cache as cache_module
 from swp_export.tuning.cache import LayerCache, default_path
-from swp_export.tuning.layer_times import LayerCase, layer_cases
+from swp_export.tuning.layer_candidates import layer_cases
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from swp_export.tuning.race import Track
+    from swp_export.tuning.layer_case import LayerCase
+    from swp_export.tuning.model_timer import ModelTimer
 
-TRACK = rigged(lambda _: 1.0)
+TIMER = rigged(lambda _: 1.0)
 TIMES = {"dense": 0.5, "shift": 0.25}
 
 
@@ -53,11 +54,11 @@ OTHER_CASES: dict[str, Callable[[], LayerCase]] = {
     "input": lambda: dataclasses.replace(case(), input_shape=(1, 12, 16, 16)),
     "order not free": lambda: dataclasses.replace(case(), free=False),
 }
-OTHER_TRACKS = {
-    "device": dataclasses.replace(TRACK, device="cuda"),
-    "threads": dataclasses.replace(TRACK, threads=2),
-    "batch": dataclasses.replace(TRACK, batch=8),
-    "tf32": dataclasses.replace(TRACK, tf32=False),
+OTHER_TIMERS = {
+    "device": dataclasses.replace(TIMER, device="cuda"),
+    "threads": dataclasses.replace(TIMER, threads=2),
+    "batch": dataclasses.replace(TIMER, batch=8),
+    "tf32": dataclasses.replace(TIMER, tf32=False),
 }
 
 
@@ -71,36 +72,36 @@ def test_the_same_facts_have_the_same_key(cache: LayerCache) -> None:
     """The name of the layer and the values of its weights decide no time."""
     conv = case().conv
     same = [case(), with_conv(name="another"), with_conv(weight=2 * conv.weight, bias=conv.bias + 1)]
-    assert len({cache.key(layer, TRACK) for layer in same}) == 1
+    assert len({cache.key(layer, TIMER) for layer in same}) == 1
 
 
 @pytest.mark.parametrize("fact", OTHER_CASES)
 def test_another_layer_has_another_key(fact: str, cache: LayerCache) -> None:
     """All that decides the work, and where the filters may be ordered."""
-    assert cache.key(OTHER_CASES[fact](), TRACK) != cache.key(case(), TRACK)
+    assert cache.key(OTHER_CASES[fact](), TIMER) != cache.key(case(), TIMER)
 
 
-@pytest.mark.parametrize("fact", OTHER_TRACKS)
+@pytest.mark.parametrize("fact", OTHER_TIMERS)
 def test_another_track_has_another_key(fact: str, cache: LayerCache) -> None:
     """All that decides how it runs."""
-    track: Track = OTHER_TRACKS[fact]
-    assert cache.key(case(), track) != cache.key(case(), TRACK)
+    timer: ModelTimer = OTHER_TIMERS[fact]
+    assert cache.key(case(), timer) != cache.key(case(), TIMER)
 
 
 def test_another_runtime_or_program_or_processor_has_another_key(
     cache: LayerCache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What was measured before an update is measured again."""
-    keys = {cache.key(case(), TRACK)}
+    keys = {cache.key(case(), TIMER)}
     with monkeypatch.context() as patch:
         patch.setattr(onnxruntime, "__version__", "0.0.1")
-        keys.add(cache.key(case(), TRACK))
+        keys.add(cache.key(case(), TIMER))
     with monkeypatch.context() as patch:
         patch.setattr(cache_module, "version", lambda _: "0.0.1")
-        keys.add(cache.key(case(), TRACK))
+        keys.add(cache.key(case(), TIMER))
     with monkeypatch.context() as patch:
         patch.setattr(cache_module, "read_cpu", lambda: SimpleNamespace(model="Z80", features=None))
-        keys.add(cache.key(case(), TRACK))
+        keys.add(cache.key(case(), TIMER))
     assert len(keys) == 4
 
 

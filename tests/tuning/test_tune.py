@@ -2,31 +2,31 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import shutil
 import subprocess
 import sys
 from typing import TYPE_CHECKING
 
-import numpy as np
 import onnx
 import onnx.numpy_helper
 import onnx.parser
 import pytest
 from click.testing import CliRunner
+from lowering_double import LoweringDouble, one_percent_off
 from small_models import from_bytes
 from tunable_models import LAYERS, SHAPE, lowerings_of, portable
 
-import swp_export.tuning.fastest as fastest_module
+import swp_export.tuning.tuned_model as tuned_model_module
 from swp_export.benchmark.measure import Schedule
 from swp_export.cli import cli
-from swp_export.errors import DeviceError, InputError, LoweringError, ModelError, NotEquivalentError, OutputError
-from swp_export.graph.files import INPUT_SHAPE
+from swp_export.errors import DeviceError, InputError, LoweringError, ModelError, OutputError
+from swp_export.graph.metadata import INPUT_SHAPE
 from swp_export.lowerings import LOWERINGS
-from swp_export.tuning.plan_file import read_plan
+from swp_export.lowerings.plan_file import read_plan
+from swp_export.lowerings.rewrite import apply_plan_file
 from swp_export.tuning.tune import tune
-from swp_export.tuning.variants import apply_plan_file
+from swp_export.verification.report import NotEquivalentError
 from swp_export.verification.verify_file import verify
 
 if TYPE_CHECKING:
@@ -35,14 +35,14 @@ if TYPE_CHECKING:
 
     import onnx_ir as ir
 
-    from swp_export.lowerings.builder import LayerBuilder
+    from swp_export.graph.builder import LayerBuilder
     from swp_export.stripes import StripeConv
     from swp_export.tuning.report import TuneReport
 
 WITHOUT_TORCH = """
 import sys
 sys.modules["torch"] = None
-import swp_export.tuning.fastest as fastest
+import swp_export.tuning.tuned_model as fastest
 from swp_export.benchmark.measure import Schedule
 from swp_export.cli import main
 fastest.FINAL = Schedule(instances=2, min_seconds=0.01)
@@ -53,7 +53,7 @@ main()
 @pytest.fixture(autouse=True)
 def brief(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Work in an empty folder, with a cache of its own, and a last comparison that need not be precise."""
-    monkeypatch.setattr(fastest_module, "FINAL", Schedule(instances=2, min_seconds=0.01))
+    monkeypatch.setattr(tuned_model_module, "FINAL", Schedule(instances=2, min_seconds=0.01))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     (tmp_path / "work").mkdir()
     monkeypatch.chdir(tmp_path / "work")
@@ -81,14 +81,14 @@ def run(model: Path, **options: object) -> TuneReport:
 
 
 def permuting(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make every search end in `levels(640)` everywhere, which permutes."""
+    """Make every search end in `sliced-ellpack(640)` everywhere, which permutes."""
 
     def found(*arguments: object, **options: object) -> dict[str, str]:
-        return dict.fromkeys(LAYERS, "levels(640)")
+        return dict.fromkeys(LAYERS, "sliced-ellpack(640)")
 
-    monkeypatch.setattr(fastest_module.Search, "refine", found)
+    monkeypatch.setattr(tuned_model_module.Search, "refine", found)
     monkeypatch.setattr(
-        fastest_module, "speedup", lambda *_: fastest_module.Speedup(speedup=1, low=1, high=1, rounds=1)
+        tuned_model_module, "speedup", lambda *_: tuned_model_module.Speedup(speedup=1, low=1, high=1, rounds=1)
     )
 
 
@@ -100,16 +100,16 @@ def test_writes_a_verified_model_and_its_plan(model: Path, written: set[str]) ->
     assert report.verification.equivalent
     assert verify(report.model, against=model).equivalent
     plan = read_plan("plan.json")
-    assert plan == report.fastest.plan
+    assert plan == report.tuned.plan
     assert set(plan.layers) == set(LAYERS)
     content = (model.parent / "work" / report.model).read_bytes()
-    assert content == report.fastest.content == apply_plan_file(model.read_bytes(), plan)
+    assert content == report.tuned.content == apply_plan_file(model.read_bytes(), plan)
     assert lowerings_of(content) == plan.layers
 
 
 def test_the_plan_says_where_it_was_found(model: Path) -> None:
     """Device, threads, batch, shape, processor and runtime."""
-    found_on = run(model, batch=2).fastest.plan.found_on
+    found_on = run(model, batch=2).tuned.plan.found_on
     assert {k: found_on[k] for k in ("device", "threads", "batch", "input_shape")} == {
         "device": "cpu",
         "threads": 1,
@@ -128,29 +128,21 @@ def test_a_permuting_plan_is_verified_and_reproducible(
     permuting(monkeypatch)
     model.write_bytes(portable(lowering))
     report = run(model, plan_out="plan.json")
-    assert set(report.fastest.plan.layers.values()) == {"levels(640)"}
+    assert set(report.tuned.plan.layers.values()) == {"sliced-ellpack(640)"}
     assert report.verification.equivalent
     for other in (None, "dense", "pad-slice-add"):
-        assert apply_plan_file(portable(other), read_plan("plan.json")) == report.fastest.content
+        assert apply_plan_file(portable(other), read_plan("plan.json")) == report.tuned.content
 
 
 def test_a_wrong_lowering_is_passed_over(model: Path, monkeypatch: pytest.MonkeyPatch, written: set[str]) -> None:
     """However fast: the verification finds it, says how far off it is, and the next best plan is written."""
     written |= {"model-tuned.onnx", "plan.json"}
     permuting(monkeypatch)
-    right = LOWERINGS["levels(640)"]
-
-    def wrong(builder: LayerBuilder, x: ir.Value, conv: StripeConv) -> ir.Value:
-        weight = conv.weight.copy()
-        row, _, i, j = np.argwhere(weight)[0]
-        weight[row, :, i, j] *= 1.01
-        return right.emit(builder, x, dataclasses.replace(conv, weight=weight))
-
-    monkeypatch.setitem(LOWERINGS, "levels(640)", dataclasses.replace(right, emit=wrong))
+    monkeypatch.setitem(LOWERINGS, "sliced-ellpack(640)", one_percent_off(LOWERINGS["sliced-ellpack(640)"]))
     report = run(model, plan_out="plan.json")
     assert report.verification.equivalent
-    assert "levels(640)" not in read_plan("plan.json").layers.values()
-    (reason,) = (found.reason for found in report.fastest.discarded if found.lowering == "found")
+    assert "sliced-ellpack(640)" not in read_plan("plan.json").layers.values()
+    (reason,) = (found.reason for found in report.tuned.discarded if found.lowering == "found")
     assert reason.startswith("not equivalent")
     assert reason.endswith("first diverging layer: conv0")
 
@@ -161,10 +153,9 @@ def test_a_lowering_that_fails_does_not_stop_it(model: Path, monkeypatch: pytest
     def raising(builder: LayerBuilder, x: ir.Value, conv: StripeConv) -> ir.Value:
         raise LoweringError("out of ideas")
 
-    hopeless = dataclasses.replace(LOWERINGS["dense"], emit=raising)
-    monkeypatch.setitem(LOWERINGS, "hopeless", hopeless)
+    monkeypatch.setitem(LOWERINGS, "double", LoweringDouble(raising))
     report = tune(model, seconds=0.5)
-    reasons = {d.reason for d in report.fastest.discarded if d.lowering == "hopeless"}
+    reasons = {d.reason for d in report.tuned.discarded if d.lowering == "double"}
     assert reasons == {"out of ideas"}
     assert report.verification.equivalent
 
@@ -208,9 +199,9 @@ def test_an_unwritable_cache_is_no_error(model: Path, monkeypatch: pytest.Monkey
 def test_layer_times_are_kept_for_the_next_run(model: Path, tmp_path: Path) -> None:
     """Which then has them even where there is no time to search."""
     file = tmp_path / "times.json"
-    first = tune(model, seconds=0.5, cache=file).fastest.candidates
+    first = tune(model, seconds=0.5, cache=file).tuned.candidates
     assert first
-    assert run(model, cache=file, force=True).fastest.candidates == first
+    assert run(model, cache=file, force=True).tuned.candidates == first
 
 
 def test_existing_files_need_force(model: Path, tmp_path: Path, written: set[str]) -> None:
@@ -260,7 +251,7 @@ def test_a_shape_that_nobody_states_is_asked_for(model: Path, written: set[str])
     with pytest.raises(InputError, match="--input-shape C,H,W"):
         run(model)
     written |= {"model-tuned.onnx"}
-    assert run(model, input_shape=(3, 10, 9)).fastest.plan.found_on["input_shape"] == [3, 10, 9]
+    assert run(model, input_shape=(3, 10, 9)).tuned.plan.found_on["input_shape"] == [3, 10, 9]
 
 
 def test_a_tuned_model_can_be_tuned_again(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,14 +12,45 @@ from swp_export.verification.cases import (
     CONSTANTS,
     SAMPLES,
     Case,
+    as_dtype,
     in_batches_of,
     make_cases,
     noise_case,
     other_sizes,
     read_samples,
+    shared_dtype,
 )
 
 shapes = st.tuples(st.integers(1, 4), st.integers(1, 9), st.integers(1, 9))
+
+
+def test_cases_of_pixels() -> None:
+    """Integer inputs are pixels from 0 to 255, and have no larger or smaller magnitudes."""
+    for dtype, brightest in (("uint8", 255), ("int8", 127), ("int64", 255)):
+        cases = {case.name: case.x for case in make_cases((3, 5, 5), dtype)}
+        assert list(cases) == ["noise", "noise, batch of 7", "zeros", "constants", "impulses"]
+        assert all(x.dtype == dtype and x.min() >= 0 and x.max() <= brightest for x in cases.values())
+        assert cases["impulses"].max() == cases["constants"].max() == brightest
+        assert len(np.unique(cases["noise, batch of 7"])) > brightest / 2
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "shared"),
+    [("float32", "float32", "float32"), ("float64", "float16", "float16"), ("float16", "int64", "int64")],
+)
+def test_shared_dtype(one: str, other: str, shared: str) -> None:
+    """Integers go before floats, the narrower before the wider."""
+    assert shared_dtype(np.dtype(one), np.dtype(other)) == shared_dtype(np.dtype(other), np.dtype(one)) == shared
+
+
+def test_samples_that_a_type_cannot_hold() -> None:
+    """Floats are rounded; what is beyond the largest number of the type is refused, so are fractions for integers."""
+    case = Case(name="samples", x=np.full((1, 1, 1, 1), 70000.25, np.float32))
+    assert as_dtype(case, np.dtype(np.float64)).x.dtype == np.float64
+    with pytest.raises(InputError, match=r"samples: .* float16, expected numbers from -65504 to 65504; found 70000.2"):
+        as_dtype(case, np.dtype(np.float16))
+    with pytest.raises(InputError, match="whole numbers"):
+        as_dtype(case, np.dtype(np.int32))
 
 
 class TestGenerated:

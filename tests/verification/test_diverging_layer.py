@@ -6,7 +6,8 @@ import pytest
 from real_networks import Exported
 from small_models import PADS, copied, from_bytes, marked, model_from_text, to_float32, weights
 
-from swp_export.graph.convolutions import FILTERS, encode_filters, iterate_stripe_convs
+from swp_export.graph.convolutions import iterate_stripe_convs
+from swp_export.graph.metadata import FILTERS, encode_filters
 from swp_export.graph.pipeline import compact
 from swp_export.lowerings.lower import lower
 from swp_export.verification.cases import noise_case

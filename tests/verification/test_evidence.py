@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ import torch
 from small_models import PADS, model_from_text, to_bytes, to_float32, weights
 from torch import nn
 
-from swp_export.errors import UnprovableError
+from swp_export.errors import InputError, UnprovableError
 from swp_export.verification.cases import Case, make_cases
 from swp_export.verification.evidence import CEILING, Gathered, gather
 from swp_export.verification.references import OnnxReference, TorchReference
@@ -43,7 +43,12 @@ class Fixed:
     rounded_: Callable[[np.ndarray], np.ndarray] = lambda y: y
     plain: Fixed | None = None
     description: str = "fixed.pth"
+    dtype: np.dtype[Any] = dataclasses.field(default_factory=lambda: np.dtype(np.float32))
     computes_in_float16: bool = False
+
+    def only_batch(self, input_shape: tuple[int, int, int]) -> int | None:  # noqa: ARG002 (the protocol)
+        """Take any number of images."""
+        return None
 
     def float64(self, x: np.ndarray) -> Outputs:
         """Return the truth."""
@@ -233,6 +238,84 @@ def test_batch_inside_a_reshape() -> None:
     assert report.equivalent
     assert {case.input_shape[0] for case in report.cases} == {1}
     assert report.notes == ("baked.onnx runs in batches of 1 only, and so does the model",)
+
+
+def notes_of(first: ir.Model, second: ir.Model) -> tuple[str, ...]:
+    """Verify `first` against `second`, which compute the same, and return what is said beside."""
+    report = verify_model(to_bytes(first), OnnxReference(second, "open.onnx"), name="m", input_shape=(3, 8, 8))
+    assert report.equivalent
+    return report.notes
+
+
+class TestNotes:
+    """What a proof does not say."""
+
+    OPEN = "double[N, 3, H, W] x"
+    BODY = f"y = Conv <{PADS}> (x, w)"
+
+    def conv(self, x: str) -> ir.Model:
+        """Return a convolution whose input is `x`."""
+        return to_float32(model_from_text(self.BODY, x=x, y="double[N, 4, P, Q] y", w=np.ones((4, 3, 3, 3))))
+
+    @pytest.mark.parametrize(
+        ("x", "note"),
+        [
+            ("double[1, 3, H, W] x", "the model runs in batches of 1 only, open.onnx in any"),
+            ("double[N, 3, 8, 8] x", "the model runs on images of 8x8 only, open.onnx on others too"),
+            ("double[N, 3, 8, W] x", "the model runs on images of height 8 only, open.onnx on others too"),
+            ("double[N, 3, H, 8] x", "the model runs on images of width 8 only, open.onnx on others too"),
+        ],
+    )
+    def test_fixed_where_the_reference_is_open(self, x: str, note: str) -> None:
+        """A model that takes less than its reference does is said to."""
+        assert notes_of(self.conv(x), self.conv(self.OPEN)) == (note,)
+
+    @pytest.mark.parametrize("x", ["double[N, 3, H, W] x", "double[1, 3, 8, 8] x", "double[2, 3, H, W] x"])
+    def test_as_open_as_the_reference(self, x: str) -> None:
+        """Where both take the same, there is nothing to say."""
+        assert notes_of(self.conv(x), self.conv(x)) == ()
+
+    def test_constant_outputs(self) -> None:
+        """Two networks whose output no image moves are alike, which says little; the other output is not named."""
+        body = "z = Mul (x, zero) h = Conv (z, w) a = Add (h, b) c = Sigmoid (a) y = Relu (x)"
+        tensors = {"zero": np.zeros(1), "w": np.ones((2, 3, 1, 1)), "b": np.ones((2, 1, 1))}
+        dead = to_float32(model_from_text(body, y="double[N, 2, H, W] c, double[N, 3, H, W] y", **tensors))
+        (note,) = notes_of(dead, dead)
+        assert note == "output 'c' is the same for every image that was tried: that it is equal proves little"
+
+    def test_an_output_that_moves_on_one_case_alone_is_not_constant(self) -> None:
+        """Large images move what small ones leave as it is."""
+        body = "h = Sub (x, b) y = Relu (h)"
+        moving = to_float32(model_from_text(body, y="double[N, 3, H, W] y", b=np.full(1, 100.0)))
+        assert notes_of(moving, moving) == ()
+
+    def test_constant_integers(self) -> None:
+        """Classes that are the same for every image are said to be."""
+        body = "z = Mul (x, zero) c = ArgMax <axis = 1> (z) y = Relu (x)"
+        dead = to_float32(model_from_text(body, y="int64[N, 1, H, W] c, double[N, 3, H, W] y", zero=np.zeros(1)))
+        (note,) = notes_of(dead, dead)
+        assert note.startswith("output 'c' is the same")
+
+
+class TestBatches:
+    """A batch that one of the two states is the one to compare at."""
+
+    def batches(self, model: str, reference: str) -> set[int]:
+        """Return the sizes of the batches that a convolution and the same with another batch are compared at."""
+        first, second = (TestNotes().conv(f"double[{batch}, 3, H, W] x") for batch in (model, reference))
+        report = verify_model(to_bytes(first), OnnxReference(second, "r"), name="m", input_shape=(3, 8, 8))
+        assert report.equivalent
+        return {case.input_shape[0] for case in report.cases}
+
+    @pytest.mark.parametrize("batch", ["2", "4"])
+    def test_a_reference_of_a_fixed_batch(self, batch: str) -> None:
+        """An open model is compared at the batch that its reference states."""
+        assert self.batches("N", batch) == {int(batch)}
+
+    def test_two_batches(self) -> None:
+        """A model and a reference of different batches are refused, both named."""
+        with pytest.raises(InputError, match=r"batches of 1 only and r in batches of 4 only"):
+            self.batches("1", "4")
 
 
 def test_saturated_heads_hide_nothing() -> None:

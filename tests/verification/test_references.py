@@ -47,6 +47,40 @@ def test_refusal(make: type[Reference], precision: str) -> None:
         getattr(make(), precision)(np.zeros((1, 5, 4, 4), np.float32))
 
 
+def test_the_batch_is_looked_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One run at two images says that any number will do; it is not repeated, and another shape is another question."""
+    for reference in (torch_reference(), onnx_reference()):
+        ran: list[tuple[int, ...]] = []
+        real = reference.float32
+        monkeypatch.setattr(reference, "float32", lambda x, ran=ran, real=real: (ran.append(x.shape), real(x))[1])
+        assert [reference.only_batch((3, 5, 5)) for _ in range(2)] == [None, None]
+        assert ran == [(2, 3, 5, 5)]
+        with pytest.raises(InputError, match="refuses"):
+            reference.only_batch((5, 5, 5))
+
+
+@pytest.mark.parametrize(
+    ("body", "batch"),
+    [
+        ("output = Reshape (x, row)", 1),
+        ("output = Reshape (x, rows)", None),
+        ("g = GlobalAveragePool (x) output = ReduceMax <keepdims = 1> (g, first)", None),
+    ],
+)
+def test_images_that_are_mixed_into_one_row(body: str, batch: int | None) -> None:
+    """A Reshape to one row swallows a second image, which is no batch; an output over the whole batch has one row."""
+    shapes = {"row": np.array([1, -1]), "rows": np.array([0, -1]), "first": np.array([0])}
+    model = model_from_text(body, y="double[P, Q] output" if "row" in body else "double[P, Q, R, S] output", **shapes)
+    assert OnnxReference(to_float32(model), "r").only_batch((3, 4, 4)) == batch
+
+
+@pytest.mark.parametrize(("stated", "batch"), [("4", 4), ("N", None)])
+def test_a_stated_batch_is_taken(stated: str, batch: int | None) -> None:
+    """What a file says of its batch is believed, and tried."""
+    model = model_from_text("y = Relu (x)", x=f"double[{stated}, 3, H, W] x", y="double[N, 3, H, W] y")
+    assert OnnxReference(to_float32(model), "r").only_batch((3, 4, 4)) == batch
+
+
 def test_optimised_or_not() -> None:
     """A reference runs optimised, can be had without, and then there is nothing more to leave out."""
     optimised = onnx_reference()
@@ -116,7 +150,8 @@ def test_a_module_computes_in_float32() -> None:
         ("y = MaxPool <kernel_shape = [1, 1]> (x)", 0, 0),
         ("y = Mul (x, x)", 2.0**-30, 2.0**-24 * 1e4),
         ("y = Sigmoid (x)", 2.0**-26, 2.0**-23),
-        ("h = Cast <to = 10> (x) g = Mul (h, h) y = Cast <to = 1> (g)", 0.1, 2.0**-11 * 1e4),
+        ("h = Cast <to = 10> (x) y = Cast <to = 1> (h)", 1e-3, 2.0**-11 * 99.7),
+        ("h = Cast <to = 10> (x) g = Mul (h, h) y = Cast <to = 1> (g)", 0.1, 3 * 2.0**-11 * 1e4),
     ],
 )
 def test_how_far_operators_move(body: str, least: float, most: float) -> None:

@@ -14,19 +14,24 @@ from small_models import PADS, copied, from_bytes, marked, model_from_text, to_b
 
 from swp_export.errors import InputError
 from swp_export.graph.constants import array_of
-from swp_export.graph.convolutions import LAYER
+from swp_export.graph.metadata import LAYER
 from swp_export.graph.pipeline import compact
 from swp_export.lowerings.lower import lower
 from swp_export.runtime.session import open_session
 from swp_export.verification import verify
 from swp_export.verification.cases import Case
 from swp_export.verification.comparison import Tolerance
+from swp_export.verification.evidence import gather
 from swp_export.verification.references import OnnxReference
 from swp_export.verification.report import VerificationReport
-from swp_export.verification.verify import verify_model
+from swp_export.verification.verify import Verifier, verify_model
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from real_networks import Pruned
+
+    from swp_export.verification.references import Reference
 
 RNG = np.random.default_rng(0)
 W0, W1 = weights(RNG, 8, 3, 3, 3, dead=[1, 4]), weights(RNG, 4, 8, 3, 3)
@@ -213,6 +218,35 @@ class TestNotEquivalent:
         """A report without a single comparison cannot be made."""
         with pytest.raises(ValueError, match="proves nothing"):
             VerificationReport(model="m", reference="r", cases=())
+
+
+class TestVerifier:
+    """Several models against one reference."""
+
+    def test_the_reference_is_run_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Of models that take the same inputs only the first makes the reference run; each is judged by itself."""
+        gathered: list[list[str]] = []
+
+        def counted(
+            reference: Reference, cases: Sequence[tuple[Case, bool]], progress: Callable[[str], None]
+        ) -> object:
+            gathered.append([case.name for case, _ in cases])
+            return gather(reference, cases, progress)
+
+        monkeypatch.setattr(verify, "gather", counted)
+        w = W1.copy()
+        w[2, 3, 0, 1] *= 1.01
+        verifier = Verifier(OnnxReference(network(), "r"), (3, 8, 8))
+        reports = [verifier.verify(to_bytes(each), "m") for each in (network(), network(w1=w), broken(network()))]
+        assert [report.equivalent for report in reports] == [True, False, True]
+        assert len(gathered) == 1
+
+    def test_other_inputs_make_it_run_again(self) -> None:
+        """A model of a fixed batch is compared on batches of that size, whatever was compared before."""
+        verifier = Verifier(OnnxReference(network(), "r"), (3, 8, 8))
+        assert verifier.verify(to_bytes(network()), "m").equivalent
+        report = verifier.verify(to_bytes(network("double[4, 3, 8, 8] x")), "m")
+        assert {case.input_shape for case in report.cases} == {(4, 3, 8, 8)}
 
 
 class TestInputs:

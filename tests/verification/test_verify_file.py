@@ -60,6 +60,58 @@ def test_a_tolerance_replaces_the_budget(model: Path) -> None:
         verify(other, against=model, input_shape=(3, 8, 8), rtol=1.0)
 
 
+W = {"w0": weights(RNG, 6, 3, 3, 3), "w1": weights(RNG, 4, 6, 3, 3)}
+TYPES = {"uint8": 2, "int8": 3, "int32": 6, "float16": 10, "double": 11}
+
+
+def taking(folder: Path, dtype: str, *, factor: float = 1.0, name: str = "model") -> Path:
+    """Write a float32 network behind a Cast of `dtype` inputs, its second layer's weights multiplied by `factor`."""
+    body = f"f = Cast <to = 1> (x) h = Conv <{PADS}> (f, w0) r = Relu (h) y = Conv <{PADS}> (r, w1)"
+    tensors = {"w0": W["w0"].astype(np.float32), "w1": (factor * W["w1"]).astype(np.float32)}
+    model = model_from_text(body, x=f"{dtype}[N, 3, 8, 8] x", y="float[N, 4, P, Q] y", **tensors)
+    ir.save(marked(model), folder / f"{name}.onnx")
+    return folder / f"{name}.onnx"
+
+
+@pytest.mark.parametrize("dtype", TYPES)
+def test_inputs_of_any_number_type(dtype: str, tmp_path: Path) -> None:
+    """Models whose input is no float32 are fed in their own type, and a fault in one is found at its layer."""
+    model = taking(tmp_path, dtype)
+    assert verify(model, against=model).equivalent
+    report = verify(taking(tmp_path, dtype, factor=1.001, name="other"), against=model)
+    assert not report.equivalent
+    assert report.first_diverging_layer == "conv1"
+
+
+@pytest.mark.parametrize(("one", "other"), [("uint8", "float"), ("float", "uint8"), ("float16", "float")])
+def test_two_number_types(one: str, other: str, tmp_path: Path) -> None:
+    """Models of two types are compared on inputs that both hold exactly."""
+    first, second = taking(tmp_path, one), taking(tmp_path, other, name="other")
+    assert verify(first, against=second).equivalent
+    assert not verify(taking(tmp_path, one, factor=1.001, name="third"), against=second).equivalent
+
+
+@pytest.mark.parametrize("dtype", ["bool", "bfloat16"])
+def test_other_types_are_refused(dtype: str, tmp_path: Path) -> None:
+    """An input that holds no numbers, or none that NumPy knows, is refused by its name."""
+    model = taking(tmp_path, dtype)
+    with pytest.raises(InputError, match=f"an input of {dtype} holds no images"):
+        verify(model, against=model)
+
+
+def test_samples_of_another_type(tmp_path: Path) -> None:
+    """Samples of bytes are taken if they are whole numbers of that range, and refused if not."""
+    model, samples = taking(tmp_path, "uint8"), tmp_path / "samples.npz"
+    images = RNG.integers(0, 256, (2, 3, 8, 8)).astype(np.float32)
+    np.savez(samples, images=images)
+    assert any("samples" in case.case for case in verify(model, against=model, data=samples).cases)
+    np.savez(samples, images=images / 255)
+    with pytest.raises(
+        InputError, match=r"model's input is uint8, expected whole numbers from 0 to 255; found 0 to 0\.9"
+    ):
+        verify(model, against=model, data=samples)
+
+
 def test_an_open_shape_must_be_given(model: Path) -> None:
     """Where neither file states its input shape, the option is named."""
     with pytest.raises(InputError, match="--input-shape"):

@@ -14,12 +14,11 @@ from typing import TYPE_CHECKING
 
 import onnx_ir as ir
 
-from swp_export.graph.analysis.channels import weight_matrix
 from swp_export.graph.analysis.flops import infer_shapes, node_flops
 from swp_export.graph.constants import array_of
-from swp_export.graph.convolutions import LAYER
-from swp_export.graph.operators import operator_of
-from swp_export.stripes import Skeleton
+from swp_export.graph.metadata import LAYER
+from swp_export.graph.operators.naming import operator_of
+from swp_export.graph.operators.table import weights_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,7 +41,7 @@ def count(model: ir.Model, input_shape: tuple[int, int, int], *, live_only: bool
     Args:
         model: dense or masked.
         input_shape: `(C, H, W)` of one image.
-        live_only: of each group-1 convolution, count live stripes instead of all: the paper's count.
+        live_only: of each convolution, count live stripes instead of all: the paper's count.
 
     Raises:
         ModelError: a shape cannot be inferred.
@@ -51,14 +50,13 @@ def count(model: ir.Model, input_shape: tuple[int, int, int], *, live_only: bool
     flops = node_flops(ir.serde.serialize_model(model), (1, *input_shape))
     params, by_layer = 0, dict[str, int]()
     for node, dense in zip(model.graph, flops, strict=True):
-        weight = array_of(node.inputs[1]) if dense else None
+        weight, weights = array_of(node.inputs[1]) if dense else None, weights_of(node)
         if weight is None:
             continue
-        share = _live_share(node, weight) if live_only else 1.0
+        share = 1.0 if weights is None or not live_only else weights.live_share()
         name = node.metadata_props.get(LAYER) or node.name or node.op_type
         by_layer[name] = by_layer.get(name, 0) + round(dense * share)  # nodes without a name count together
-        outputs = weight.shape[0] if operator_of(node) == "Conv" else weight.size // _inputs(node, weight)
-        params += round(weight.size * share) + outputs
+        params += round(weight.size * share) + (weight.shape[-1] if weights is None else weights.filters)
     return Counts(params=params, flops=sum(by_layer.values()), layer_flops=by_layer)
 
 
@@ -124,15 +122,3 @@ def _tensors(graph: ir.Graph) -> Iterator[ir.TensorProtocol]:
 
 def _is_helper(array: np.ndarray) -> bool:
     return array.ndim > 1 and array.dtype.kind not in "iub" and bool(((array == 0) | (array == 1)).all())
-
-
-def _live_share(node: ir.Node, weight: np.ndarray) -> float:
-    if operator_of(node) != "Conv" or weight_matrix(node) is None:
-        return 1.0
-    skeleton = Skeleton.from_weight(weight)
-    return skeleton.live_stripes / skeleton.stripes
-
-
-def _inputs(node: ir.Node, weight: np.ndarray) -> int:
-    matrix = weight_matrix(node)
-    return int(weight.shape[0] if matrix is None else matrix.shape[1])

@@ -10,7 +10,8 @@ import onnx
 import onnx.shape_inference
 
 from swp_export.errors import ModelError
-from swp_export.graph.operators import operator_of
+from swp_export.graph.operators.naming import operator_of
+from swp_export.graph.operators.table import OPERATORS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -92,15 +93,10 @@ def require_affordable(name: str, shape: Sequence[int]) -> None:
 
 
 def _flops(node: onnx.NodeProto, shapes: Shapes) -> int:
-    if operator_of(node) not in {"Conv", "Gemm", "MatMul"}:
+    row = OPERATORS.get(operator_of(node))
+    if row is None or row.flops is None:
         return 0
     try:
-        output = shapes[node.output[0]]
-        weight = shapes[node.input[1]]
-        data = shapes[node.input[0]]
+        return row.flops(shapes[node.input[1]], shapes[node.input[0]], shapes[node.output[0]])
     except KeyError as error:
         raise ModelError(f"the shape of {error} at {node.op_type} {node.name!r} cannot be inferred") from error
-    if operator_of(node) == "Conv":
-        return 2 * math.prod(output) * math.prod(weight[1:])
-    transposed = any(attribute.name == "transA" and attribute.i for attribute in node.attribute)
-    return 2 * math.prod(output) * (data[-2] if transposed else data[-1])

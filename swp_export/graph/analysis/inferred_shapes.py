@@ -10,7 +10,7 @@ import onnx
 import onnx_ir as ir
 
 from swp_export.errors import ModelError
-from swp_export.graph.operators import operator_of
+from swp_export.graph.operators.naming import operator_of
 from swp_export.isolated import isolated
 
 

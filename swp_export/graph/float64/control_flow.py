@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -12,22 +12,33 @@ MOST_TURNS = 10_000
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from swp_export.graph.float64.execution import Program, Values
+    import onnx_ir as ir
 
     Arrays = list[np.ndarray | None]
+    Values = dict[ir.Value, np.ndarray | None]
+
+
+class Body(Protocol):
+    """A graph inside an operator, ready to run on the values that it reads."""
+
+    inputs: list[ir.Value]
+    outputs: list[ir.Value]
+
+    def run(self, values: Values) -> Arrays:
+        """Return the graph's outputs."""
 
 
 def if_(attributes: Mapping[str, Any], arrays: Arrays, values: Values) -> Arrays:
     """Run one of two graphs."""
     (condition,) = arrays
     assert condition is not None
-    branch: Program = attributes["then_branch" if condition.any() else "else_branch"]
+    branch: Body = attributes["then_branch" if condition.any() else "else_branch"]
     return branch.run(dict(values))
 
 
 def loop(attributes: Mapping[str, Any], arrays: Arrays, values: Values) -> Arrays:
     """Run a graph again and again, up to a number of times and as long as it says so; stack what it gives each time."""
-    body: Program = attributes["body"]
+    body: Body = attributes["body"]
     trips, condition, *carried = arrays
     going = True if condition is None else bool(condition.any())
     most = None if trips is None else int(trips.reshape(-1)[0])
@@ -48,7 +59,7 @@ def loop(attributes: Mapping[str, Any], arrays: Arrays, values: Values) -> Array
 
 def scan(attributes: Mapping[str, Any], arrays: Arrays, values: Values) -> Arrays:
     """Run a graph for each slice of some inputs; stack what it gives each time."""
-    body: Program = attributes["body"]
+    body: Body = attributes["body"]
     split = len(arrays) - attributes["num_scan_inputs"]
     carried, sequences = arrays[:split], [np.asarray(array) for array in arrays[split:]]
     axes = attributes.get("scan_input_axes", [0] * len(sequences))
@@ -71,4 +82,4 @@ def scan(attributes: Mapping[str, Any], arrays: Arrays, values: Values) -> Array
 
 
 CONTROL_FLOW: dict[str, Callable[[Mapping[str, Any], Arrays, Values], Arrays]] = {"If": if_, "Loop": loop, "Scan": scan}
-"""Operator -> function of its attributes, its inputs and the values around it; a graph attribute is a Program."""
+"""Operator -> function of its attributes, its inputs and the values around it; a graph attribute is a Body."""

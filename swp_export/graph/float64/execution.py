@@ -14,10 +14,9 @@ import onnx_ir as ir
 
 from swp_export.errors import InputError, ModelError
 from swp_export.graph.constants import array_of
-from swp_export.graph.float64.call import Call, UnsupportedError, is_float, promoted
 from swp_export.graph.float64.control_flow import CONTROL_FLOW
-from swp_export.graph.float64.operators import (
-    CHECKS,
+from swp_export.graph.operators.call import Call, UnsupportedError, is_float, promoted
+from swp_export.graph.operators.table import (
     NEWEST_OPSET,
     OLDEST_OPSET,
     OPERATORS,
@@ -138,7 +137,7 @@ class _Step:
             return self._function.run(dict(zip(self._function.inputs, [*arrays, *missing], strict=True)))
         if self._op in CONTROL_FLOW:
             return CONTROL_FLOW[self._op](self._attributes, arrays, values)
-        results = OPERATORS[self._op](self._call(arrays))
+        results = OPERATORS[self._op].compute(self._call(arrays))
         return results if isinstance(results, tuple) else (results,)
 
     def _call(self, arrays: Sequence[np.ndarray | None]) -> Call:
@@ -174,16 +173,17 @@ class _Step:
     def _refuse_setting(self) -> None:
         constants = [None if value is None or array_of(value) is None else array_of(value) for value in self.inputs]
         try:
-            if self._op in CHECKS:
-                CHECKS[self._op](self._call(constants))
+            refuse = None if self._op in CONTROL_FLOW else OPERATORS[self._op].refuse
+            if refuse is not None:
+                refuse(self._call(constants))
             if self._op == "Constant":
-                _of_known_type(np.asarray(OPERATORS["Constant"](self._call(()))), "its value")
+                _of_known_type(np.asarray(OPERATORS["Constant"].compute(self._call(()))), "its value")
         except UnsupportedError as error:
             raise ModelError(f"{self.label} cannot be computed in float64: {error}") from error
 
 
-def compute(node: ir.Node, opsets: Mapping[str, int], arrays: Sequence[np.ndarray | None]) -> np.ndarray:
-    """Return the first output of `node`, an operator of ONNX's at the stated `opsets`, for the inputs `arrays`.
+def compute(node: ir.Node, opsets: Mapping[str, int], arrays: Sequence[np.ndarray | None]) -> list[np.ndarray]:
+    """Return the outputs of `node`, an operator of ONNX's at the stated `opsets`, for the inputs `arrays`.
 
     Raises:
         ModelError: the operator, the opset or a setting is not implemented.
@@ -193,7 +193,7 @@ def compute(node: ir.Node, opsets: Mapping[str, int], arrays: Sequence[np.ndarra
     step = _Step(node, Scope(opsets=opsets, functions={}))
     with np.errstate(all="ignore"):
         results = step.results([None if array is None else promoted(array) for array in arrays], {})
-    return np.asarray(results[0])
+    return [np.asarray(result) for result in results[: len(node.outputs)]]
 
 
 def _seen(value: ir.Value, array: np.ndarray, on_value: OnValue | None) -> np.ndarray:

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from swp_export.errors import InputError
-from swp_export.graph.float64.call import promoted
 from swp_export.graph.float64.execution import Program, Scope
+from swp_export.graph.operators.call import promoted
 from swp_export.memory import allowance, memory_within
 
 if TYPE_CHECKING:
@@ -56,8 +56,8 @@ class Float64Model:
         """Return the outputs by name; those that are floats in float64.
 
         Args:
-            feeds: the inputs by name, or the only input. Floats are taken as they are, in float64; for an integer or
-                boolean input the numbers are converted to its type.
+            feeds: the inputs by name, or the only input. Numbers for a float input are taken as they are, in float64;
+                for an integer or boolean input they are converted to its type.
             on_value: called with the name and the array of every stored float tensor, once, and of every output of a
                 node of the graph itself, in the order of execution; what it returns takes the value's place.
 
@@ -76,8 +76,10 @@ class Float64Model:
         values: dict[ir.Value, np.ndarray | None] = {}
         for name, array in feeds.items():
             value = self._fed[name]
-            integer = value.dtype is not None and not value.dtype.is_floating_point()
-            values[value] = array.astype(value.dtype.numpy()) if integer and value.dtype else promoted(array)
+            if value.dtype is None:
+                values[value] = promoted(array)
+            else:
+                values[value] = array.astype(np.float64 if value.dtype.is_floating_point() else value.dtype.numpy())
         given = _BYTES * sum(array.size for array in feeds.values())
         try:
             # NumPy warns of an overflow inside a sigmoid that is no mistake.

@@ -13,9 +13,9 @@ import math
 
 import onnx_ir as ir
 
-from swp_export.graph.analysis.channels import weight_matrix
 from swp_export.graph.constants import array_of
-from swp_export.graph.operators import operator_of
+from swp_export.graph.operators.naming import operator_of
+from swp_export.graph.operators.table import weights_of
 
 
 class CanonicaliseFlatten(ir.passes.InPlacePass):
@@ -62,6 +62,6 @@ def _state_columns(node: ir.Node) -> None:
     if output.shape is not None and len(output.shape) == 2 and isinstance(output.shape[1], int):
         return
     for use in output.uses():
-        weight = weight_matrix(use.node)
-        if weight is not None and source is not None and source.shape is not None:
-            output.shape = ir.Shape([source.shape[0], weight.shape[1]])
+        weights = weights_of(use.node)
+        if weights is not None and source is not None and source.shape is not None:
+            output.shape = ir.Shape([source.shape[0], weights.channels])

@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
-from swp_export.graph.analysis.channels import rank_of
-from swp_export.graph.operators import operator_of
+from swp_export.graph.operators.naming import operator_of
+from swp_export.graph.operators.node_view import rank_of
 
 
 class ExplicitPads(ir.passes.InPlacePass):

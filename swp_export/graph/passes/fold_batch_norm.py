@@ -13,8 +13,8 @@ import numpy as np
 import onnx_ir as ir
 
 from swp_export.graph.constants import array_of
-from swp_export.graph.convolutions import bias_of, set_bias, set_weight, weight_of
-from swp_export.graph.operators import operator_of
+from swp_export.graph.operators.naming import operator_of
+from swp_export.graph.operators.table import weighted, weights_of
 
 
 class FoldBatchNorm(ir.passes.InPlacePass):
@@ -32,18 +32,19 @@ class FoldBatchNorm(ir.passes.InPlacePass):
 def _fold(node: ir.Node) -> bool:
     source, output = node.inputs[0], node.outputs[0]
     conv = source.producer() if source is not None else None
+    weights, rule = (None, None) if conv is None else (weights_of(conv), weighted(conv))
     parameters = [array_of(value) for value in node.inputs[1:5]]
-    weight = None if conv is None else weight_of(conv)
-    if source is None or conv is None or weight is None or any(array is None for array in parameters):
+    if source is None or conv is None or weights is None or rule is None or any(array is None for array in parameters):
+        return False
+    if not weights.holds_bias or weights.axis != 1:
         return False
     if len(source.uses()) != 1 or source.is_graph_output() or len(node.outputs) != 1 or output.is_graph_output():
         return False
     gamma, beta, mean, variance = (np.asarray(array, np.float64) for array in parameters)
     epsilon = node.attributes["epsilon"].as_float() if "epsilon" in node.attributes else 1e-5
     scale = gamma / np.sqrt(variance + epsilon)
-    bias = (bias_of(conv, weight.shape[0]).astype(np.float64) - mean) * scale + beta
-    set_weight(conv, weight.astype(np.float64) * scale[:, None, None, None])
-    set_bias(conv, bias)
+    weight = weights.weight.astype(np.float64) * scale.reshape(-1, *[1] * (weights.weight.ndim - 1))
+    rule.replace(conv, weight, (weights.biases().astype(np.float64) - mean) * scale + beta, weights.group)
     ir.convenience.replace_all_uses_with(output, source)
     graph = node.graph
     assert isinstance(graph, ir.Graph)

@@ -13,11 +13,12 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
-from swp_export.graph.analysis.channels import rank_of, weight_matrix
 from swp_export.graph.analysis.constant_channels import constant_channels
 from swp_export.graph.constants import array_of, set_input
-from swp_export.graph.convolutions import FILTERS, bias_of, set_bias
-from swp_export.graph.operators import operator_of
+from swp_export.graph.metadata import FILTERS
+from swp_export.graph.operators.naming import operator_of
+from swp_export.graph.operators.node_view import rank_of
+from swp_export.graph.operators.table import weighted, weights_of
 
 
 class FoldConstantBranches(ir.passes.InPlacePass):
@@ -67,11 +68,12 @@ def _absorb(node: ir.Node, other: ir.Value | None, known: np.ndarray) -> bool:
         return False
     if known.any():
         producer = other.producer()
-        if producer is None or operator_of(producer) != "Conv" or weight_matrix(producer) is None:
+        weights, rule = (None, None) if producer is None else (weights_of(producer), weighted(producer))
+        if producer is None or weights is None or rule is None or not weights.holds_bias or weights.axis != 1:
             return False
         if len(other.uses()) != 1 or other.is_graph_output():
             return False
-        set_bias(producer, bias_of(producer, known.size).astype(np.float64) + known)
+        rule.replace(producer, weights.weight, weights.biases().astype(np.float64) + known, weights.group)
         producer.metadata_props.pop(FILTERS, None)  # what it computes is no longer the layer's own output
     ir.convenience.replace_all_uses_with(output, other)
     graph.remove(node, safe=True)

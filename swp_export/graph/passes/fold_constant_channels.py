@@ -14,13 +14,16 @@ Only weights and biases change here; `RemoveDeadChannels` then drops the channel
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import onnx_ir as ir
 
-from swp_export.graph.analysis.channels import is_transposed, weight_matrix
-from swp_export.graph.analysis.constant_channels import constant_channels, taps_that_see_padding
-from swp_export.graph.convolutions import bias_of, conv_attributes, set_bias, set_weight
-from swp_export.graph.operators import operator_of
+from swp_export.graph.analysis.constant_channels import constant_channels
+from swp_export.graph.operators.table import weighted, weights_of
+
+if TYPE_CHECKING:
+    from swp_export.graph.operators.weights import Weights
 
 
 class FoldConstantChannels(ir.passes.InPlacePass):
@@ -32,52 +35,38 @@ class FoldConstantChannels(ir.passes.InPlacePass):
 
         def fold(node: ir.Node, constants: np.ndarray) -> None:
             nonlocal modified
-            modified |= _fold(node, constants)
+            weights, rule = weights_of(node), weighted(node)
+            assert rule is not None
+            if weights is None or weights.group != 1:
+                return
+            folded = _folded(weights, constants)
+            if folded is not None:
+                rule.replace(node, *folded)
+                modified = True
 
         constant_channels(model.graph, before_node=fold)
         return ir.passes.PassResult(model, modified)
 
 
-def _fold(node: ir.Node, constants: np.ndarray) -> bool:
-    """Fold `constants` (float64 `[C]`, NaN where unknown) into `node`; tell whether anything changed."""
-    matrix = weight_matrix(node)
-    assert matrix is not None
-    before = matrix if matrix.ndim == 4 else matrix[:, :, None, None]
+def _folded(weights: Weights, constants: np.ndarray) -> tuple[np.ndarray, np.ndarray | None] | None:
+    """Return weight and bias with `constants` (float64 `[C]`, NaN where unknown) taken out; None if nothing changes."""
     # The other columns stay as they are: a classifier's matrix may be too large to be copied in float64.
     columns = np.flatnonzero(~np.isnan(constants))
-    value, weight = constants[columns], before[:, columns].astype(np.float64)
-    can_hold_bias = operator_of(node) != "MatMul"
+    value, before = constants[columns], weights.weight[:, columns].astype(np.float64)
+    weight = before.reshape(*before.shape[:2], -1)
     live = weight != 0
-    foldable = ~(live & _sees_padding(node, before)).any(axis=(2, 3))
-    if not can_hold_bias:
-        foldable &= (value == 0)[None, :]
+    foldable = ~(live & weights.padded.reshape(-1)).any(axis=2) & weights.holds_bias
     foldable |= (value == 0)[None, :]
-    bias = bias_of(node, weight.shape[0]).astype(np.float64)
-    bias += np.einsum("okhw,ok,k->o", weight, foldable.astype(np.float64), value)
+    bias = weights.biases().astype(np.float64) + np.einsum("okt,ok,k->o", weight, foldable.astype(np.float64), value)
     weight[foldable] = 0
-    held = np.flatnonzero((weight != 0).any(axis=(0, 2, 3)))
+    held = np.flatnonzero((weight != 0).any(axis=(0, 2)))
     if held.size > 1:
         holder = held[np.argmax(np.abs(value[held]))]
-        merged = np.einsum("okhw,k->ohw", weight[:, held], value[held] / value[holder])
+        merged = np.einsum("okt,k->ot", weight[:, held], value[held] / value[holder])
         weight[:, held] = 0
         weight[:, holder] = merged
     if np.array_equal(weight != 0, live):
-        return False
-    after = before.copy()
-    after[:, columns] = weight
-    if matrix.ndim == 4:
-        set_weight(node, after)
-    else:
-        flat = after[:, :, 0, 0]
-        set_weight(node, flat if operator_of(node) == "Gemm" and is_transposed(node) else flat.T)
-    if can_hold_bias:
-        set_bias(node, bias)
-    return True
-
-
-def _sees_padding(node: ir.Node, weight: np.ndarray) -> np.ndarray:
-    kernel = (weight.shape[2], weight.shape[3])
-    if operator_of(node) != "Conv":
-        return np.zeros(kernel, bool)
-    attributes = conv_attributes(node, kernel)
-    return taps_that_see_padding(kernel, attributes["pads"], attributes["dilations"])
+        return None
+    after = weights.weight.copy()
+    after[:, columns] = weight.reshape(before.shape)
+    return after, bias if weights.holds_bias else None

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
-from swp_export.graph.operators import operator_of
+from swp_export.graph.operators.naming import operator_of
 
 
 class RemoveRepeatedRelu(ir.passes.InPlacePass):

@@ -126,7 +126,7 @@ class TestStoredFloats:
     def test_helpers(self) -> None:
         """Kernels that shift and matrices that sum are told apart: they hold nothing but 0 and 1."""
         model = network()
-        lower(model, lambda _: "shift-sum", block=1)
+        lower(model, lambda _: "shift-sum", multiple=1)
         stored = {name: value.const_value.numpy() for name, value in model.graph.initializers.items()}
         total = sum(array.size for array in stored.values() if array.dtype == np.float32)
         helpers = [array.size for array in stored.values() if array.ndim == 4 and set(array.flat) <= {0, 1}]

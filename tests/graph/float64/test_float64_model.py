@@ -11,8 +11,8 @@ from small_models import PADS, model_from_text, to_float32, weights
 
 from swp_export.errors import InputError, ModelError
 from swp_export.graph.float64 import execution
-from swp_export.graph.float64.activation import error_function
 from swp_export.graph.float64.model import Float64Model
+from swp_export.graph.operators.activation import error_function
 
 RNG = np.random.default_rng(0)
 

@@ -6,6 +6,7 @@ import pytest
 from small_models import PADS, copied, furthest, model_from_text, ops, weights
 
 from swp_export.graph.convolutions import iterate_stripe_convs
+from swp_export.graph.float64.model import Float64Model
 from swp_export.graph.passes.fold_batch_norm import FoldBatchNorm
 
 RNG = np.random.default_rng(0)
@@ -44,13 +45,30 @@ def test_a_convolution_that_is_read_elsewhere_is_left_alone() -> None:
     assert not FoldBatchNorm()(model).modified
 
 
-@pytest.mark.parametrize("before", ["r = Relu (x)", "r = Conv <group = 3> (x, d)", "r = ConvTranspose (x, t)"])
+@pytest.mark.parametrize("before", ["r = Relu (x)", "r = MaxPool <kernel_shape = [1, 1]> (x)"])
 def test_what_is_no_convolution_is_left_alone(before: str) -> None:
     """A normalisation of anything else, an input among them, stays."""
     vectors = {name: RNG.normal(size=3) for name in ("gamma", "beta", "mean")} | {"var": RNG.random(3) + 0.1}
-    tensors = {"d": weights(RNG, 3, 1, 3, 3), "t": weights(RNG, 3, 3, 3, 3)}
-    used = {name: array for name, array in tensors.items() if f"{name})" in before}
     behind = f"{before} b = BatchNormalization (r, gamma, beta, mean, var) y = Relu (b)"
-    assert not FoldBatchNorm()(model_from_text(behind, **vectors, **used)).modified
+    assert not FoldBatchNorm()(model_from_text(behind, **vectors)).modified
     alone = model_from_text("b = BatchNormalization (x, gamma, beta, mean, var) y = Relu (b)", **vectors)
     assert not FoldBatchNorm()(alone).modified
+
+
+@pytest.mark.parametrize(
+    ("operator", "shape"),
+    [
+        ("Conv <group = 3> (x, w)", (6, 1, 3, 3)),
+        ("ConvTranspose (x, w)", (3, 6, 3, 3)),
+        ("ConvTranspose <group = 3, strides = [2, 2]> (x, w)", (3, 2, 2, 2)),
+    ],
+)
+def test_every_convolution_takes_it(operator: str, shape: tuple[int, ...]) -> None:
+    """Grouped and transposed ones too; the function stays."""
+    vectors = {name: RNG.normal(size=6) for name in ("gamma", "beta", "mean")} | {"var": RNG.random(6) + 0.1}
+    body = f"h = {operator} b = BatchNormalization (h, gamma, beta, mean, var) y = Relu (b)"
+    model = model_from_text(body, w=weights(RNG, *shape), **vectors)
+    folded = FoldBatchNorm()(copied(model)).model
+    x = RNG.normal(size=(2, 3, 6, 6))
+    assert [node.op_type for node in folded.graph] == [operator.split(maxsplit=1)[0], "Relu"]
+    assert np.allclose(Float64Model(model).run(x)["y"], Float64Model(folded).run(x)["y"])

@@ -5,7 +5,7 @@ import onnx_ir as ir
 from onnx_ir.passes.common import RemoveUnusedNodesPass
 from small_models import PADS, copied, furthest, marked, model_from_text, ops, weights
 
-from swp_export.graph.convolutions import FILTERS
+from swp_export.graph.metadata import FILTERS
 from swp_export.graph.passes.fold_constant_branches import FoldConstantBranches
 
 RNG = np.random.default_rng(0)

@@ -7,13 +7,7 @@ from small_models import PADS, copied, furthest, marked, model_from_text, weight
 
 from swp_export.errors import ModelError
 from swp_export.graph.constants import array_of
-from swp_export.graph.convolutions import (
-    FILTERS,
-    decode_filters,
-    decode_order,
-    encode_filters,
-    encode_order,
-)
+from swp_export.graph.metadata import FILTERS, decode_filters, decode_order, encode_filters, encode_order
 from swp_export.graph.passes.order_channels import OrderChannels, channel_groups, free_layers
 
 ORDER = np.array([3, -1, 0, 4, 1, -1, 2, -1])

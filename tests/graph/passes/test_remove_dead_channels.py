@@ -6,7 +6,7 @@ import onnx_ir as ir
 import pytest
 from small_models import PADS, copied, furthest, marked, model_from_text, ops, weight_shapes, weights
 
-from swp_export.graph.convolutions import FILTERS, decode_filters
+from swp_export.graph.metadata import FILTERS, decode_filters
 from swp_export.graph.passes.remove_dead_channels import RemoveDeadChannels
 
 RNG = np.random.default_rng(0)
@@ -104,7 +104,7 @@ def test_flatten_of_maps(head: str, shape: tuple[int, int]) -> None:
     assert weight_shapes(cut(before))[0] == [5, 3, 3, 3]
 
 
-def test_operators_that_are_not_understood_pin() -> None:
+def test_operators_that_are_not_followed_pin() -> None:
     """A channel that enters a Softmax over channels counts for all others: none goes."""
     before = build(f"h = Conv <{PADS}> (x, w, b) u = Softmax <axis = 1> (h) y = Conv <{PADS}> (u, v)")
     assert weight_shapes(cut(before)) == weight_shapes(before)

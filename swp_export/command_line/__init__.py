@@ -1,0 +1,1 @@
+"""What the command line alone uses: shared options, tables for the terminal, exit codes."""

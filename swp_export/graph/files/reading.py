@@ -1,0 +1,102 @@
+"""Reading an ONNX file: the answer is a model, or one sentence that a user can act on."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import hashlib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import onnx
+import onnx_ir as ir
+from google.protobuf.message import DecodeError, EncodeError
+
+from swp_export.errors import ModelError
+from swp_export.graph.files.external_data import has_external_data, load_external_data
+from swp_export.graph.files.soundness import require_sound
+from swp_export.input_file import read_bytes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class OnnxFile:
+    """An ONNX file that was read.
+
+    Attributes:
+        path: the file.
+        sha256: of the file as it lies there, without the data that it keeps in other files.
+        content: the whole model as one file: the file's own bytes, unless it keeps data in other files.
+        model: what `content` says.
+
+    """
+
+    path: Path
+    sha256: str
+    content: bytes
+    model: ir.Model
+
+
+def read_model(path: str | Path) -> OnnxFile:
+    """Read and check an ONNX file, and the files beside it in which it keeps data.
+
+    Raises:
+        ModelError: it is missing, empty, truncated, not ONNX, or breaks ONNX's rules, or data beside it is missing.
+
+    """
+    path = Path(path)
+    try:
+        content = read_bytes(path)
+    except OSError as error:
+        raise ModelError(f"cannot read {path}: {error.strerror or error}; expected an ONNX file") from error
+    if not content:
+        raise ModelError(f"{path} is empty; expected an ONNX file")
+    sha256 = hashlib.sha256(content).hexdigest()
+    try:
+        proto = onnx.ModelProto.FromString(content)
+        if not proto.graph.node:
+            raise ModelError(f"{path} holds no graph; expected an ONNX file, this is another format or truncated")
+        with _naming(path):
+            require_sound(proto)
+        if has_external_data(proto):
+            content = _with_external_data(proto, path)
+        onnx.checker.check_model(content)
+        model = ir.serde.deserialize_model(proto)
+    except DecodeError as error:
+        raise ModelError(f"{path} is no ONNX file, or truncated; export it again") from error
+    except UnicodeDecodeError as error:
+        raise ModelError(f"{path} holds a name that is not UTF-8; it is damaged: export it again") from error
+    except onnx.checker.ValidationError as error:
+        raise ModelError(f"{path} breaks ONNX's rules: {' '.join(str(error).split())}") from error
+    except (ir.serde.SerdeError, ValueError, TypeError, KeyError, RuntimeError) as error:
+        cause = error.__cause__ or error
+        raise ModelError(f"{path} is damaged, onnx-ir cannot read it: {' '.join(str(cause).split())}") from error
+    return OnnxFile(path=path, sha256=sha256, content=content, model=model)
+
+
+@contextlib.contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Put the file's name before what it is or has."""
+    try:
+        yield
+    except ModelError as error:
+        raise ModelError(f"{path} {error}") from error.__cause__
+
+
+def is_onnx(path: str | Path) -> bool:
+    """Tell whether `path` is meant to be an ONNX file: by its suffix."""
+    return Path(path).suffix.lower() == ".onnx"
+
+
+def _with_external_data(proto: onnx.ModelProto, path: Path) -> bytes:
+    """Read the data beside the file `path` into `proto`, its content, and return that as one file."""
+    with _naming(path):
+        load_external_data(proto, path.parent)
+    try:
+        content: bytes = proto.SerializeToString(deterministic=True)
+    except (EncodeError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise ModelError(f"{path} with the data beside it does not make one file of at most 2 GB: {reason}") from error
+    return content

@@ -1,0 +1,145 @@
+"""What a row of the table is: one operator, and all that the program knows of it."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+from typing import TYPE_CHECKING, Any
+
+from swp_export.graph.operators.node_view import Layout, NodeView, Pins
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    import numpy as np
+
+    from swp_export.graph.operators.call import Call, Result
+    from swp_export.graph.operators.identities import Ids
+    from swp_export.graph.operators.node_view import Places
+
+    Known = np.ndarray
+    """float64, one number for each channel: the constant that it holds, NaN where it is not known to hold one."""
+    Evaluate = Callable[[Sequence[np.ndarray | None]], np.ndarray | None]
+    """Runs the node in float64 on other inputs; None where it refuses them."""
+
+
+class Rounding(enum.Enum):
+    """How far what a float32 runtime gives may be from the exact value of what it was given."""
+
+    EXACT = "it rounds nothing: what it gives is what it was given, or an integer"
+    ROUNDED = "it rounds its result"
+    APPROXIMATED = "a runtime approximates it: near zero it may be off by more than its result rounds"
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Reads:
+    """Which channels each row of a weighted operator depends on: `weight [rows, columns]` is True where it reads.
+
+    There are no columns where the channels of its input are not known.
+    """
+
+    rows: Ids
+    columns: Ids
+    weight: np.ndarray
+
+
+class ChannelRule:
+    """How an operator treats channels; this one keeps all that it touches.
+
+    The rules of `rules/` override what differs. All of them are without state: what they need stands in the node.
+    """
+
+    def __init__(self, reason: str = "reads them") -> None:
+        self._reason = reason
+
+    def flow(self, node: NodeView) -> tuple[Layout | None, ...] | Pins:
+        """Return which channels each output has, or why all of them must stay.
+
+        It unites channels that must go together, and may pin those of single inputs. None: an output without any.
+        """
+        del node
+        return Pins(self._reason)
+
+    def constants(self, node: NodeView, known: Sequence[Known | None], evaluate: Evaluate) -> tuple[Known | None, ...]:
+        """Return the constants that the outputs hold where the inputs hold `known`; None for nothing known.
+
+        Only asked where `flow` returned layouts.
+        """
+        del known, evaluate
+        return (None,) * len(node.node.outputs)
+
+    def reads(self, node: NodeView) -> Reads | None:
+        """Return which channels are read where an output does not simply have those of its inputs."""
+        del node
+        return None
+
+    def stays_finite(self, node: NodeView, evaluate: Evaluate) -> bool:
+        """Tell whether channels of any finite values, beside the constants of a new one, give finite values."""
+        del node, evaluate
+        return True
+
+    def take(self, node: NodeView, inputs: Sequence[Places | None], outputs: Sequence[Places | None]) -> None:
+        """Change the node's constants as the channels that it reads and gives change.
+
+        Args:
+            node: as before the change.
+            inputs: for each input with a layout, where its channels were before.
+            outputs: the same of each output.
+
+        """
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Tensor:
+    """An input of an example that is computed: its shape, and the axis that counts its channels, None for none."""
+
+    shape: tuple[int, ...]
+    axis: int | None = 1
+    low: float = -2.0
+    high: float = 2.0
+    dtype: str = "float32"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Example:
+    """A node that the test of the table runs.
+
+    Attributes:
+        inputs: a Tensor, a constant, or None for one that is left out.
+        attributes: the node's.
+        outputs: how many it names.
+        pins: where it keeps all channels: part of the reason.
+        since, until: the opsets that it fits, for the comparison with the runtime.
+
+    """
+
+    inputs: Sequence[Tensor | np.ndarray | np.generic | None]
+    attributes: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    outputs: int = 1
+    pins: str | None = None
+    since: int = 7
+    until: int = 26
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Operator:
+    """One of ONNX's operators.
+
+    Attributes:
+        compute: what it computes, in float64, at every opset that may be read.
+        examples: at least one; of each kind of setting that the rule tells apart, and of each that pins.
+        channels: how it treats channels.
+        rounding: how far a float32 runtime is from `compute`.
+        refuse: raises UnsupportedError for settings that can be refused before anything runs; called with those
+            inputs that are constant.
+        flops: returns the multiply-adds times two that one run executes, from the shapes of the weight (the second
+            input), of the first input and of the output.
+
+    """
+
+    compute: Callable[[Call], Result]
+    examples: Sequence[Example]
+    channels: ChannelRule = dataclasses.field(default_factory=ChannelRule)
+    rounding: Rounding = Rounding.ROUNDED
+    refuse: Callable[[Call], None] | None = None
+    flops: Callable[[Sequence[int], Sequence[int], Sequence[int]], int] | None = None

@@ -1,0 +1,84 @@
+"""Pad: axes filled up at their ends, or cut."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from swp_export.graph.operators.call import UnsupportedError, positive_axis
+from swp_export.graph.operators.examples import MAPS
+from swp_export.graph.operators.operator import Example, Operator, Rounding
+from swp_export.graph.operators.rules.maps import MapWise
+
+if TYPE_CHECKING:
+    from swp_export.graph.operators.call import Call
+    from swp_export.graph.operators.node_view import NodeView
+    from swp_export.graph.operators.operator import Evaluate, Known
+
+
+def pad(call: Call) -> np.ndarray:
+    """Return filled up at the ends of axes; negative pads cut."""
+    x, mode = call.input(0), call.text("mode", "constant")
+    if call.opset < 11:
+        pads, value = call.integers("pads") or [], np.asarray(call.real("value", 0.0))
+    else:
+        stored = call.optional(2)
+        pads, value = call.numbers(1) or [], np.zeros(1, x.dtype) if stored is None else stored
+    axes = call.numbers(3) if call.opset >= 18 else None
+    axes = list(range(x.ndim)) if axes is None else [positive_axis(axis, x.ndim) for axis in axes]
+    if len(pads) != 2 * len(axes):
+        raise ValueError(f"{len(pads)} pads for {len(axes)} axes")
+    widths = [(0, 0)] * x.ndim
+    for index, axis in enumerate(axes):
+        widths[axis] = (pads[index], pads[index + len(axes)])
+    x = x[tuple(slice(max(0, -b), n - max(0, -e)) for (b, e), n in zip(widths, x.shape, strict=True))]
+    widths = [(max(0, b), max(0, e)) for b, e in widths]
+    if mode == "constant":
+        return np.pad(x, widths, constant_values=value.reshape(-1)[0])
+    if mode not in {"reflect", "edge", "wrap"}:
+        raise UnsupportedError(f"mode = {mode!r}")
+    return np.pad(x, widths, mode=mode)  # type: ignore[call-overload]  # one of three literals
+
+
+def _padded(node: NodeView) -> set[int] | None:
+    rank, pads = node.rank(0), node.numbers(1, "pads")
+    axes = node.numbers(3)
+    if rank is None or (pads is None and axes is None) or (axes is None and node.input(3) is not None):
+        return None
+    axes = [*range(rank)] if axes is None else [axis % rank for axis in axes]
+    if pads is None:
+        return set(axes)
+    return {axis for index, axis in enumerate(axes) if pads[index] or pads[index + len(axes)]}
+
+
+def _beside_padding(node: NodeView, known: Known, evaluate: Evaluate) -> Known:
+    """Keep constants that are what is put beside them, or all where that is taken from the map itself."""
+    del evaluate
+    if node.text("mode", "constant") != "constant":
+        return known
+    value = node.constant(2)
+    if value is None and node.input(2) is not None:
+        return np.full(known.size, np.nan)
+    filler = node.real("value", 0.0) if value is None else float(value.reshape(-1)[0])
+    return np.where(known == filler, known, np.nan)
+
+
+_RING = np.array([0, 0, 1, 2, 0, 0, 1, 0])
+
+OPERATORS: dict[str, Operator] = {
+    "Pad": Operator(
+        compute=pad,
+        channels=MapWise(_padded, _beside_padding, joins="pads the axis that counts them"),
+        rounding=Rounding.EXACT,
+        examples=[
+            Example(inputs=[MAPS], attributes={"pads": _RING.tolist(), "value": 0.5}, until=10),
+            Example(inputs=[MAPS, _RING], since=11),
+            Example(inputs=[MAPS, _RING, np.float32(0.5)], since=11),
+            Example(inputs=[MAPS, _RING], attributes={"mode": "reflect"}, since=11),
+            Example(inputs=[MAPS, _RING], attributes={"mode": "edge"}, since=11),
+            Example(inputs=[MAPS, np.array([1, 1, -1, 1]), None, np.array([2, -1])], since=18),
+            Example(inputs=[MAPS, np.array([0, 1, 0, 0, 0, 0, 0, 0])], since=11, pins="pads the axis"),
+        ],
+    ),
+}

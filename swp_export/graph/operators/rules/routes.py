@@ -1,0 +1,127 @@
+"""Operators that move elements and change none: each channel of an output is one of an input."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from swp_export.graph.operators.node_view import Layout, Pins, label_of
+from swp_export.graph.operators.operator import ChannelRule
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    import numpy.typing as npt
+
+    from swp_export.graph.operators.node_view import NodeView, Places
+    from swp_export.graph.operators.operator import Evaluate, Known
+
+    Retake = Callable[[NodeView, Sequence[Places | None], Sequence[Places | None]], None]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Route:
+    """Where the channels of one output come from.
+
+    Attributes:
+        axis: the output's axis that counts them.
+        origin: the input of each, int64.
+        position: and its place there, int64.
+        alike: other inputs or places, of the same size each, that must be the same channels: what stands at one place
+            of `axis` came from all of them.
+
+    """
+
+    axis: int
+    origin: npt.NDArray[np.int64]
+    position: npt.NDArray[np.int64]
+    alike: Sequence[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]] = ()
+
+    @property
+    def sources(self) -> Sequence[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]]:
+        """All inputs and places of the channels."""
+        return ((self.origin, self.position), *self.alike)
+
+
+def from_input(axis: int, position: npt.ArrayLike, index: int = 0) -> Route:
+    """Return the route whose channels are those at `position` of one input."""
+    places = np.asarray(position, np.int64)
+    return Route(axis, np.full(places.size, index, np.int64), places)
+
+
+class Moves(ChannelRule):
+    """Channels run as `route` says.
+
+    Args:
+        route: returns the route of each output, or why there is none.
+        retake: changes the node's constants as its channels change; None where it needs none.
+
+    """
+
+    def __init__(
+        self, route: Callable[[NodeView], tuple[Route | None, ...] | Pins], retake: Retake | None = None
+    ) -> None:
+        super().__init__()
+        self._route, self._retake = route, retake
+
+    def flow(self, node: NodeView) -> tuple[Layout | None, ...] | Pins:
+        """Give each output the channels of where it comes from; a constant input has its own."""
+        routes = self._route(node)
+        if isinstance(routes, Pins):
+            return routes
+        layouts: list[Layout | None] = []
+        for route in routes:
+            if route is None:
+                layouts.append(None)
+                continue
+            first, *others = (_ids(node, origin, position) for origin, position in route.sources)
+            for other in others:
+                node.identities.unite(first, other)
+            layouts.append(Layout(route.axis, first))
+        return tuple(layouts)
+
+    def constants(self, node: NodeView, known: Sequence[Known | None], evaluate: Evaluate) -> tuple[Known | None, ...]:
+        """Return the constants of where each channel comes from."""
+        del evaluate
+        routes = self._route(node)
+        assert not isinstance(routes, Pins)
+        results: list[Known | None] = []
+        for route in routes:
+            if route is None:
+                results.append(None)
+                continue
+            first, *others = (_known(known, origin, position) for origin, position in route.sources)
+            for other in others:
+                first = np.where(first == other, first, np.nan)
+            results.append(first)
+        return tuple(results)
+
+    def take(self, node: NodeView, inputs: Sequence[Places | None], outputs: Sequence[Places | None]) -> None:
+        """Let `retake` change what the node says of places and sizes."""
+        if self._retake is not None:
+            self._retake(node, inputs, outputs)
+
+
+def _ids(node: NodeView, origin: np.ndarray, position: np.ndarray) -> np.ndarray:
+    ids = np.zeros(origin.size, np.int64)
+    for index in np.unique(origin).tolist():
+        here, layout = origin == index, node.layout(index)
+        if layout is None:  # its channels are its own
+            ids[here] = node.identities.fresh(int(here.sum()))
+            if node.constant(index) is None:
+                node.identities.pin(ids[here], f"{label_of(node.node)} joins them to others")
+        else:
+            ids[here] = layout.ids[position[here]]
+    return ids
+
+
+def _known(known: Sequence[Known | None], origin: np.ndarray, position: np.ndarray) -> np.ndarray:
+    result = np.full(origin.size, np.nan)
+    for index in np.unique(origin).tolist():
+        values = known[index]
+        if values is not None:
+            here = origin == index
+            result[here] = values[position[here]]
+    return result

@@ -1,0 +1,79 @@
+"""The constants of convolutions and matrix products, in one form for all of them."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from swp_export.graph.constants import array_of, set_input
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Weights:
+    """What a weighted operator computes of its channels.
+
+    Attributes:
+        weight: `[N, C / group, *kernel]`; of a matrix product `[N, C]`.
+        bias: `[N]`, None where there is none.
+        group: of how many equal runs of filters each reads its own run of channels.
+        axis: the axis of the input that counts the channels; the same of the output.
+        holds_bias: a bias can be given to the node.
+        padded: for each tap, whether it sees zeros in place of the map for some output: there a constant map is none.
+
+    """
+
+    weight: np.ndarray
+    bias: np.ndarray | None
+    group: int = 1
+    axis: int = 1
+    holds_bias: bool = True
+    padded: np.ndarray
+
+    @property
+    def filters(self) -> int:
+        """N."""
+        return int(self.weight.shape[0])
+
+    @property
+    def channels(self) -> int:
+        """C."""
+        return int(self.weight.shape[1]) * self.group
+
+    def live_share(self) -> float:
+        """Return the share of stripes, of one filter and tap each, that are not zero; 1 of a matrix product."""
+        return 1.0 if self.weight.ndim == 2 else float((self.weight != 0).any(axis=1).mean())
+
+    def biases(self) -> np.ndarray:
+        """Return the bias `[N]`, zeros where there is none."""
+        return np.zeros(self.filters, self.weight.dtype) if self.bias is None else self.bias
+
+
+def floats_of(node: ir.Node, index: int) -> np.ndarray | None:
+    """Return a constant input of floats, None where it is none."""
+    array = array_of(node.inputs[index]) if index < len(node.inputs) else None
+    return None if array is None or array.dtype.kind != "f" else array
+
+
+def has_input(node: ir.Node, index: int) -> bool:
+    """Tell whether an input is there."""
+    return index < len(node.inputs) and node.inputs[index] is not None
+
+
+def put_weight(node: ir.Node, stored: np.ndarray) -> None:
+    """Give `node` the weight `stored` as it stores it, in the dtype it had."""
+    old = array_of(node.inputs[1])
+    assert old is not None
+    set_input(node, 1, "weight", np.ascontiguousarray(stored, old.dtype))
+
+
+def put_bias(node: ir.Node, bias: np.ndarray | None) -> None:
+    """Give `node` the bias `[N]` in the dtype of its weight; None leaves what it has."""
+    if bias is not None:
+        old = array_of(node.inputs[1])
+        assert old is not None
+        set_input(node, 2, "bias", bias.astype(old.dtype))

@@ -1,0 +1,1 @@
+"""From a checkpoint and a threshold to the network that everything else is measured against."""

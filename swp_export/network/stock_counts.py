@@ -1,0 +1,76 @@
+"""What a network has before it is pruned: parameters, FLOPs and stripes of the stock architecture."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import TYPE_CHECKING
+
+from torch import nn
+
+from swp_export.architectures import resolve_architecture
+from swp_export.architectures.fitting import construct, run_without_data
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import torch
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class StockCounts:
+    """What a network is before it is pruned.
+
+    Attributes:
+        params: Weights, biases and BatchNorm's gamma and beta, not the skeletons.
+        folded_params: The same as a file holds them, with BatchNorm folded into one bias per filter.
+        flops: 2 per multiply-add of convolutions and fully connected layers, at the positions of their output, for
+            one input.
+        skeletons: Group-1 convolution -> `(N, K_h, K_w)`, in the order of the modules.
+
+    """
+
+    params: int
+    folded_params: int
+    flops: int
+    skeletons: dict[str, tuple[int, int, int]]
+
+
+def stock_counts(architecture: str, num_classes: int | None, input_shape: tuple[int, int, int]) -> StockCounts:
+    """Count the stock network for inputs `(C, H, W)`.
+
+    Raises:
+        ArchitectureError: The architecture is unknown or does not take this input.
+
+    """
+    known = resolve_architecture(architecture)
+    module = construct(known, num_classes, input_shape[0])
+    flops = 0
+
+    def count(layer: nn.Module, _inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
+        nonlocal flops
+        assert isinstance(layer, nn.Conv2d | nn.Linear)
+        flops += 2 * math.prod(layer.weight.shape[1:]) * output.numel()
+
+    hook: Callable[..., None] = count
+    skeletons = {}
+    for name, layer in module.named_modules():
+        if isinstance(layer, nn.Conv2d | nn.Linear):
+            layer.register_forward_hook(hook)
+        if isinstance(layer, nn.Conv2d) and layer.groups == 1:
+            filters, _, height, width = layer.weight.shape
+            skeletons[name] = (filters, height, width)
+    run_without_data(module.eval(), input_shape, known)
+    params = sum(p.numel() for key, p in module.named_parameters() if not key.endswith("FilterSkeleton"))
+    return StockCounts(params=params, folded_params=params + _folding(module), flops=flops, skeletons=skeletons)
+
+
+def _folding(module: nn.Module) -> int:
+    """Return by how many parameters `module` grows when every BatchNorm becomes the bias of the layer before it."""
+    grows = 0
+    for layer in module.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            grows -= sum(parameter.numel() for parameter in layer.parameters())
+        elif isinstance(layer, nn.Conv2d) and layer.bias is None:
+            grows += layer.out_channels
+    return grows

@@ -1,1 +1,0 @@
-"""Reports: tables for the terminal, JSON, and a self-contained page."""

@@ -1,0 +1,168 @@
+"""The fastest form of a model on a device: searched, then measured against the input and against compact dense."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from typing import TYPE_CHECKING
+
+from swp_export.benchmark.environment import read_environment
+from swp_export.benchmark.measure import Schedule
+from swp_export.benchmark.statistics import Speedup, latency, speedup
+from swp_export.errors import ModelError
+from swp_export.lowerings.plan_file import PlanFile
+from swp_export.lowerings.rewrite import compact_from_portable, multiple_of, plan_of, planned_bytes
+from swp_export.tuning.candidates import Discarded
+from swp_export.tuning.layer_candidates import layer_cases, measure_layers
+from swp_export.tuning.search import Search
+from swp_export.verification.report import NotEquivalentError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from swp_export.benchmark.measure import Instances
+    from swp_export.tuning.cache import LayerCache
+    from swp_export.tuning.candidates import Candidate
+    from swp_export.tuning.model_timer import ModelTimer
+    from swp_export.verification.report import VerificationReport
+
+FINAL = Schedule()
+"""The last comparison, which the report states, is measured as `bench` measures."""
+LAYER_SHARE = 0.4
+"""Share of the time that may go into measuring layers alone."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TunedModel:
+    """The fastest form that was found, and how.
+
+    Attributes:
+        content: the model.
+        plan: that gives it.
+        candidates: what each layer's lowerings took alone, layer by layer, the fastest first.
+        discarded: what did not build, run or apply, with its reason.
+        variants: whole models that were compared on the way.
+        over_input: speedup over the input model, measured in one run.
+        over_dense: speedup over the compact dense model, measured in the same run.
+        verification: of the model, None where it was not to be verified.
+
+    """
+
+    content: bytes
+    plan: PlanFile
+    candidates: tuple[Candidate, ...]
+    discarded: tuple[Discarded, ...]
+    variants: int
+    over_input: Speedup
+    over_dense: Speedup
+    verification: VerificationReport | None
+
+
+def find_tuned_model(
+    portable: bytes,
+    timer: ModelTimer,
+    shape: tuple[int, int, int],
+    seconds: float,
+    cache: LayerCache,
+    progress: Callable[[str], None],
+    verify: Callable[[bytes], VerificationReport] | None = None,
+) -> TunedModel:
+    """Search for `seconds`, then compare; what is found is never shown to be slower than the input or compact dense.
+
+    Where that does not compute what it should, the next fastest of the plan found, the input's own and dense is taken.
+
+    Args:
+        portable: a model of ours.
+        timer: where and how it runs.
+        shape: `(C, H, W)` of one image.
+        seconds: time to search.
+        cache: of layer times.
+        progress: called with what is being done.
+        verify: compares a model with what it must compute.
+
+    Raises:
+        NotEquivalentError: none of the three computes what it should.
+        ModelError: the input model is none of ours.
+        SwpExportError: it does not run on this device.
+
+    """
+    deadline, input_shape = time.monotonic() + seconds, (timer.batch, *shape)
+    timer.opener(portable, input_shape)()
+    compact = compact_from_portable(portable)
+    cases = layer_cases(compact, input_shape)
+    if not cases:
+        raise ModelError("this model names no layers that could be tuned; tune what prune wrote")
+    own = {**dict.fromkeys((case.conv.name for case in cases), "dense"), **plan_of(portable)}
+    progress("measuring layers")
+    candidates, refused = measure_layers(
+        cases, timer, cache, deadline=time.monotonic() + LAYER_SHARE * seconds, progress=progress
+    )
+    cache.save()
+    search = Search(compact, timer, input_shape, progress)
+    search.discarded += refused
+    plan = search.best_start([case.conv.name for case in cases], candidates, own)
+    plan = search.refine(plan, candidates, deadline)
+    progress("comparing with the input and with compact dense")
+    # "own" and "input" are one model unless another version wrote it; what is written was always measured itself.
+    rivals = {
+        "found": (plan, timer.multiple),
+        "own": (own, multiple_of(portable)),
+        "dense": (dict.fromkeys(own, "dense"), timer.multiple),
+    }
+    contents = {name: planned_bytes(compact, *rival) for name, rival in rivals.items()}
+    models = [*contents.values(), portable]
+    times = dict(zip([*rivals, "input"], timer.measure(models, input_shape, FINAL), strict=True))
+    ranked = _ranked(times)
+    best, verification = ranked[0], None
+    if verify is not None:
+        best, verification = _first_equivalent(ranked, contents, verify, search)
+    layers, multiple = rivals[best]
+    return TunedModel(
+        content=contents[best],
+        plan=PlanFile(layers=layers, multiple=multiple, found_on=_circumstances(timer, shape)),
+        candidates=tuple(candidates),
+        discarded=tuple(search.discarded),
+        variants=search.variants,
+        over_input=speedup(times["input"], times[best]),
+        over_dense=speedup(times["dense"], times[best]),
+        verification=verification,
+    )
+
+
+def _ranked(times: Mapping[str, Instances]) -> list[str]:
+    """Return what may be written, best first: what was found unless another is shown to be faster, then by time."""
+    best = "found"
+    for rival in ("own", "dense"):
+        if speedup(times[rival], times[best]).high < 1:
+            best = rival
+    others = [name for name in ("found", "own", "dense") if name != best]
+    return [best, *sorted(others, key=lambda name: latency(times[name]).median_ms)]
+
+
+def _first_equivalent(
+    ranked: Sequence[str], contents: Mapping[str, bytes], verify: Callable[[bytes], VerificationReport], search: Search
+) -> tuple[str, VerificationReport]:
+    """Return the first that computes what it should, and discard those before it; what is alike is verified once."""
+    reports: dict[bytes, VerificationReport] = {}
+    for name in ranked:
+        content = contents[name]
+        if content not in reports:
+            reports[content] = verify(content)
+            if reports[content].equivalent:
+                return name, reports[content]
+        search.discarded.append(Discarded(layer="(all)", lowering=name, reason=reports[content].summary()))
+    first = reports[contents[ranked[0]]]
+    raise NotEquivalentError(first.summary(), report=first)
+
+
+def _circumstances(timer: ModelTimer, shape: tuple[int, int, int]) -> dict[str, object]:
+    environment = read_environment(gpu=None, options={})
+    runtime = {name: text for name, text in environment.versions.items() if name.startswith("onnxruntime")}
+    return {
+        "device": timer.device,
+        "threads": timer.threads,
+        "batch": timer.batch,
+        "input_shape": list(shape),
+        "processor": environment.cpu.model,
+        **runtime,
+    }

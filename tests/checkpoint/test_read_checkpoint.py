@@ -1,0 +1,321 @@
+"""Every layout is read, nothing else is, and every refusal says what to do."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from safetensors.torch import save_file
+from torch import nn
+
+from swp_export.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
+from swp_export.errors import CheckpointError, OutputError
+from swp_export.nn import BatchNorm2d, FilterStripe, Linear
+
+MODELS = Path(__file__).parents[2] / "models"
+RESNET, VGG = MODELS / "resnet56-fashion-mnist", MODELS / "vgg16-fashion-mnist"
+
+State = dict[str, torch.Tensor]
+
+
+def small_state(*, broken: bool = False) -> State:
+    """Return the state dict of a convolution, a BatchNorm and a classifier."""
+    torch.manual_seed(0)
+    layer = FilterStripe(3, 4, 3)
+    layer.FilterSkeleton.data[0, 0] = 0
+    if broken:
+        layer.break_(0.01)
+    return dict(nn.Sequential(OrderedDict(conv=layer, bn=BatchNorm2d(4), fc=Linear(4, 2))).state_dict())
+
+
+def saved(tmp_path: Path, content: object, **options: Any) -> Path:
+    """Save `content` with torch and return the file."""
+    path = tmp_path / "checkpoint.pth"
+    torch.save(content, path, **options)
+    return path
+
+
+def refusal(path: Path) -> str:
+    """Return the one line with which `path` is refused."""
+    with pytest.raises(CheckpointError) as caught:
+        read_checkpoint(path)
+    message = str(caught.value)
+    assert message.startswith(str(path))
+    assert "\n" not in message
+    return message
+
+
+@pytest.mark.parametrize(
+    ("path", "layout"),
+    [
+        (RESNET / "best.pth.tar", "unbroken"),
+        (RESNET / "pruned.pth.tar", "broken"),
+        (RESNET / "pruned_0.2.pth.tar", "broken"),
+        (RESNET / "pruned_patch1.pth.tar", "broken-float"),
+        (VGG / "pruned.pth.tar", "broken"),
+    ],
+)
+def test_the_method_s_files_are_read(path: Path, layout: str) -> None:
+    """Each file of the method's own code has its layout, its digest, and nothing that it does not say."""
+    checkpoint = read_checkpoint(path)
+    assert checkpoint.layout.name == layout
+    assert checkpoint.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert (checkpoint.architecture, checkpoint.threshold, checkpoint.input_shape) == (None, None, None)
+
+
+def test_module_names_outlive_dead_blocks() -> None:
+    """The record inside a torch file names `layer3.8`, of which no key is left."""
+    checkpoint = read_checkpoint(RESNET / "pruned_0.2.pth.tar")
+    assert "layer3.8" in checkpoint.modules
+    assert not any(key.startswith("layer3.8") for key in checkpoint.state)
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+@pytest.mark.parametrize("wrapper", [None, "state_dict", "model"])
+@pytest.mark.parametrize("prefix", ["", "module.", "module._orig_mod."])
+def test_wrappers_and_prefixes_are_removed(tmp_path: Path, prefix: str, wrapper: str | None, legacy: bool) -> None:
+    """`{"state_dict": …}`, `{"model": …}`, `module.` and torch's old file format hide the same state dict."""
+    state = small_state()
+    content: dict[str, Any] = {prefix + key: tensor for key, tensor in state.items()}
+    if wrapper:
+        content = {"epoch": 3, wrapper: content, "optimizer": {"lr": 0.1}}
+    path = saved(tmp_path, content, _use_new_zipfile_serialization=not legacy)
+    found = read_checkpoint(path).state
+    assert found.keys() == state.keys()
+    assert all(torch.equal(found[key], state[key]) for key in state)
+
+
+def test_safetensors_are_read(tmp_path: Path) -> None:
+    """A safetensors file is read, by its content if the suffix says nothing."""
+    state = small_state(broken=True)
+    for name in ("weights.safetensors", "weights.bin"):
+        save_file({key: tensor.contiguous() for key, tensor in state.items()}, tmp_path / name)
+        checkpoint = read_checkpoint(tmp_path / name)
+        assert checkpoint.layout.name == "broken"
+        assert checkpoint.state.keys() == state.keys()
+
+
+def test_the_self_describing_layout_comes_back(tmp_path: Path) -> None:
+    """What `write_checkpoint` wrote is read with all it was given, and with the versions that wrote it."""
+    path, state = tmp_path / "own.pth", small_state()
+    normalisation = {"mean": [0.5], "std": [0.2]}
+    write_checkpoint(
+        path,
+        state,
+        architecture="VGG16",
+        threshold=0.01,
+        input_shape=(3, 32, 32),
+        normalisation=normalisation,
+        class_names=["cat", "dog"],
+    )
+    checkpoint = read_checkpoint(path)
+    assert (checkpoint.architecture, checkpoint.threshold, checkpoint.input_shape) == ("VGG16", 0.01, (3, 32, 32))
+    assert checkpoint.metadata["normalisation"] == normalisation
+    assert checkpoint.metadata["class_names"] == ["cat", "dog"]
+    assert isinstance(checkpoint.metadata["versions"], dict)
+    assert checkpoint.metadata["versions"].keys() == {"swp-export", "torch"}
+    assert all(torch.equal(checkpoint.state[key], state[key]) for key in state)
+
+
+def test_writing_keeps_an_existing_file(tmp_path: Path) -> None:
+    """A checkpoint is overwritten with force only."""
+    path = tmp_path / "own.pth"
+    write_checkpoint(path, small_state())
+    with pytest.raises(OutputError, match="exists already"):
+        write_checkpoint(path, small_state())
+    write_checkpoint(path, small_state(broken=True), force=True)
+    assert read_checkpoint(path).layout.name == "broken"
+
+
+def test_what_could_not_be_read_again_is_not_written(tmp_path: Path) -> None:
+    """A state dict with NaN is refused before a file exists."""
+    state = small_state()
+    state["conv.weight"][0, 0, 0, 0] = torch.nan
+    with pytest.raises(CheckpointError, match=r"conv\.weight has 1 of 108 values"):
+        write_checkpoint(tmp_path / "own.pth", state)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "complaint"),
+    [
+        ("version", 2, "written in version 2.*upgrade"),
+        ("architecture", 3, "architecture is 3, expected a name"),
+        ("threshold", -1.0, "threshold is -1.0"),
+        ("threshold", float("nan"), "threshold is nan"),
+        ("threshold", float("inf"), "threshold is inf"),
+        ("threshold", "0.01", "threshold is '0.01'"),
+        ("input_shape", [3, 32], r"input_shape is \[3, 32\], expected \[C, H, W\]"),
+        ("input_shape", [3, 32, 0], r"expected \[C, H, W\]"),
+    ],
+)
+def test_a_wrong_field_of_our_own_layout_is_named(tmp_path: Path, field: str, value: object, complaint: str) -> None:
+    """The self-describing layout is checked like a user's input."""
+    content = {"format": "swp-export-checkpoint", "version": 1, "state_dict": small_state(), field: value}
+    with pytest.raises(CheckpointError, match=complaint):
+        read_checkpoint(saved(tmp_path, content))
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    """A path without a file."""
+    assert "does not exist" in refusal(tmp_path / "nothing.pth")
+
+
+def test_a_folder_is_not_a_checkpoint(tmp_path: Path) -> None:
+    """A folder instead of the file in it."""
+    assert "is a folder" in refusal(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        (b"", "is empty (0 bytes)"),
+        (b"\x89PNG\r\n\x1a\n" + bytes(64), "not a checkpoint: it starts with b'\\x89PNG"),
+        (b"A checkpoint is a file.\n", "not a checkpoint: it starts with b'A checkp'"),
+        (b"PK\x03\x04" + bytes(64), "truncated, damaged or no checkpoint"),
+        (b"\x80\x02}q\x00.", "truncated, damaged or no checkpoint"),
+        (b"\x80\x02", "truncated, damaged or no checkpoint"),
+        (b"\xff\xff\x00\x00\x00\x00\x00\x00{}", "truncated, damaged or no checkpoint"),
+    ],
+)
+def test_other_files_are_not_checkpoints(tmp_path: Path, content: bytes, complaint: str) -> None:
+    """Empty, foreign and broken files are told apart."""
+    path = tmp_path / "file.pth"
+    path.write_bytes(content)
+    assert complaint in refusal(path)
+
+
+def test_a_zip_of_arrays_is_not_a_checkpoint() -> None:
+    """An .npz file is a zip archive as a checkpoint is, and is refused all the same."""
+    assert "no checkpoint" in refusal(RESNET / "samples.npz")
+
+
+@settings(deadline=None, max_examples=40)
+@given(share=st.floats(0, 1, exclude_max=True), legacy=st.booleans())
+def test_a_truncated_file_is_refused(tmp_path_factory: pytest.TempPathFactory, share: float, legacy: bool) -> None:
+    """Wherever a file is cut off it is a CheckpointError, never another exception and never a network."""
+    tmp_path = tmp_path_factory.mktemp("truncated")
+    path = saved(tmp_path, small_state(), _use_new_zipfile_serialization=not legacy)
+    data = path.read_bytes()
+    path.write_bytes(data[: int(share * len(data))])
+    assert "copy or download" in refusal(path) or "empty" in refusal(path) or "starts with" in refusal(path)
+
+
+@settings(deadline=None, max_examples=60)
+@given(data=st.data(), legacy=st.booleans())
+def test_a_damaged_file_never_crashes(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject, legacy: bool
+) -> None:
+    """Wrong bytes give a CheckpointError or a checkpoint, never another exception."""
+    tmp_path = tmp_path_factory.mktemp("damaged")
+    path = saved(tmp_path, small_state(), _use_new_zipfile_serialization=not legacy)
+    content = bytearray(path.read_bytes())
+    for position in data.draw(st.lists(st.integers(0, len(content) - 1), min_size=1, max_size=4)):
+        content[position] = data.draw(st.integers(0, 255))
+    path.write_bytes(content)
+    try:
+        assert isinstance(read_checkpoint(path), Checkpoint)
+    except CheckpointError as error:
+        assert "\n" not in str(error)  # noqa: PT017 - both ends are right
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+def test_a_file_that_needs_code_is_refused_by_name(tmp_path: Path, legacy: bool) -> None:
+    """The global that the file asks for is named, and not run."""
+    content = {"state_dict": small_state(), "args": argparse.Namespace(arch="VGG16")}
+    message = refusal(saved(tmp_path, content, _use_new_zipfile_serialization=not legacy))
+    assert "needs code to load (argparse.Namespace)" in message
+    assert "torch.save(model.state_dict()" in message
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+def test_a_pickled_module_is_refused(tmp_path: Path, legacy: bool) -> None:
+    """A whole module is recognised, and the error says what to save instead."""
+    message = refusal(saved(tmp_path, nn.Sequential(nn.Conv2d(3, 4, 3)), _use_new_zipfile_serialization=not legacy))
+    assert "a whole pickled module" in message
+    assert "torch.save(model.state_dict()" in message
+
+
+def test_a_state_dict_without_skeletons_is_refused(tmp_path: Path) -> None:
+    """An ordinary network is not one trained with Filter Skeletons."""
+    assert "none of its 2 entries is a FilterSkeleton" in refusal(saved(tmp_path, nn.Conv2d(3, 4, 3).state_dict()))
+
+
+@pytest.mark.parametrize("content", [[1, 2], torch.zeros(3), {"state_dict": [1]}])
+def test_other_content_is_refused(tmp_path: Path, content: object) -> None:
+    """A torch file that holds no state dict."""
+    assert "expected a state dict" in refusal(saved(tmp_path, content))
+
+
+def test_a_value_that_is_no_tensor_is_named(tmp_path: Path) -> None:
+    """A state dict of tensors only."""
+    assert "'epoch' is a int, expected a state dict of tensors" in refusal(saved(tmp_path, {"epoch": 3}))
+
+
+@pytest.mark.parametrize("value", [torch.nan, torch.inf, -torch.inf])
+def test_values_that_are_not_finite_are_located(tmp_path: Path, value: float) -> None:
+    """NaN and infinity are refused with the key that holds them."""
+    state = small_state()
+    state["bn.running_var"][1] = value
+    assert "bn.running_var has 1 of 4 values that are NaN or infinite" in refusal(saved(tmp_path, state))
+
+
+def test_values_beyond_float32_are_located(tmp_path: Path) -> None:
+    """A network is computed in float32, so what that cannot hold is infinite."""
+    state = small_state()
+    state["conv.FilterSkeleton"] = state["conv.FilterSkeleton"].double() * 1e300
+    assert "infinite in float32" in refusal(saved(tmp_path, state))
+
+
+def test_mixed_layouts_are_refused(tmp_path: Path) -> None:
+    """One layer unbroken and one broken is no layout."""
+    state = small_state()
+    state |= {f"second.{key}": tensor for key, tensor in small_state(broken=True).items()}
+    assert "mixes layouts (conv is unbroken, second.conv is broken)" in refusal(saved(tmp_path, state))
+
+
+def test_a_row_count_that_contradicts_the_skeleton_is_refused(tmp_path: Path) -> None:
+    """The layer and both numbers are named."""
+    state = small_state(broken=True)
+    state["conv.weight"] = state["conv.weight"][:-1]
+    assert "conv has 32 rows, but 33 live stripes" in refusal(saved(tmp_path, state))
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("conv.FilterSkeleton", torch.ones(4, 5, 5)),
+        ("conv.FilterSkeleton", torch.ones(4, 3)),
+        ("conv.FilterSkeleton", torch.ones(4, 3, 3, dtype=torch.int32)),
+        ("conv.FilterSkeleton", torch.ones(4, 5, 5, dtype=torch.bool)),
+        ("conv.weight", torch.ones(4, 3)),
+        ("conv.weight", torch.ones(37, 3, 1, 1)),
+        ("conv.weight", torch.ones(4, 3, 3, 3, dtype=torch.int8)),
+    ],
+)
+def test_a_skeleton_that_does_not_fit_its_weight_is_refused(tmp_path: Path, key: str, value: torch.Tensor) -> None:
+    """Shapes and dtypes of a layer must be one of the layouts'; the error shows them."""
+    message = refusal(saved(tmp_path, small_state() | {key: value}))
+    assert ": conv has a FilterSkeleton" in message
+    assert "expected" in message
+
+
+def test_a_skeleton_without_a_weight_is_refused(tmp_path: Path) -> None:
+    """A layer needs both."""
+    state = small_state()
+    del state["conv.weight"]
+    assert "no weight" in refusal(saved(tmp_path, state))
+
+
+def test_1x1_skeletons_say_nothing_about_the_layout(tmp_path: Path) -> None:
+    """A float 1x1 skeleton in a broken file is no mixture; 1x1 skeletons alone are no stripe-wise network."""
+    one = {"down.weight": torch.ones(4, 3, 1, 1), "down.FilterSkeleton": torch.ones(4, 1, 1)}
+    assert read_checkpoint(saved(tmp_path, small_state(broken=True) | one)).layout.name == "broken"
+    assert "every FilterSkeleton in it is 1x1" in refusal(saved(tmp_path, one))
