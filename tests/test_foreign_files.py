@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -112,7 +113,8 @@ def test_pruned_equal_and_gone(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", sorted(GONE))
 def test_equal_and_gone_whatever_the_truth_says(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The same without our own verification: the graph alone is right."""
-    monkeypatch.setattr("swp_export.verification.references.OnnxReference", lambda *_: None)
+    unasked = SimpleNamespace(only_batch=lambda _: None)
+    monkeypatch.setattr("swp_export.verification.references.OnnxReference", lambda *_: unasked)
     _, content = pruned(name, tmp_path, verify=False)
     assert_equal(name, content)
     assert weight_shapes(compact_from_portable(content)) == GONE[name]

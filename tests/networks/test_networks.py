@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import pytest
 from matrix import NETWORKS, Network, damaged_network, export, export_in_the_older_way
 from oracle import floats_left
-from swp_export.tuning.plan_file import PlanFile
 
 import swp_export
 from swp_export.errors import SwpExportError
+from swp_export.lowerings.plan_file import PlanFile
 
 if TYPE_CHECKING:
     from pathlib import Path

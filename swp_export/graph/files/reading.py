@@ -91,7 +91,7 @@ def _open_sizes(proto: onnx.ModelProto) -> bool:
 
 @contextlib.contextmanager
 def _naming(path: Path) -> Iterator[None]:
-    """Put the file's name before what it is or has."""
+    """Put the file's name before the text of a ModelError that goes on after it."""
     try:
         yield
     except ModelError as error:
