@@ -31,5 +31,5 @@ def test_what_cannot_be_run_is_named() -> None:
         w=np.ones((3, 4), np.float32),
         **NUMBERS,
     )
-    with pytest.raises(ModelError, match="the shape of .* at MatMul .* cannot be inferred"):
+    with pytest.raises(ModelError, match=r"the shape of .* at MatMul .* cannot be inferred"):
         node_flops(ir.to_proto(model), (2, 3))
