@@ -11,7 +11,7 @@ from oracle import floats_left
 
 import swp_export
 from swp_export.errors import SwpExportError
-from swp_export.tuning.plan_file import PlanFile
+from swp_export.lowerings.plan_file import PlanFile
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -89,7 +89,7 @@ def assert_compact(name: str, source: Path) -> None:
     """Prune `source`, which is the network of that row, and hold it against the oracle."""
     plan = source.with_suffix(".json")
     # Every layer dense: zero stripes are stored. Not filled up to whole blocks: that is for speed, and not dead weight.
-    plan.write_text(PlanFile(layers={}, block=1).to_text())
+    plan.write_text(PlanFile(layers={}, multiple=1).to_text())
     report = swp_export.prune(
         source, plan=plan, input_shape=open_shape(NETWORKS[name]), output=source.with_suffix(".pruned.onnx")
     )
