@@ -11,8 +11,8 @@ that a needed row of it reads, and the rows that something reads, and groups of 
   group with fewer columns than its class names one of its own again, with a weight of zero.
 - A group with fewer rows than its class has rows of zeros. Where the channels behind are free to order they come as the
   Concat has them; else a Gather puts them back as they were and drops the rows of zeros.
-- Columns k that hold constants c_k (not taken into the bias: the kernel sees padding) are multiples of one map, so one
-  channel h, the one with the largest |c|, is read by every group in their place: W'[o, h] = sum of W[o, k] * c_k / c_h.
+- Constants that the bias cannot take, since the kernel sees padding, are read by every group from one and the same
+  channel: see `GroupsApart`.
 
 `group_classes` chooses the classes. A convolution whose groups are all alive, or that would save less than LEAST_GAIN,
 stays as it is.
@@ -29,9 +29,9 @@ import onnx_ir as ir
 from swp_export.graph.analysis.channels import Channels
 from swp_export.graph.analysis.constant_channels import constant_channels
 from swp_export.graph.analysis.group_classes import group_classes
-from swp_export.graph.constants import add_initializer, unique_name, value_names
-from swp_export.graph.operators.node_view import Layout, taken
-from swp_export.graph.operators.operator import ChannelRule, Reads
+from swp_export.graph.constants import array_of, register_initializer, unique_name, value_names
+from swp_export.graph.operators.node_view import taken
+from swp_export.graph.operators.rules.groups_apart import GroupsApart
 from swp_export.graph.operators.table import weighted, weights_of
 from swp_export.graph.passes.order_channels import free_channels, moved_places
 from swp_export.graph.passes.remove_dead_channels import needed_channels
@@ -41,11 +41,12 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from swp_export.graph.operators.identities import Ids
-    from swp_export.graph.operators.node_view import NodeView, Places
-    from swp_export.graph.operators.weights import Weights
+    from swp_export.graph.operators.node_view import Places
 
 LEAST_GAIN = 0.03
 """Of the floats of the convolution and of what its channels cost elsewhere: less is not worth copying its maps for."""
+
+_CHANNELS = ir.AttrInt64("axis", 1)
 
 
 class SplitUnevenGroups(ir.passes.InPlacePass):
@@ -73,73 +74,10 @@ class SplitUnevenGroups(ir.passes.InPlacePass):
             return kept
 
         take_channels(graph, plan.channels, places)
+        names = value_names(graph)
         for node, rule in rules.items():
-            _write(node, rule, classes[node])
+            _Writer(node, names).replace(rule, classes[node])
         return ir.passes.PassResult(model, modified=True)
-
-
-class _GroupsApart(ChannelRule):
-    """A grouped convolution of which every row and every column may go alone.
-
-    Attributes:
-        weight: `[N, C / group, *kernel]`, float64, zero where a column holds a constant.
-        holder: the channel of the input that stands for all constants; None where there are none.
-        held: `[N, *kernel]`, float64: what is read of it.
-        columns_taken, rows_taken: where the channels that are left were.
-
-    """
-
-    def __init__(self, weights: Weights, constants: np.ndarray | None) -> None:
-        super().__init__()
-        self.weights, self.holder = weights, None if constants is None else _holder(weights, constants)
-        self.weight = weights.weight.astype(np.float64)
-        self.held = np.zeros((weights.filters, *self.weight.shape[2:]))
-        self.columns_taken, self.rows_taken = np.arange(weights.channels), np.arange(weights.filters)
-        if constants is not None and self.holder is not None:
-            value = np.nan_to_num(constants) / constants[self.holder]
-            shared = value.reshape(weights.group, -1).repeat(self.per_group, axis=0)
-            self.held = np.einsum("nc...,nc->n...", self.weight, shared)
-            self.weight[shared != 0] = 0
-
-    @property
-    def per_group(self) -> int:
-        """Rows of each group."""
-        return self.weights.filters // self.weights.group
-
-    def flow(self, node: NodeView) -> tuple[Layout | None, ...]:
-        """Give the output channels of its own."""
-        return (Layout(self.weights.axis, node.identities.fresh(self.weights.filters)),)
-
-    def reads(self, node: NodeView) -> Reads | None:
-        """Return what each row reads of its group, and the holder."""
-        rows, columns = node.output_layout(), node.layout(0)
-        assert rows is not None
-        assert columns is not None
-        live = np.zeros((self.weights.group, self.per_group, self.weights.group, self.weight.shape[1]), bool)
-        own = (self.weight != 0).any(axis=tuple(range(2, self.weight.ndim)))
-        group = np.arange(self.weights.group)
-        live[group, :, group] = own.reshape(self.weights.group, self.per_group, -1)
-        matrix = live.reshape(self.weights.filters, self.weights.channels)
-        if self.holder is not None:
-            matrix[:, self.holder] |= self.held.reshape(self.weights.filters, -1).any(axis=1)
-        return Reads(rows.ids, columns.ids, matrix)
-
-    def read_by(self, rows: Ids) -> tuple[Places, np.ndarray]:
-        """Return the columns that `rows`, of one group, read, and the weight `[rows, columns, *kernel]`."""
-        width = self.weight.shape[1]
-        own = np.flatnonzero((self.weight[rows] != 0).any(axis=(0, *range(2, self.weight.ndim))))
-        columns, weight = own + rows[0] // self.per_group * width, self.weight[rows][:, own]
-        if self.holder is None or not self.held[rows].any():
-            return columns, weight
-        return np.append(columns, self.holder), np.concatenate([weight, self.held[rows][:, None]], axis=1)
-
-    def take(self, node: NodeView, inputs: Sequence[Places | None], outputs: Sequence[Places | None]) -> None:
-        """Note what is left; `_write` needs the shapes that are only known behind it."""
-        del node
-        columns, rows = inputs[0], outputs[0]
-        assert columns is not None
-        assert rows is not None
-        self.columns_taken, self.rows_taken = columns, rows
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -163,7 +101,7 @@ class _Class:
 class _Plan:
     """What is needed of `graph` if `rules` are those of its grouped convolutions, and how they are written then."""
 
-    def __init__(self, graph: ir.Graph, rules: Mapping[ir.Node, _GroupsApart]) -> None:
+    def __init__(self, graph: ir.Graph, rules: Mapping[ir.Node, GroupsApart]) -> None:
         self._rules = rules
         self.channels = Channels(graph, rules)
         self.needed = needed_channels(graph, self.channels)
@@ -206,7 +144,7 @@ class _Plan:
 
 
 def _best_classes(
-    rule: _GroupsApart, needed_columns: np.ndarray, needed_rows: np.ndarray, row_cost: float
+    rule: GroupsApart, needed_columns: np.ndarray, needed_rows: np.ndarray, row_cost: float
 ) -> tuple[float, list[_Class]]:
     """Return the cost of the best classes, and them; both arguments bool by channel."""
     rows = [np.flatnonzero(part) + g * rule.per_group for g, part in enumerate(needed_rows.reshape(-1, rule.per_group))]
@@ -240,85 +178,97 @@ def _joined(rows: Sequence[Places], read: Sequence[tuple[Places, np.ndarray]], s
     )
 
 
-def _uneven_groups(graph: ir.Graph) -> dict[ir.Node, _GroupsApart]:
+def _uneven_groups(graph: ir.Graph) -> dict[ir.Node, GroupsApart]:
     """Return the convolutions with more than one row or column in a group, each with its rule."""
     found = {node: weights for node in graph if (weights := weights_of(node)) is not None and weights.group > 1}
     found = {node: w for node, w in found.items() if w.weight.shape[1] > 1 or w.filters > w.group}
     if not found:
         return {}
     channels, constants = Channels(graph), constant_channels(graph)
-    sources = {node: node.inputs[0] for node in found if channels.follows(node)}
-    return {
-        node: _GroupsApart(found[node], constants.get(source)) for node, source in sources.items() if source is not None
-    }
+    rules = {}
+    for node, weights in found.items():
+        source = node.inputs[0]
+        if source is not None and None not in (source.shape, node.outputs[0].shape) and channels.follows(node):
+            rules[node] = GroupsApart(weights, constants.get(source))
+    return rules
 
 
-def _holder(weights: Weights, constants: np.ndarray) -> int | None:
-    """Return the channel with the largest constant among those that are read."""
-    per_group = weights.weight.reshape(weights.group, weights.filters // weights.group, weights.weight.shape[1], -1)
-    read = per_group.any(axis=(1, 3)).reshape(-1)
-    size = np.where(read, np.abs(np.nan_to_num(constants)), 0)
-    return int(size.argmax()) if size.any() else None
+class _Writer:
+    """Writes nodes before `node`, which they are to replace, with names that are not `taken`."""
 
+    def __init__(self, node: ir.Node, taken: set[str]) -> None:
+        assert isinstance(node.graph, ir.Graph)
+        self._node, self._graph, self._taken = node, node.graph, taken
 
-def _write(node: ir.Node, rule: _GroupsApart, classes: Sequence[_Class]) -> None:
-    """Replace `node`, whose channels have been taken, by a convolution for each class."""
-    graph, old, weighted_rule, axis = node.graph, node.outputs[0], weighted(node), rule.weights.axis
-    assert isinstance(graph, ir.Graph)
-    assert weighted_rule is not None
-    now = {before: place for place, before in enumerate(rule.columns_taken.tolist())}
-    parts = list[ir.Value]()
-    for number, each in enumerate(classes):
-        source = _gathered(node, node.inputs[0], [now[k] for k in each.columns.tolist()], axis, f"columns{number}")
-        part = _added(node, node.op_type, [source, *node.inputs[1:]], list(node.attributes.values()), f"groups{number}")
-        producer = part.producer()
+    def replace(self, rule: GroupsApart, classes: Sequence[_Class]) -> None:
+        """Write a convolution for each class; the channels of the graph have been taken."""
+        node, graph = self._node, self._graph
+        now = {before: place for place, before in enumerate(rule.columns_taken.tolist())}
+        parts = [
+            self._convolution(rule, each, [now[column] for column in each.columns.tolist()], str(number))
+            for number, each in enumerate(classes)
+        ]
+        written = np.concatenate([each.rows for each in classes])
+        whole = parts[0]
+        if len(parts) > 1:
+            whole = self._op("Concat", parts, [_CHANNELS], "all_groups", node.outputs[0], written.size)
+        if not np.array_equal(written, rule.rows_taken):
+            at = {before: place for place, before in enumerate(written.tolist())}
+            whole = self._gathered(whole, [at[row] for row in rule.rows_taken.tolist()], "rows")
+        old = node.outputs[0]
+        name, old.name = old.name, None
+        whole.name = name
+        ir.convenience.replace_all_uses_with(old, whole, replace_graph_outputs=True)
+        graph.remove(node, safe=True)
+
+    def _convolution(self, rule: GroupsApart, part: _Class, columns: list[int], number: str) -> ir.Value:
+        node, weighted_rule, bias = self._node, weighted(self._node), rule.weights.bias
+        assert weighted_rule is not None
+        inputs = [self._gathered(node.inputs[0], columns, f"columns{number}")]
+        for constant, what in zip(node.inputs[1:], ("weight", "bias"), strict=False):
+            if constant is not None:  # its own, to be replaced under its name
+                inputs.append(self._constant(array_of(constant), f"groups{number}.{what}"))
+        value = self._op(
+            node.op_type, inputs, list(node.attributes.values()), f"groups{number}", node.outputs[0], part.rows.size
+        )
+        producer = value.producer()
         assert producer is not None
-        bias = rule.weights.bias
-        weighted_rule.replace(producer, each.weight, None if bias is None else taken(bias, each.rows), each.groups)
-        part.shape = _resized(old, axis, each.rows.size)
-        parts.append(part)
-    whole = parts[0] if len(parts) == 1 else _added(node, "Concat", parts, [ir.AttrInt64("axis", axis)], "all_groups")
-    written = np.concatenate([each.rows for each in classes])
-    whole.shape = _resized(old, axis, written.size)
-    if not np.array_equal(written, rule.rows_taken):
-        at = {before: place for place, before in enumerate(written.tolist())}
-        whole = _gathered(node, whole, [at[row] for row in rule.rows_taken.tolist()], axis, "rows")
-    name, old.name = old.name, None
-    whole.name = name
-    ir.convenience.replace_all_uses_with(old, whole, replace_graph_outputs=True)
-    graph.remove(node, safe=True)
+        weighted_rule.replace(producer, part.weight, None if bias is None else taken(bias, part.rows), part.groups)
+        return value
 
+    def _gathered(self, source: ir.Value | None, indices: list[int], what: str) -> ir.Value:
+        """Return the channels `indices` of `source`; itself where those are all of its."""
+        assert source is not None
+        assert source.shape is not None
+        if source.shape[1] == len(indices) and indices == list(range(len(indices))):
+            return source
+        chosen = self._constant(np.array(indices, np.int64), f"{what}.indices")
+        return self._op("Gather", [source, chosen], [_CHANNELS], what, source, len(indices))
 
-def _gathered(node: ir.Node, source: ir.Value | None, indices: list[int], axis: int, what: str) -> ir.Value:
-    """Return the channels `indices` of `source`, before `node`; itself where those are all of its."""
-    assert source is not None
-    assert source.shape is not None
-    if indices == list(range(size)) if isinstance(size := source.shape[axis], int) else False:
-        return source
-    assert isinstance(node.graph, ir.Graph)
-    chosen = add_initializer(node.graph, f"{node.name or node.outputs[0].name}/{what}", np.array(indices, np.int64))
-    value = _added(node, "Gather", [source, chosen], [ir.AttrInt64("axis", axis)], what)
-    value.shape = _resized(source, axis, len(indices))
-    return value
+    def _constant(self, array: np.ndarray | None, what: str) -> ir.Value:
+        assert array is not None
+        return register_initializer(self._graph, self._unique(what), array)
 
+    def _op(
+        self,
+        operator: str,
+        inputs: Sequence[ir.Value],
+        attributes: Sequence[ir.Attr],
+        what: str,
+        like: ir.Value,
+        channels: int,
+    ) -> ir.Value:
+        """Return what a new node gives: of the type and shape of `like`, but for the number of its channels."""
+        name = self._unique(what)
+        added = ir.Node("", operator, inputs, attributes, name=name)
+        (value,) = added.outputs
+        value.name, value.type = name, like.type
+        assert like.shape is not None
+        sizes = list(like.shape)
+        sizes[1] = channels
+        value.shape = ir.Shape(sizes)
+        self._graph.insert_before(self._node, added)
+        return value
 
-def _added(
-    node: ir.Node, operator: str, inputs: Sequence[ir.Value | None], attributes: Sequence[ir.Attr], what: str
-) -> ir.Value:
-    """Return what a new node, before `node` and of its type, gives."""
-    assert isinstance(node.graph, ir.Graph)
-    name = unique_name(f"{node.name or node.outputs[0].name}/{what}", value_names(node.graph))
-    added = ir.Node("", operator, inputs, attributes, name=name)
-    value = added.outputs[0]
-    value.name, value.type = name, node.outputs[0].type
-    node.graph.insert_before(node, added)
-    return value
-
-
-def _resized(value: ir.Value, axis: int, size: int) -> ir.Shape | None:
-    """Return the shape of `value` with another number of channels."""
-    if value.shape is None:
-        return None
-    sizes = list(value.shape)
-    sizes[axis] = size
-    return ir.Shape(sizes)
+    def _unique(self, what: str) -> str:
+        return unique_name(f"{self._node.name or self._node.outputs[0].name}/{what}", self._taken)
