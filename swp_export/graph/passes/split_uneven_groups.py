@@ -56,8 +56,9 @@ class SplitUnevenGroups(ir.passes.InPlacePass):
         """Find what is needed if every group may keep its own number of rows and columns, then take that."""
         graph = model.graph
         rules = _uneven_groups(graph)
-        plan = _Plan(graph, rules)
-        rules = {node: rule for node, rule in rules.items() if plan.is_worth_it(node)}
+        if rules:
+            plan = _Plan(graph, rules)
+            rules = {node: rule for node, rule in rules.items() if plan.is_worth_it(node)}
         if not rules:
             return ir.passes.PassResult(model, modified=False)
         plan = _Plan(graph, rules)
@@ -121,8 +122,8 @@ class _Plan:
         after, _ = self.classes(node, is_free=True)
         weights, both = self._rules[node].weights, np.concatenate([columns, rows])
         before = weights.weight.size + weights.filters + int(self._elsewhere[both].sum())
-        after += int(self._elsewhere[both[self.needed[both]]].sum())
-        return before - after > LEAST_GAIN * before
+        after += int(self._elsewhere[both[self.needed[both]]].sum()) + np.count_nonzero(self.needed[rows])
+        return bool(before - after > LEAST_GAIN * before)
 
     def _ids(self, node: ir.Node) -> tuple[Ids, Ids]:
         columns, rows = self.channels.of(node.inputs[0]), self.channels.of(node.outputs[0])
