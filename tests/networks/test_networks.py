@@ -23,8 +23,6 @@ NOT_YET = {
     "detector": "Split pins its channels",
     "unet": "ConvTranspose pins its channels",
     "face_resnet": "PRelu pins its channels",
-    "resnext50_32x4d": "a grouped convolution pins its channels",
-    "regnet_y_400mf": "a grouped convolution pins its channels",
     "shufflenet_v2_x1_0": "Split and the shuffle pin their channels",
     "inception_v3": "constants stay behind an average pool with padding",
     "mobilenet_v2": "constants stay behind a depthwise convolution with padding",

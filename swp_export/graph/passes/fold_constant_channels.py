@@ -9,6 +9,8 @@ For a consumer `y[o] = b[o] + sum over k, tap of W[o,k,tap] * x[k] shifted`:
   maps are multiples of one another, so one channel h, the one with the largest |c|, stands for all:
                                              W[o,h,:] += W[o,k,:] * c_k / c_h;  W[o,k,:] := 0
 
+Of a grouped convolution all this holds within each group, which has a channel h of its own.
+
 Only weights and biases change here; `RemoveDeadChannels` then drops the channels that nothing reads.
 """
 
@@ -37,9 +39,7 @@ class FoldConstantChannels(ir.passes.InPlacePass):
             nonlocal modified
             weights, rule = weights_of(node), weighted(node)
             assert rule is not None
-            if weights is None or weights.group != 1:
-                return
-            folded = _folded(weights, constants)
+            folded = None if weights is None else _folded(weights, constants)
             if folded is not None:
                 rule.replace(node, *folded)
                 modified = True
@@ -48,16 +48,34 @@ class FoldConstantChannels(ir.passes.InPlacePass):
         return ir.passes.PassResult(model, modified)
 
 
-def _folded(weights: Weights, constants: np.ndarray) -> tuple[np.ndarray, np.ndarray | None] | None:
-    """Return weight and bias with `constants` (float64 `[C]`, NaN where unknown) taken out; None if nothing changes."""
+def _folded(weights: Weights, constants: np.ndarray) -> tuple[np.ndarray, np.ndarray | None, int] | None:
+    """Return weight, bias and group with `constants` (float64 `[C]`, NaN where unknown) taken out; None if none is."""
+    width, height = weights.weight.shape[1], weights.filters // weights.group
+    after: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+    for group in np.unique(np.flatnonzero(~np.isnan(constants)) // width).tolist():
+        rows = slice(group * height, (group + 1) * height)
+        folded = _folded_group(weights, rows, constants[group * width : (group + 1) * width])
+        if folded is not None:
+            after[group] = folded
+    if not after:
+        return None
+    weight, bias = weights.weight.copy(), weights.biases().astype(np.float64)
+    for group, (of_group, added) in after.items():
+        weight[group * height : (group + 1) * height] = of_group
+        bias[group * height : (group + 1) * height] += added
+    return weight, bias if weights.holds_bias else None, weights.group
+
+
+def _folded_group(weights: Weights, rows: slice, constants: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+    """Return the weight of `rows`, all that read these `constants`, and what to add to their bias; None for neither."""
     # The other columns stay as they are: a classifier's matrix may be too large to be copied in float64.
     columns = np.flatnonzero(~np.isnan(constants))
-    value, before = constants[columns], weights.weight[:, columns].astype(np.float64)
+    value, before = constants[columns], weights.weight[rows, columns].astype(np.float64)
     weight = before.reshape(*before.shape[:2], -1)
     live = weight != 0
     foldable = ~(live & weights.padded.reshape(-1)).any(axis=2) & weights.holds_bias
     foldable |= (value == 0)[None, :]
-    bias = weights.biases().astype(np.float64) + np.einsum("okt,ok,k->o", weight, foldable.astype(np.float64), value)
+    added = np.einsum("okt,ok,k->o", weight, foldable.astype(np.float64), value)
     weight[foldable] = 0
     held = np.flatnonzero((weight != 0).any(axis=(0, 2)))
     if held.size > 1:
@@ -67,6 +85,6 @@ def _folded(weights: Weights, constants: np.ndarray) -> tuple[np.ndarray, np.nda
         weight[:, holder] = merged
     if np.array_equal(weight != 0, live):
         return None
-    after = weights.weight.copy()
+    after = weights.weight[rows].copy()
     after[:, columns] = weight.reshape(before.shape)
-    return after, bias if weights.holds_bias else None
+    return after, added
