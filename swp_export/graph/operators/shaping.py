@@ -98,7 +98,8 @@ def reshaped_axis(before: Sequence[Dim], after: Sequence[Dim], axis: int) -> tup
     size = before[axis]
     assert isinstance(size, int)
     for place, found in enumerate(after):
-        if not _as_many(before[:axis], after[:place]) or (found == 1 != size):
+        same_before, same_behind = _as_many(before[:axis], after[:place]), _as_many(before[axis:], after[place:])
+        if not (same_before or same_behind) or (found == 1 != size):
             continue
         if not isinstance(found, int):
             return Pins("reshapes them to an open size")
@@ -141,13 +142,34 @@ def _reshape_route(node: NodeView) -> tuple[Route | None, ...] | Pins:
         return Pins("reads a tensor whose channels are not known")
     if before is None or after is None:
         return Pins("reshapes them to a shape that is not known")
-    if node.node.op_type == "Reshape" and node.constant(1) is None:
+    target = node.constant(1)
+    if target is None:
         return Pins("reshapes them to a shape that is computed")
-    found = reshaped_axis(before, after, layout.axis)
+    stated = [_stated(size, place, before, after) for place, size in enumerate(target.tolist())]
+    found = reshaped_axis(before, stated, layout.axis)
     if isinstance(found, Pins):
         return found
     axis, repeats = found
     return (from_input(axis, np.repeat(np.arange(layout.ids.size), repeats)),)
+
+
+def _stated(size: int, place: int, before: Sequence[Dim], after: Sequence[Dim]) -> Dim:
+    """Return a size of the output: as the target of a Reshape states it, 0 for that of the input, or as inferred."""
+    return before[place] if size == 0 and place < len(before) else after[place] if size < 1 else size
+
+
+def _flatten_route(node: NodeView) -> tuple[Route | None, ...] | Pins:
+    layout, before, after = node.layout(0), node.shape(0), node.output_shape()
+    if layout is None or before is None:
+        return Pins("reads a tensor whose channels are not known")
+    axis = node.integer("axis", 1)
+    axis = axis + len(before) if axis < 0 else axis
+    columns = None if after is None else after[1]
+    if any(size != 1 for size in before[axis : layout.axis]) or layout.axis < axis:
+        return Pins("mixes them with other axes")
+    if not isinstance(columns, int) or columns % layout.ids.size:
+        return Pins("flattens them with axes of open size")
+    return (from_input(1, np.repeat(np.arange(layout.ids.size), columns // layout.ids.size)),)
 
 
 def _retake_reshape(node: NodeView, inputs: Sequence[Places | None], outputs: Sequence[Places | None]) -> None:
@@ -264,11 +286,12 @@ OPERATORS: dict[str, Operator] = {
     ),
     "Flatten": Operator(
         compute=flatten,
-        channels=Moves(_reshape_route),
+        channels=Moves(_flatten_route),
         rounding=Rounding.EXACT,
         examples=[
             Example(inputs=[MAPS]),
             Example(inputs=[TOKENS], attributes={"axis": 2}),
+            Example(inputs=[Tensor(shape=(2, 1, 6, 3), axis=2)], attributes={"axis": -3}),
             Example(inputs=[MAPS], attributes={"axis": 0}, pins="mixes them with other axes"),
         ],
     ),
