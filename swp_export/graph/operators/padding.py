@@ -64,12 +64,22 @@ def _beside_padding(node: NodeView, known: Known, evaluate: Evaluate) -> Known:
     return np.where(known == filler, known, np.nan)
 
 
+def _adds_nothing(node: NodeView) -> bool:
+    """Tell whether what is put beside the map is zero, or taken from it."""
+    value = node.constant(2)
+    if node.text("mode", "constant") != "constant":
+        return True
+    if value is None:
+        return node.input(2) is None and node.real("value", 0.0) == 0
+    return not value.any()
+
+
 _RING = np.array([0, 0, 1, 2, 0, 0, 1, 0])
 
 OPERATORS: dict[str, Operator] = {
     "Pad": Operator(
         compute=pad,
-        channels=MapWise(_padded, _beside_padding, joins="pads the axis that counts them"),
+        channels=MapWise(_padded, _beside_padding, joins="pads the axis that counts them", linear=_adds_nothing),
         rounding=Rounding.EXACT,
         examples=[
             Example(inputs=[MAPS], attributes={"pads": _RING.tolist(), "value": 0.5}, until=10),

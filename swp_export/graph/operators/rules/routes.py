@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from swp_export.graph.operators.node_view import Layout, Pins, label_of
-from swp_export.graph.operators.operator import ChannelRule
+from swp_export.graph.operators.operator import Acts, ChannelRule
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -31,6 +31,7 @@ class Route:
         position: and its place there, int64.
         alike: other inputs or places, of the same size each, that must be the same channels: what stands at one place
             of `axis` came from all of them.
+        whole: each channel's map is moved as a whole: nothing along other axes.
 
     """
 
@@ -38,6 +39,7 @@ class Route:
     origin: npt.NDArray[np.int64]
     position: npt.NDArray[np.int64]
     alike: Sequence[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]] = ()
+    whole: bool = False
 
     @property
     def sources(self) -> Sequence[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]]:
@@ -45,10 +47,10 @@ class Route:
         return ((self.origin, self.position), *self.alike)
 
 
-def from_input(axis: int, position: npt.ArrayLike, index: int = 0) -> Route:
+def from_input(axis: int, position: npt.ArrayLike, index: int = 0, *, whole: bool = False) -> Route:
     """Return the route whose channels are those at `position` of one input."""
     places = np.asarray(position, np.int64)
-    return Route(axis, np.full(places.size, index, np.int64), places)
+    return Route(axis, np.full(places.size, index, np.int64), places, whole=whole)
 
 
 class Moves(ChannelRule):
@@ -97,6 +99,12 @@ class Moves(ChannelRule):
                 first = np.where(first == other, first, np.nan)
             results.append(first)
         return tuple(results)
+
+    def acts(self, node: NodeView) -> Acts:
+        """Whole maps, or parts of them."""
+        routes = self._route(node)
+        whole = not isinstance(routes, Pins) and all(route is None or route.whole for route in routes)
+        return Acts.MOVES if whole else Acts.OTHERWISE
 
     def take(self, node: NodeView, inputs: Sequence[Places | None], outputs: Sequence[Places | None]) -> None:
         """Let `retake` change what the node says of places and sizes."""
