@@ -25,10 +25,7 @@ NOT_YET = {
     "resnext50_32x4d": "a grouped convolution pins its channels",
     "regnet_y_400mf": "a grouped convolution pins its channels",
     "shufflenet_v2_x1_0": "Split and the shuffle pin their channels",
-    "mobilenet_v3_small": "constants stay behind a depthwise convolution with padding",
-    "efficientnet_b0": "constants stay behind a depthwise convolution with padding",
     "convnext_tiny": "refused: shapes behind Range are not inferred",
-    "preactivation": "columns of trunk channels that are born later stay",
 }
 """Networks that do not reach it, or are refused, and why."""
 

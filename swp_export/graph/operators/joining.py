@@ -12,7 +12,7 @@ from swp_export.graph.operators.call import positive_axis
 from swp_export.graph.operators.examples import MAPS, PER_CHANNEL, TOKENS
 from swp_export.graph.operators.node_view import Pins, taken
 from swp_export.graph.operators.operator import Example, Operator, Rounding, Tensor
-from swp_export.graph.operators.rules.routes import Moves, Route, from_input
+from swp_export.graph.operators.rules.routes import Moves, Route, Selects, from_input
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -259,7 +259,7 @@ OPERATORS: dict[str, Operator] = {
     ),
     "Gather": Operator(
         compute=gather,
-        channels=Moves(_gather_route, _retake_gather),
+        channels=Selects(_gather_route, _retake_gather),
         rounding=Rounding.EXACT,
         examples=[
             Example(inputs=[MAPS, np.array([0, 3, 1, 4, 2, -1])], attributes={"axis": 1}),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from swp_export.graph.operators.node_view import Layout, Pins, label_of
-from swp_export.graph.operators.operator import Acts, ChannelRule
+from swp_export.graph.operators.operator import Acts, ChannelRule, Reads
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -110,6 +110,33 @@ class Moves(ChannelRule):
         """Let `retake` change what the node says of places and sizes."""
         if self._retake is not None:
             self._retake(node, inputs, outputs)
+
+
+class Selects(Moves):
+    """Whole channels of one input are chosen: each may go by itself, and those of the input that nothing else reads."""
+
+    def flow(self, node: NodeView) -> tuple[Layout | None, ...] | Pins:
+        """Give the output channels of its own."""
+        layouts, routes = super().flow(node), self._route(node)
+        if isinstance(layouts, Pins) or isinstance(routes, Pins):
+            return layouts
+        return tuple(
+            Layout(route.axis, node.identities.fresh(route.position.size))
+            if route is not None and route.whole
+            else given
+            for route, given in zip(routes, layouts, strict=True)
+        )
+
+    def reads(self, node: NodeView) -> Reads | None:
+        """Return which channel each is."""
+        routes, rows, columns = self._route(node), node.output_layout(), node.layout(0)
+        if isinstance(routes, Pins) or rows is None or columns is None:
+            return None
+        (route,) = routes
+        if route is None or not route.whole:
+            return None
+        chosen = route.position[:, None] == np.arange(columns.ids.size)
+        return Reads(rows.ids, columns.ids, chosen)
 
 
 def _ids(node: NodeView, origin: np.ndarray, position: np.ndarray) -> np.ndarray:
