@@ -9,6 +9,7 @@ from onnx_ir.passes.common import RemoveUnusedNodesPass
 
 from swp_export.graph.passes.fold_constant_branches import FoldConstantBranches
 from swp_export.graph.passes.fold_constant_channels import FoldConstantChannels
+from swp_export.graph.passes.gather_channels import GatherChannels
 from swp_export.graph.passes.remove_dead_channels import RemoveDeadChannels
 from swp_export.graph.passes.remove_identity import RemoveIdentity
 from swp_export.graph.passes.remove_repeated_relu import RemoveRepeatedRelu
@@ -36,5 +37,6 @@ def compact(model: ir.Model) -> ir.Model:
     model = rounds(model).model
     if SplitUnevenGroups()(model).modified:  # last, since it takes what is left of each group for what will be left
         model = rounds(model).model
+    model = ir.passes.Sequential(GatherChannels(), RemoveUnusedNodesPass(), RemoveDeadChannels())(model).model
     logger.debug("compacted %d nodes to %d", before, len(model.graph))
     return model

@@ -21,16 +21,9 @@ MOST = 1.05
 NOT_YET = {
     "squeeze_excite_linear": "Reshape between a gate and Linear layers pins its channels",
     "detector": "Split pins its channels",
-    "unet": "ConvTranspose pins its channels",
     "face_resnet": "PRelu pins its channels",
     "shufflenet_v2_x1_0": "Split and the shuffle pin their channels",
-    "inception_v3": "constants stay behind an average pool with padding",
-    "mobilenet_v2": "constants stay behind a depthwise convolution with padding",
-    "mobilenet_v3_small": "constants stay behind a depthwise convolution with padding",
-    "mnasnet1_0": "constants stay behind a depthwise convolution with padding",
-    "efficientnet_b0": "constants stay behind a depthwise convolution with padding",
     "convnext_tiny": "refused: shapes behind Range are not inferred",
-    "preactivation": "columns of trunk channels that are born later stay",
 }
 """Networks that do not reach it, or are refused, and why."""
 
