@@ -23,7 +23,7 @@ import swp_export
 from swp_export.lowerings import LOWERINGS
 from swp_export.lowerings.static_rule import MOVE
 from swp_export.stripes import StripeConv
-from swp_export.tuning.single_layer import model_of_layer
+from swp_export.tuning.layer_case import model_of_layer
 
 if TYPE_CHECKING:
     from torch import nn

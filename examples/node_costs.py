@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import onnx_ir as ir
-from swp_export.lowerings.parts.runs import ACCUMULATE, CONCAT, WRITE, shift_cost
 
 from swp_export.benchmark.measure import Schedule
 from swp_export.benchmark.statistics import latency
 from swp_export.graph.builder import LayerBuilder
 from swp_export.graph.files.writing import serialized
+from swp_export.lowerings.parts.slices import ACCUMULATE, CONCAT, WRITE, shift_cost
 from swp_export.tuning.model_timer import ModelTimer
 
 if TYPE_CHECKING:

@@ -68,8 +68,8 @@ def cli(*, verbose: bool) -> None:
 def prune(*, checkpoint: str, no_verify: bool, as_json: bool, **arguments: Any) -> None:
     """Write CHECKPOINT as a compact, portable ONNX model.
 
-    CHECKPOINT is a file of PyTorch or safetensors, or an ONNX model whose dead stripes are exactly zero. Pruning is
-    exact. The model gets its name only after it was compared with CHECKPOINT in float64.
+    CHECKPOINT is a file of PyTorch or safetensors, or an ONNX model with stripes that are zero, or small: see
+    --threshold. Pruning is exact. The model gets its name only after it was compared with CHECKPOINT in float64.
     """
     from swp_export.command_line.prune_table import prune_tables
     from swp_export.command_line.terminal import print_json, print_report, print_warnings, progress

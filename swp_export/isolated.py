@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from swp_export.errors import ModelError
+from swp_export.memory import limit_memory
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -165,6 +166,7 @@ def serve() -> None:
     answers = os.fdopen(os.dup(1), "wb")
     with Path(os.devnull).open("wb") as nowhere:
         os.dup2(nowhere.fileno(), 1)  # what C++ prints must not end up among the answers
+    _dump_no_core()
     import onnxsim  # noqa: F401 # both now, before memory is counted
 
     while True:
@@ -172,7 +174,8 @@ def serve() -> None:
             name, content = _receive(sys.stdin.buffer)
         except EOFError:
             return
-        _limit_memory(_MEMORY + _MEMORY_PER_BYTE * len(content))
+        with contextlib.suppress(ImportError, OSError, ValueError):
+            limit_memory(_MEMORY + _MEMORY_PER_BYTE * len(content))
         try:
             answer = _FUNCTIONS[name.decode()](content)
             if len(answer) > _ANSWER + _ANSWER_PER_BYTE * len(content):
@@ -188,15 +191,10 @@ def serve() -> None:
         _send(answers, verdict, answer)
 
 
-def _limit_memory(allowance: int) -> None:
-    """Let this process allocate `allowance` bytes more than it has; systems without such limits have none."""
+def _dump_no_core() -> None:
     with contextlib.suppress(ImportError, OSError, ValueError):
         import resource
 
-        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
-        most = resource.getrlimit(resource.RLIMIT_AS)[1]
-        limit = pages * resource.getpagesize() + allowance
-        resource.setrlimit(resource.RLIMIT_AS, (limit if most < 0 else min(limit, most), most))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 

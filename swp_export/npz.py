@@ -47,7 +47,10 @@ def _array(content: bytes) -> npt.NDArray[Any]:
     stream = io.BytesIO(content)
     version = np.lib.format.read_magic(stream)
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    shape, _, dtype = read(stream)
+    try:
+        shape, _, dtype = read(stream)
+    except Exception as error:  # numpy reads a header as Python: it may raise whatever Python's parser does
+        raise ValueError(f"the header of an array is damaged: {error}") from error
     held = len(content) - stream.tell()
     if dtype.hasobject or min(shape, default=0) < 0 or math.prod(shape) * dtype.itemsize != held:
         raise ValueError(f"an array {list(shape)} of {dtype} does not fit the {held:,} bytes that are there")

@@ -1,4 +1,4 @@
-"""Text that may be shown: what a file says never steers a terminal, and never fills it."""
+"""Names and texts of files, safe to show: control characters are spelled out, and what is too long is cut."""
 
 from __future__ import annotations
 

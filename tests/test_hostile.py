@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper
@@ -174,6 +175,10 @@ def functions(depth: int, last: str) -> tuple[onnx.FunctionProto, ...]:
     )
 
 
+WEIGHT = np.ones((4, 3, 3, 3), np.float32)
+BODY = helper.make_graph([helper.make_node("Identity", ["c"], ["d"])], "b", [], [])
+
+
 def pool(**attributes: object) -> onnx.NodeProto:
     """Return a MaxPool of x."""
     return helper.make_node("MaxPool", ["x"], ["y"], **({"kernel_shape": [2, 2]} | attributes))
@@ -183,6 +188,8 @@ def pool(**attributes: object) -> onnx.NodeProto:
     ("content", "says"),
     [
         (model_of(pool(strides=[0, 1])), "strides"),
+        (model_of(helper.make_node("Conv", ["x", "w"], ["y"], group=[1]), w=WEIGHT), r"group = \[0\] at Conv"),
+        (model_of(helper.make_node("Loop", ["", "", "x"], ["y"], body=BODY)), "has no end at Loop"),
         (model_of(pool(kernel_shape=[0, 1])), "kernel_shape"),
         (model_of(pool(dilations=[1, 0])), "dilations"),
         (model_of(pool(pads=[0, 0, 2**40, 0])), "pads"),
@@ -202,8 +209,6 @@ def test_what_would_crash_a_runtime(content: bytes, says: str, tmp_path: Path) -
 @pytest.mark.parametrize("shape", [[3, 10**5, 10**5], [10**9]])
 def test_values_that_are_too_large(shape: list[int]) -> None:
     """What a node declares to expand to is refused by the value's name, before it is computed."""
-    import numpy as np
-
     content = model_of(helper.make_node("ConstantOfShape", ["s"], ["y"]), s=np.array(shape, np.int64))
     with pytest.raises(ModelError, match="value 'y' of the model would be"):
         require_runnable(onnx.ModelProto.FromString(content), (1, 3, 8, 8))
@@ -253,8 +258,6 @@ def test_constants_that_a_runtime_would_make_while_loading(
     shape: list[int], behind_constant: bool, tmp_path: Path
 ) -> None:
     """A stated shape is checked when the model is read, in an initializer or a Constant node."""
-    import numpy as np
-
     make = helper.make_node("ConstantOfShape", ["s"], ["y"])
     stated = np.array(shape, np.int64)
     constant = helper.make_node("Constant", [], ["s"], value=onnx.numpy_helper.from_array(stated))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -18,7 +19,7 @@ ROOT = Path(__file__).parents[1] / "swp_export"
 # A module may import from its own stage and from those above it. Names are files or folders of swp_export.
 STAGES: tuple[tuple[str, ...], ...] = (
     ("errors",),
-    ("stripes", "printable", "input_file"),
+    ("stripes", "printable", "input_file", "memory"),
     ("atomic", "isolated", "npz"),
     ("checkpoint",),
     ("nn",),
@@ -179,6 +180,14 @@ def test_torch_is_imported_only_for_checkpoints() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_only_one_file_spells_metadata_keys() -> None:
+    """What models of ours say of themselves is spelled, written and read by one module."""
+    keys = re.compile(r"[\"']swp_export\.[a-z_0-9]*[\"']")
+    modules = {"__init__.py"}  # names modules, which look like keys
+    found = [path.relative_to(ROOT) for path in FILES if path.name not in modules and keys.search(path.read_text())]
+    assert found == [Path("graph", "metadata.py")]
 
 
 def test_only_one_file_imports_the_simplifier() -> None:

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
+    from swp_export.graph.metadata import InputShape
+
     Progress = Callable[[str, float], None]
 
 _TRANSFERS = 20
@@ -43,7 +45,7 @@ class _Setup:
     device: Device
     threads: int
     cuda: CudaOptions
-    input_shape: tuple[int, int, int] | None
+    input_shape: InputShape | None
     schedule: Schedule
     layers: bool
 
@@ -55,7 +57,7 @@ def bench(
     device: Device = "cpu",
     threads: int = 1,
     batch: int | Sequence[int] = 1,
-    input_shape: tuple[int, int, int] | None = None,
+    input_shape: InputShape | None = None,
     min_runs: int = 10,
     min_seconds: float = 1.0,
     cold: bool = False,
@@ -74,7 +76,7 @@ def bench(
         device: Where they run; never anywhere else.
         threads: Threads within an operator.
         batch: Samples per run, or several such numbers, measured one after the other.
-        input_shape: `(C, H, W)` of one sample, for models that do not say it.
+        input_shape: sizes of one sample, `(C, H, W)` in the model's own order, for models that do not say it.
         min_runs: Measured runs of each model, at least.
         min_seconds: Sum of each model's measured times, at least.
         cold: Alternate single runs instead of short bursts.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
+    from swp_export.graph.metadata import InputShape
     from swp_export.runtime.session import Session, TensorSpec
 
 
@@ -33,7 +35,7 @@ def input_of(session: Session) -> TensorSpec:
     return spec
 
 
-def shape_of(session: Session, batch: int, sample: Sequence[int] | None = None) -> tuple[int, ...]:
+def shape_of(session: Session, batch: int, sample: InputShape | None = None) -> tuple[int, ...]:
     """Return the shape `(batch, ...)` to measure the model on.
 
     That of one sample is `sample` if given, else what the model's own input says, else what its metadata says.
@@ -47,29 +49,35 @@ def shape_of(session: Session, batch: int, sample: Sequence[int] | None = None) 
     fixed = spec.shape[0] if spec.shape else None
     if isinstance(fixed, int) and fixed != batch:
         raise InputError(f"{session.label} has a fixed batch of {fixed}, asked for {batch}; pass --batch {fixed}")
+    if isinstance(sample, Mapping):
+        unknown = ", ".join(sorted(sample.keys() - {spec.name}))
+        if unknown:
+            raise InputError(f"{session.label} has no input called {unknown}; it has {spec.name}")
+        sample = sample[spec.name]
     if sample is not None:
         return (batch, *sample)
     own = [size for size in spec.shape[1:] if isinstance(size, int)]
     if own and len(own) == len(spec.shape) - 1:
         return (batch, *own)
-    stated = stated_input_shape(session.metadata, session.label)
+    stated = stated_input_shape(session.metadata, {spec.name: len(spec.shape) - 1}, session.label)
     if stated is None:
         raise InputError(
             f"{session.label} does not say the shape of input {spec.name}, {_spell(spec.shape)}; "
             "pass --input-shape C,H,W"
         )
+    assert not isinstance(stated, Mapping)
     return (batch, *stated)
 
 
 def noise(session: Session, shape: Sequence[int], *, seed: int = 0) -> dict[str, npt.NDArray[Any]]:
     """Return noise of `shape` in the dtype of the model's input, by its name; `seed` decides the values.
 
-    It is normal for floats; for integers it is that of pixels, from 0 to 255.
+    It is normal for floats; bytes are pixels, from 0 to 255; other integers are 0 and 1, which every table of rows has.
     """
     spec, rng = input_of(session), np.random.default_rng(seed)
     if spec.dtype.kind == "f":
         return {spec.name: rng.standard_normal(tuple(shape), dtype=np.float32).astype(spec.dtype)}
-    brightest = min(255, int(np.iinfo(spec.dtype).max))
+    brightest = min(255, int(np.iinfo(spec.dtype).max)) if spec.dtype.itemsize == 1 else 1
     return {spec.name: rng.integers(0, brightest, tuple(shape), spec.dtype, endpoint=True)}
 
 

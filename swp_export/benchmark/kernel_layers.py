@@ -1,7 +1,8 @@
 """Which layer of the checkpoint a kernel of the optimised graph belongs to.
 
-ONNX Runtime fuses, renames and inserts nodes and drops their metadata. What survives: a value's name, unless it was
-fused away, and a fused or re-laid-out node's derivation of its name from a node's or a value's:
+ONNX Runtime fuses, renames and inserts nodes, and drops their metadata. Two things lead back: a value keeps its name,
+unless it was fused away; and a node that was fused, or moved to another layout, is named after the node or the value
+that it comes from:
 
     Conv "features.0/conv" -> h,  Relu -> r     becomes     Conv "r_nchwc" -> reorder_token_1
     in float16, which is computed in float32    becomes     Conv "InsertedPrecisionFreeCast_r_nchwc" -> ...

@@ -70,6 +70,8 @@ LAYOUTS = (
     Layout(name="broken-float", broken=True, takes_threshold=True, fits=_fits_broken_float),
 )
 """The first that fits a layer is the layer's."""
+PLAIN = Layout(name="plain", broken=False, takes_threshold=True, fits=lambda _skeleton, _weight: False)
+"""No layer has a Filter Skeleton: a network of ordinary convolutions, whose stripes are measured by their norms."""
 
 
 def skeletons_of(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -87,7 +89,8 @@ def layout_of(state: Mapping[str, torch.Tensor]) -> Layout:
     skeletons = skeletons_of(state)
     if not skeletons:
         raise CheckpointError(
-            f"none of its {len(state)} entries is a FilterSkeleton; expected a network trained with Filter Skeletons"
+            f"none of its {len(state)} entries is a FilterSkeleton; expected a network trained with Filter Skeletons. "
+            "Of another network, prune takes a checkpoint with --arch package.module:factory, or its ONNX file"
         )
     found: dict[Layout, str] = {}
     for name, skeleton in skeletons.items():

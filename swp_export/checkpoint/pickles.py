@@ -1,4 +1,4 @@
-"""What the pickles of a checkpoint may ask for, checked before they are read: time and memory stay linear in the file.
+"""Checks of a checkpoint's pickles before they are read: time and memory stay linear in the size of the file.
 
 `torch.load(weights_only=True)` executes no code, but it builds what it is told to: arrays of any size, and tuples in
 tuples whose hash takes for ever.

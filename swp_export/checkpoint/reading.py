@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from swp_export.checkpoint.content import bytes_of, naming, parse
-from swp_export.checkpoint.layouts import layout_of, skeletons_of
+from swp_export.checkpoint.layouts import PLAIN, layout_of, skeletons_of
 from swp_export.checkpoint.self_describing import described
 from swp_export.checkpoint.state_dict import unwrap
 
@@ -63,8 +63,12 @@ class Checkpoint:
         }
 
 
-def read_checkpoint(path: str | Path) -> Checkpoint:
+def read_checkpoint(path: str | Path, *, plain: bool = False) -> Checkpoint:
     """Read a checkpoint in any layout, written by `torch.save` (either format) or safetensors.
+
+    Args:
+        path: The file.
+        plain: Whether one without any Filter Skeleton will do, whose layout is then PLAIN.
 
     Raises:
         CheckpointError: The file cannot be read without executing code, or holds no network with Filter Skeletons.
@@ -79,7 +83,7 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
         return Checkpoint(
             path=path,
             sha256=hashlib.sha256(data).hexdigest(),
-            layout=layout_of(state),
+            layout=PLAIN if plain and not skeletons_of(state) else layout_of(state),
             state=state,
             modules=modules,
             **facts,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import io
+import math
 from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
@@ -123,7 +124,7 @@ def described(content: object) -> Description:
     architecture, threshold, shape = (content.get(key) for key in ("architecture", "threshold", "input_shape"))
     if not isinstance(architecture, str | None):
         raise CheckpointError(f"its architecture is {shown(architecture)}, expected a name")
-    if threshold is not None and not (isinstance(threshold, float | int) and threshold >= 0):
+    if threshold is not None and not (isinstance(threshold, float | int) and 0 <= threshold < math.inf):
         raise CheckpointError(f"its threshold is {shown(threshold)}, expected a number that is not negative")
     return {
         "architecture": architecture,

@@ -55,11 +55,12 @@ def plain_tensors(content: Mapping[str, object], most: float = math.inf) -> dict
                 f"{key} is declared as {list(tensor.shape)}, with which all tensors are {total:,} bytes, far more than "
                 "the file holds; save tensors that were expanded with .contiguous()"
             )
-        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
-            bad = int(tensor.numel() - torch.isfinite(tensor).sum())
+        finite = torch.isfinite(tensor.float()) if tensor.is_floating_point() else torch.ones(())
+        if not bool(finite.all()):
+            bad = int(tensor.numel() - finite.sum())
             raise CheckpointError(
-                f"{key} has {bad} of {tensor.numel()} values that are NaN or infinite; training diverged: use an "
-                "earlier checkpoint"
+                f"{key} has {bad} of {tensor.numel()} values that are NaN or infinite in float32; training "
+                "diverged: use an earlier checkpoint"
             )
         state[key] = tensor
     return state

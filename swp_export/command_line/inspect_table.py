@@ -12,12 +12,14 @@ from rich.table import Table
 from rich.text import Text
 
 from swp_export.command_line.drawing import bar, heat, spark
+from swp_export.graph.metadata import OURS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from rich.console import RenderableType
 
+    from swp_export.graph.metadata import InputShape
     from swp_export.inspection.report import (
         Gap,
         InspectedLayer,
@@ -51,12 +53,12 @@ def inspect_tables(report: InspectReport) -> list[RenderableType]:
     tables: list[RenderableType] = [_facts(report)]
     tables += [Text(f"Warning: {warning}", style="yellow") for warning in report.warnings]
     if report.layers:
-        tables.append(_layer_table(report.layers))
+        tables.append(_layer_table(report.layers, _headings(report)[0]))
     if report.values is not None:
         if report.values.thresholds:
             tables.append(_threshold_table(report.values.thresholds, report.totals))
-        tables.append(_histogram_table(report.values))
-        if report.values.thresholds:
+        tables.append(_histogram_table(report.values, _headings(report)[1]))
+        if report.values.thresholds or report.kind == "onnx":
             tables.append(_gap(report.values.gap))
     return [tables[0], *(Padding(table, (1, 0, 0, 0), expand=False) for table in tables[1:])]
 
@@ -79,7 +81,7 @@ def _fact_rows(report: InspectReport) -> dict[str, str | None]:
         "SHA-256": report.sha256,
         "Architecture": report.architecture or "unknown",
         "Classes": None if report.num_classes is None else str(report.num_classes),
-        "Input": None if report.input_shape is None else " x ".join(map(str, report.input_shape)),
+        "Input": _input_shape(report.input_shape),
         "Threshold": _threshold(report),
         "Parameters": f"{report.parameters:,}",
         "Filters": _filters(report),
@@ -95,6 +97,12 @@ def _fact_rows(report: InspectReport) -> dict[str, str | None]:
         }
     recorded = {_heading(key): _recorded(value) for key, value in report.metadata.items()}
     return rows | {key: value for key, value in recorded.items() if key not in rows}
+
+
+def _input_shape(shape: InputShape | None) -> str | None:
+    if isinstance(shape, Mapping):
+        return "; ".join(f"{name} {_input_shape(sizes)}" for name, sizes in shape.items())
+    return None if shape is None else " x ".join(map(str, shape))
 
 
 def _threshold(report: InspectReport) -> str | None:
@@ -132,7 +140,7 @@ def _spec(spec: TensorSpec) -> str:
 
 
 def _heading(key: str) -> str:
-    return key.removeprefix("swp_export.").replace("_", " ").capitalize()
+    return key.removeprefix(OURS).replace("_", " ").capitalize()
 
 
 def _recorded(value: object) -> str:
@@ -146,7 +154,7 @@ def _recorded(value: object) -> str:
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 4]} ..."
 
 
-def _layer_table(layers: Sequence[InspectedLayer]) -> Table:
+def _layer_table(layers: Sequence[InspectedLayer], magnitude: str) -> Table:
     """Return one line per layer, with the columns in which any layer has something to say."""
     decided = all(layer.live_stripes is not None for layer in layers)
     before = any(layer.filters_before is not None for layer in layers)
@@ -159,7 +167,7 @@ def _layer_table(layers: Sequence[InspectedLayer]) -> Table:
         ("%", decided, lambda layer: _percent(layer.live_stripes, layer.stripes)),
         ("Taps", decided, lambda layer: heat(layer.live_share_per_tap) if layer.live_share_per_tap else ""),
         ("Per filter", decided, lambda layer: spark(layer.stripes_per_filter) if layer.stripes_per_filter else ""),
-        ("|FS|\nmedian", striped, lambda layer: f"{layer.magnitudes.median:.2g}" if layer.magnitudes else ""),
+        (f"{magnitude}\nmedian", striped, lambda layer: f"{layer.magnitudes.median:.2g}" if layer.magnitudes else ""),
         ("\nmax", striped, lambda layer: f"{layer.magnitudes.maximum:.2g}" if layer.magnitudes else ""),
         ("Lowering", any(layer.lowering for layer in layers), lambda layer: escape(layer.lowering or "")),
     ]
@@ -192,8 +200,15 @@ def _threshold_table(thresholds: Sequence[ThresholdCounts], totals: LayerTotals)
     return table
 
 
-def _histogram_table(values: SkeletonValues) -> Table:
-    table = _table("|FilterSkeleton| over all layers")
+def _headings(report: InspectReport) -> tuple[str, str]:
+    """Return what the values are that a threshold applies to, short and long."""
+    if report.kind == "onnx":
+        return "Norm", "Stripe norms, by the largest of their layer"
+    return "|FS|", "|FilterSkeleton| over all layers"
+
+
+def _histogram_table(values: SkeletonValues, title: str) -> Table:
+    table = _table(title)
     for heading in ("From", "To below", "Stripes"):
         table.add_column(heading, justify="right")
     table.add_column("", no_wrap=True)

@@ -9,25 +9,33 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 
-class Shape(click.ParamType[tuple[int, int, int]]):
-    """`C,H,W` -> three positive integers."""
+class Shape(click.ParamType[tuple[str, tuple[int, ...]]]):
+    """`C,H,W` or `NAME:C,H,W` -> the input's name, empty for an only one, and positive integers."""
 
-    name = "C,H,W"
+    name = "[NAME:]C,H,W"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int, int]:
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, tuple[int, ...]]:
         """Parse `value`."""
         if isinstance(value, tuple):
             return value
-        try:
-            sizes = [int(part) for part in str(value).split(",")]
-        except ValueError:
-            sizes = []
-        if len(sizes) != 3 or min(sizes) < 1:
-            self.fail(f"{value!r} is not an image shape, expected three positive numbers like 3,32,32", param, ctx)
-        return sizes[0], sizes[1], sizes[2]
+        name, _, text = str(value).rpartition(":")  # a name may hold colons
+        sizes = _positive_numbers(text)
+        if not sizes and (text or not name):  # of an input that has a batch alone there is nothing behind the colon
+            self.fail(f"{value!r} is not an input shape, expected positive numbers like 3,32,32", param, ctx)
+        return name, tuple(sizes)
+
+
+def _joined(_ctx: click.Context, param: click.Parameter, values: Sequence[tuple[str, tuple[int, ...]]]) -> Any:
+    """Return the shape of the only input, or of each input by its name."""
+    by_name = dict(values)
+    if len(by_name) < len(values) or ("" in by_name and len(values) > 1):
+        raise click.BadParameter("give it once, or once for each input as NAME:C,H,W", param=param)
+    return by_name.get("", by_name or None)
 
 
 class Numbers(click.ParamType[list[int]]):
@@ -39,13 +47,19 @@ class Numbers(click.ParamType[list[int]]):
         """Parse `value`."""
         if isinstance(value, list):
             return value
-        try:
-            numbers = [int(part) for part in str(value).split(",")]
-        except ValueError:
-            numbers = []
-        if not numbers or min(numbers) < 1:
+        numbers = _positive_numbers(str(value))
+        if not numbers:
             self.fail(f"{value!r} is not a list of positive numbers like 1,8", param, ctx)
         return numbers
+
+
+def _positive_numbers(text: str) -> list[int]:
+    """Return the numbers of a list like 1,8; nothing where it is none, or one of them is not positive."""
+    try:
+        numbers = [int(part) for part in text.split(",")]
+    except ValueError:
+        return []
+    return numbers if min(numbers) >= 1 else []
 
 
 def options(*decorators: Callable[[Any], Any]) -> Callable[[Any], Any]:
@@ -65,7 +79,8 @@ THRESHOLD = click.option(
     "--threshold",
     type=float,
     metavar="F",
-    help="Stripes with |FilterSkeleton| <= F are dead. Needed for unbroken files.",
+    help="Stripes with |FilterSkeleton| <= F are dead; needed for unbroken files. Without Filter Skeletons, in an "
+    "ONNX model: those with an L2 norm of at most F times the largest of their layer; default: those that are zero.",
 )
 
 
@@ -85,10 +100,17 @@ ARCH = click.option(
 INPUT_SHAPE = click.option(
     "--input-shape",
     type=Shape(),
-    help="Sizes of one input behind the batch, in the model's own order: H,W,C where it takes [N, H, W, C]; default: "
-    "from the file.",
+    multiple=True,
+    callback=_joined,
+    help="Sizes of one input behind the batch, in the model's own order: H,W,C where it takes [N, H, W, C]; of several "
+    "inputs NAME:C,H,W, once for each that the model leaves open. Default: from the file.",
 )
-DATA = click.option("--data", metavar="FILE.npz", help="Also verify on the array 'images' [N, C, H, W] in this file.")
+DATA = click.option(
+    "--data",
+    metavar="FILE.npz",
+    help="Also verify on the array 'images' [N, C, H, W] in this file; of "
+    "several inputs on an array for each, by its name.",
+)
 DEVICE = click.option(
     "--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True, help="Never another one."
 )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from rich.markup import escape
 
 from swp_export.command_line.table import new_table
-from swp_export.verification.comparison import FACTOR, ULPS
+from swp_export.verification.budget import FACTOR, ULPS
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

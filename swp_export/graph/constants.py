@@ -56,4 +56,6 @@ def set_input(node: ir.Node, index: int, what: str, array: np.ndarray) -> None:
     if old is not None and old.is_initializer() and len(old.uses()) == 1 and not old.is_graph_output():
         name = old.name or name
         del graph.initializers[name]
-    node.replace_input_with(index, add_initializer(graph, name, array))
+        node.replace_input_with(index, register_initializer(graph, name, array))
+    else:
+        node.replace_input_with(index, add_initializer(graph, name, array))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,17 +15,20 @@ import numpy as np
 from swp_export.errors import ModelError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     import onnx_ir as ir
 
 OURS = "swp_export."
 """What every key of ours begins with."""
 
+InputShape = tuple[int, ...] | Mapping[str, tuple[int, ...]]
+"""Sizes behind the batch: `(C, H, W)` of the only input in the model's own order, or of each of several by name."""
+
 INPUT_SHAPE = "swp_export.input_shape"
-"""Of a model: the shape of one input, `C,H,W`."""
+"""Of a model: the sizes of one input behind the batch, `C,H,W`; of several as JSON, by name."""
 THRESHOLD = "swp_export.threshold"
 """Of a model: the threshold that decided which stripes are live."""
+RELATIVE_THRESHOLD = "swp_export.relative_threshold"
+"""Of a model: the share of a layer's largest stripe norm at which stripes of its ONNX source were set to zero."""
 ARCHITECTURE = "swp_export.architecture"
 """Of a model: the name of the architecture the checkpoint was read as."""
 SOURCE = "swp_export.source_sha256"
@@ -50,53 +54,79 @@ SUNK = "swp_export.sunk"
 """Of an operator in a branch before a layer's Concat: JSON, the names that it and its output had behind the Concat."""
 
 
-def input_shape_of(model: ir.Model, label: str = "the model") -> tuple[int, int, int] | None:
-    """Return `(C, H, W)` of the model's first input: by its metadata, else by its own static dimensions, else None.
+def input_shape_of(model: ir.Model, label: str = "the model") -> InputShape | None:
+    """Return the sizes of the model's input behind its first axis, of several by name: those that it states.
+
+    By its metadata, else by its own static dimensions; None where one of those is open, or nothing is behind the batch.
 
     Raises:
         ModelError: the metadata is damaged; the message calls the model `label`.
 
     """
-    stated = stated_input_shape(model.metadata_props, label)
+    inputs = [value for value in model.graph.inputs if not value.is_initializer()]
+    axes = {value.name or "": -1 if value.shape is None else len(value.shape) - 1 for value in inputs}
+    stated = stated_input_shape(model.metadata_props, axes, label)
     if stated is not None:
         return stated
-    shape = next((value.shape for value in model.graph.inputs if not value.is_initializer()), None)
-    if shape is None or len(shape) != 4:
-        return None
-    static = [dim for dim in shape[1:] if isinstance(dim, int)]
-    return (static[0], static[1], static[2]) if len(static) == 3 else None
+    shapes = {}
+    for value in inputs:
+        behind = None if value.shape is None else list(value.shape)[1:]
+        static = tuple(size for size in behind or () if isinstance(size, int))
+        if behind is None or len(static) != len(behind):
+            return None
+        shapes[value.name or ""] = static
+    return (shapes if len(shapes) > 1 else next(iter(shapes.values()), None)) or None
 
 
-def stated_input_shape(metadata: Mapping[str, str], label: str = "the model") -> tuple[int, int, int] | None:
-    """Return `(C, H, W)` as a model's `metadata` says, or None if it does not.
+def stated_input_shape(
+    metadata: Mapping[str, str], axes: Mapping[str, int], label: str = "the model"
+) -> InputShape | None:
+    """Return the sizes of one input as a model's `metadata` says, of several by name, or None if it does not.
+
+    Args:
+        metadata: of the model.
+        axes: how many axes each of its inputs has behind the first one; negative where that is open.
+        label: what the message calls the model.
 
     Raises:
-        ModelError: what it says is no shape; the message calls the model `label`.
+        ModelError: what it says is no shape of these inputs.
 
     """
     text = metadata.get(INPUT_SHAPE)
     if text is None:
         return None
     try:
-        sizes = [int(part) for part in text.split(",")]
-    except ValueError:
-        sizes = []
-    if len(sizes) != 3 or min(sizes) < 1:
+        if len(axes) > 1:
+            found = {str(name): tuple(map(int, sizes)) for name, sizes in json.loads(text).items()}
+        else:
+            found = {name: tuple(int(part) for part in text.split(",")) for name in axes}
+    except (ValueError, TypeError, AttributeError, RecursionError):
+        found = {}
+    fits = found.keys() == axes.keys() and all(len(found[name]) == rank or rank < 0 for name, rank in axes.items())
+    if not fits or min((size for sizes in found.values() for size in sizes), default=1) < 1:
+        many = "a JSON object of positive numbers for each input" if len(axes) > 1 else "positive numbers C,H,W"
         raise ModelError(
-            f"{label} records {INPUT_SHAPE} = {text!r}, expected three positive numbers C,H,W; write the model again, "
-            "or pass --input-shape C,H,W"
+            f"{label} records {INPUT_SHAPE} = {text!r}, expected {many}; write the model again, or pass "
+            "--input-shape C,H,W"
         )
-    return sizes[0], sizes[1], sizes[2]
+    return found if len(axes) > 1 else next(iter(found.values()))
 
 
-def threshold_of(model: ir.Model, label: str = "the model") -> float | None:
-    """Return the threshold that the model's metadata records, or None if there is none.
+def encode_input_shape(input_shape: InputShape) -> str:
+    """Return the text of INPUT_SHAPE."""
+    if isinstance(input_shape, tuple):
+        return ",".join(map(str, input_shape))
+    return json.dumps({name: list(sizes) for name, sizes in input_shape.items()})
+
+
+def threshold_of(model: ir.Model, label: str = "the model", key: str = THRESHOLD) -> float | None:
+    """Return the threshold that the model's metadata records under `key`, or None if there is none.
 
     Raises:
         ModelError: what is recorded is no threshold; the message calls the model `label`.
 
     """
-    text = model.metadata_props.get(THRESHOLD)
+    text = model.metadata_props.get(key)
     if text is None:
         return None
     try:
@@ -105,7 +135,7 @@ def threshold_of(model: ir.Model, label: str = "the model") -> float | None:
         threshold = math.nan
     if not 0 <= threshold < math.inf:
         raise ModelError(
-            f"{label} records {THRESHOLD} = {text!r}, expected a number of at least 0; write the model again, or pass "
+            f"{label} records {key} = {text!r}, expected a number of at least 0; write the model again, or pass "
             "--threshold F"
         )
     return threshold

@@ -6,6 +6,7 @@
     Identity(x)               ->  x                          of a weight too
     weight among the inputs   ->  initializer only           a fixed weight, whatever the IR version
     two nodes of one name     ->  two names                  layers are known by theirs
+    a computed target         ->  a constant one             see `state_sizes`
     opset 7 to 17             ->  opset 18                   see `opset`
     auto_pad                  ->  pads                       see `explicit_pads`
 
@@ -25,8 +26,10 @@ from swp_export.graph.operators.naming import ONNX_DOMAINS
 from swp_export.graph.opset import OPSET, bring_to_opset
 from swp_export.graph.passes.explicit_pads import ExplicitPads
 from swp_export.graph.passes.remove_identity import RemoveIdentity
+from swp_export.graph.passes.state_sizes import StateSizes
 from swp_export.isolated import isolated
 
+_MOST_ROUNDS = 8
 _INITIALIZERS_ALONE = 4
 """The first version of the format whose initializers need not be listed as inputs."""
 
@@ -47,6 +50,10 @@ def normalised(model: ir.Model, label: str) -> ir.Model:
     _fix_weights(model)
     _name_apart(model.graph)
     model = with_inferred_shapes(model, label)
+    for _ in range(_MOST_ROUNDS):  # a stated size lets another one be inferred
+        if not StateSizes()(model).modified:
+            break
+        model = with_inferred_shapes(model, label)
     if model.opset_imports[""] < OPSET:
         bring_to_opset(model, label)
         model = with_inferred_shapes(model, label)

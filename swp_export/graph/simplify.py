@@ -5,17 +5,26 @@ from __future__ import annotations
 import numpy as np
 import onnx
 import onnx_ir as ir
+from onnx_ir.passes.common import RemoveUnusedNodesPass
 
 from swp_export.graph.constants import array_of
 from swp_export.graph.convolutions import iterate_stripe_convs
 from swp_export.graph.metadata import FILTERS, LAYER, encode_filters
 from swp_export.graph.passes.canonicalise_flatten import CanonicaliseFlatten
+from swp_export.graph.passes.drop_expand import DropExpand
 from swp_export.graph.passes.fold_batch_norm import FoldBatchNorm
+from swp_export.graph.passes.gather_shuffle import GatherShuffle
+from swp_export.graph.passes.state_sizes import StateSizes
 from swp_export.isolated import isolated
+
+CANONICAL_FORM = ir.passes.Sequential(
+    StateSizes(), CanonicaliseFlatten(), GatherShuffle(), DropExpand(), RemoveUnusedNodesPass()
+)
+"""What is written in several ways, in the one way in which the channels can be followed."""
 
 
 def simplify(model: ir.Model) -> ir.Model:
-    """Return `model` with constants folded, BatchNorm merged into the convolutions before it, and plain Flattens.
+    """Return `model` with constants folded, BatchNorm merged into the convolutions before it, and in CANONICAL_FORM.
 
     It drops node metadata but keeps node names, so the layers' names travel as those.
 
@@ -28,7 +37,7 @@ def simplify(model: ir.Model) -> ir.Model:
     simplified = ir.serde.deserialize_model(proto)
     _hold_arrays(simplified.graph)
     _mark_layers(simplified.graph)
-    return CanonicaliseFlatten()(simplified).model
+    return CANONICAL_FORM(simplified).model
 
 
 def _hold_arrays(graph: ir.Graph) -> None:

@@ -13,7 +13,7 @@ from swp_export.architectures import known_architecture
 from swp_export.architectures.fitting import construct
 from swp_export.architectures.inference import classes_of, infer_architecture
 from swp_export.checkpoint import SKELETON_SUFFIX, read_checkpoint
-from swp_export.errors import ArchitectureError
+from swp_export.errors import ArchitectureError, CheckpointError
 from swp_export.inspection.layers import Convolution, dead_layer_warnings, inspected, skeleton_above, totals_of
 from swp_export.inspection.report import InspectReport
 from swp_export.inspection.values import skeleton_values
@@ -54,7 +54,7 @@ def inspect_checkpoint(path: Path, threshold: float | None) -> InspectReport:
         threshold=applied,
         fitting_thresholds=fitting,
         parameters=_parameters(checkpoint.state),
-        metadata=_plain(checkpoint.metadata),
+        metadata=_plain(checkpoint),
         layers=layers,
         totals=totals_of(layers, stripes_before=sum(map(math.prod, stock.values())) or None),
         values=skeleton_values(convolutions),
@@ -155,8 +155,13 @@ def _parameters(state: Mapping[str, torch.Tensor]) -> int:
     return sum(t.numel() for key, t in state.items() if t.is_floating_point() and not key.endswith(_NO_PARAMETERS))
 
 
-def _plain(metadata: Mapping[str, object]) -> dict[str, Any]:
-    """Return what is recorded, in JSON's own types: a file may hold tensors there."""
-    recorded = {key: value for key, value in metadata.items() if value is not None}
-    plain: dict[str, Any] = json.loads(json.dumps(recorded, default=str))
+def _plain(checkpoint: Checkpoint) -> dict[str, Any]:
+    """Return what is recorded, in JSON's own types: a file may hold tensors there, or NaN."""
+    recorded = {key: value for key, value in checkpoint.metadata.items() if value is not None}
+    try:
+        plain: dict[str, Any] = json.loads(json.dumps(recorded, default=str), parse_constant=str)
+    except (ValueError, TypeError, RecursionError) as error:
+        raise CheckpointError(
+            f"{checkpoint.path}: what it records as {', '.join(recorded)} is no plain data ({error}); save it again"
+        ) from error
     return plain

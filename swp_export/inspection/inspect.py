@@ -20,7 +20,8 @@ def inspect(file: str | Path, *, threshold: float | None = None) -> InspectRepor
     Args:
         file: a checkpoint in any layout, of a known architecture or not, an ONNX model, or a `log.jsonl` of `train`.
         threshold: that decides which stripes of an unbroken checkpoint are live. Default: the recorded one; without
-            either nothing is decided, and the report shows what a few round thresholds would keep.
+            either nothing is decided, and the report shows what a few round thresholds would keep. Of an ONNX model a
+            share of the largest stripe norm of each layer; default: stripes that are not zero are live.
 
     Raises:
         CheckpointError: the checkpoint cannot be read.

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING
 
-from swp_export.errors import ThresholdError
 from swp_export.graph.constants import array_of
+from swp_export.graph.convolutions import stripe_conv_from_node
 from swp_export.graph.files.reading import read_model
 from swp_export.graph.metadata import (
     ARCHITECTURE,
@@ -13,15 +14,19 @@ from swp_export.graph.metadata import (
     INPUT_SHAPE,
     LAYER,
     LOWERING,
+    RELATIVE_THRESHOLD,
     THRESHOLD,
     decode_filters,
     input_shape_of,
     threshold_of,
 )
+from swp_export.graph.normalise import normalised
 from swp_export.graph.operators.naming import operator_of
-from swp_export.inspection.layers import Convolution, dead_layer_warnings, inspected, totals_of
+from swp_export.inspection.layers import Convolution, dead_layer_warnings, inspected, skeleton_above, totals_of
 from swp_export.inspection.report import GraphFacts, InspectReport, TensorSpec
+from swp_export.inspection.values import skeleton_values
 from swp_export.lowerings.lower import lift
+from swp_export.network.relative_norms import beyond_gap, relative_norms, require_share, widest_gap_of
 from swp_export.stripes import Skeleton
 
 if TYPE_CHECKING:
@@ -30,41 +35,53 @@ if TYPE_CHECKING:
     import onnx_ir as ir
 
 
+_SHOWN = {ARCHITECTURE, THRESHOLD, RELATIVE_THRESHOLD, INPUT_SHAPE}
+
+
 def inspect_onnx(path: Path, threshold: float | None) -> InspectReport:
     """Return what is in the ONNX model `path`; arguments and errors are those of `inspect`."""
-    if threshold is not None:
-        raise ThresholdError(
-            f"{path} is an ONNX model, it has no Filter Skeletons to compare with a threshold: its dead stripes are "
-            "those whose weights are exactly zero; leave out --threshold"
-        )
     file = read_model(path)
-    model = file.model
+    model, label = file.model, str(path)
     # Of the file as it is: lifting replaces nodes and weights.
     parameters, graph, lowerings = _parameters(model.graph), _graph_facts(model), _lowerings(model.graph)
-    layers = tuple(inspected(conv) for conv in _convolutions(lift(model).graph, lowerings))
+    if threshold is not None:
+        require_share(threshold)
+        model = model if lowerings else normalised(model, label)
+    convolutions = _convolutions(lift(model).graph, lowerings, threshold)
+    norms = [conv.magnitudes for conv in convolutions if conv.magnitudes is not None]
+    layers = tuple(inspected(conv) for conv in convolutions)
     return InspectReport(
         file=str(path),
         kind="onnx",
         bytes=path.stat().st_size,
         sha256=file.sha256,
-        architecture=model.metadata_props.get(ARCHITECTURE),
+        architecture=file.model.metadata_props.get(ARCHITECTURE),
         num_classes=_num_classes(graph),
-        input_shape=input_shape_of(model, str(path)),
-        recorded_threshold=threshold_of(model, str(path)),
-        threshold=None,
+        input_shape=input_shape_of(file.model, label),
+        recorded_threshold=_recorded(file.model, label),
+        threshold=threshold,
         fitting_thresholds=None,
         parameters=parameters,
-        metadata={k: v for k, v in model.metadata_props.items() if k not in {ARCHITECTURE, THRESHOLD, INPUT_SHAPE}},
+        metadata={k: v for k, v in file.model.metadata_props.items() if k not in _SHOWN},
         layers=layers,
         totals=totals_of(layers),
-        values=None,
+        values=skeleton_values(convolutions),
         graph=graph,
-        warnings=dead_layer_warnings(layers),
+        warnings=(*dead_layer_warnings(layers), *([] if threshold is None else beyond_gap(norms, threshold, path))),
     )
 
 
-def _convolutions(graph: ir.Graph, lowerings: dict[str, str]) -> list[Convolution]:
-    """Return every Conv of `graph` with a constant 2-D weight, grouped ones included."""
+def _recorded(model: ir.Model, label: str) -> float | None:
+    recorded = threshold_of(model, label)
+    return threshold_of(model, label, RELATIVE_THRESHOLD) if recorded is None else recorded
+
+
+def _convolutions(graph: ir.Graph, lowerings: dict[str, str], threshold: float | None) -> list[Convolution]:
+    """Return every Conv of `graph` with a constant 2-D weight, grouped ones included.
+
+    Those that a threshold applies to have their stripes' relative norms where one is given, or where a wide gap between
+    norms that are not zero suggests one.
+    """
     found = []
     for node in graph:
         if operator_of(node) != "Conv":
@@ -74,16 +91,23 @@ def _convolutions(graph: ir.Graph, lowerings: dict[str, str]) -> list[Convolutio
             continue
         name = node.metadata_props.get(LAYER) or node.name or node.outputs[0].name or ""
         filters = node.metadata_props.get(FILTERS)
+        norms = None if stripe_conv_from_node(node) is None else relative_norms(weight)
+        skeleton = Skeleton.from_weight(weight)
+        if threshold is not None and norms is not None:
+            skeleton = skeleton_above(norms, threshold)
         found.append(
             Convolution(
                 name=name,
                 channels=weight.shape[1],
-                skeleton=Skeleton.from_weight(weight),
+                skeleton=skeleton,
+                magnitudes=norms,
                 filters_before=None if filters is None else decode_filters(filters).size,
                 lowering=lowerings.get(name),
             )
         )
-    return found
+    gap = widest_gap_of([conv.magnitudes for conv in found if conv.magnitudes is not None])
+    suggests = gap is not None and gap[0] > 0
+    return found if threshold is not None or suggests else [dataclasses.replace(c, magnitudes=None) for c in found]
 
 
 def _lowerings(graph: ir.Graph) -> dict[str, str]:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from swp_export.graph.metadata import InputShape
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Magnitudes:
-    """Quantiles of a layer's |FilterSkeleton|."""
+    """Quantiles of a layer's |FilterSkeleton|, of an ONNX model of its stripes' norms by the largest one."""
 
     minimum: float
     median: float
@@ -30,7 +33,8 @@ class InspectedLayer:
         live_stripes: stripes that are live.
         live_share_per_tap: at each tap `[K_h][K_w]`, the share of the filters whose stripe is live, 0 to 1.
         stripes_per_filter: at index n, how many filters have n live stripes; `K_h * K_w + 1` counts.
-        magnitudes: of its |FilterSkeleton|, where the file holds values to which a threshold applies.
+        magnitudes: of its |FilterSkeleton|, where the file holds values to which a threshold applies; of an ONNX model
+            of its relative norms, as `values` of `InspectReport`.
         lowering: how an ONNX model that `prune` or `tune` wrote expresses it.
 
     """
@@ -78,7 +82,7 @@ class Bin:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SkeletonValues:
-    """All values of a checkpoint's Filter Skeletons to which a threshold applies.
+    """All values to which a threshold applies: of a checkpoint's Filter Skeletons, or norms as in `InspectReport`.
 
     Attributes:
         count: of them.
@@ -142,7 +146,7 @@ class InspectReport:
         sha256: of its content.
         architecture: recorded, or what the keys spell; None where that is unknown.
         num_classes: width of the output, where known.
-        input_shape: `(C, H, W)`, recorded or the architecture's; None where unknown.
+        input_shape: `(C, H, W)`, recorded or the architecture's, of several inputs by name; None where unknown.
         recorded_threshold: that the file says of itself.
         threshold: by which this report decided which stripes are live, given or recorded; None where the file holds
             the masks, or nothing has decided.
@@ -152,7 +156,9 @@ class InspectReport:
         metadata: what else the file records of itself.
         layers: every convolution, in the file's order.
         totals: over the layers.
-        values: of the Filter Skeletons, where the file holds them.
+        values: of the Filter Skeletons, where the file holds them. Of an ONNX model each stripe's L2 norm by the
+            largest of its layer, where a threshold was given, or a wide gap between those that are not zero suggests
+            one.
         graph: of an ONNX model.
         warnings: one sentence each on what is legal but probably not meant, or could not be told.
 
@@ -164,7 +170,7 @@ class InspectReport:
     sha256: str
     architecture: str | None
     num_classes: int | None
-    input_shape: tuple[int, int, int] | None
+    input_shape: InputShape | None
     recorded_threshold: float | None
     threshold: float | None
     fitting_thresholds: tuple[float, float] | None

@@ -38,7 +38,7 @@ def lower(model: ir.Model, choose: Callable[[StripeConv], str], *, multiple: int
     Args:
         model: dense or masked.
         choose: returns the name of a lowering.
-        multiple: of this many rows, those that are added fill up to it.
+        multiple: rows that are added fill up to a multiple of it.
 
     Raises:
         LoweringError: the chosen lowering does not exist or refuses the layer.
@@ -47,9 +47,10 @@ def lower(model: ir.Model, choose: Callable[[StripeConv], str], *, multiple: int
     for node, conv in list(iterate_stripe_convs(model.graph)):
         if LAYER not in node.metadata_props:
             continue
-        name = choose(conv)
-        logger.debug("%s: %s", conv.name, name)
-        _write(model.graph, node, conv, name, multiple)
+        lowering, source = lowering_for(conv, choose(conv)), node.inputs[0]
+        assert source is not None
+        logger.debug("%s: %s", conv.name, lowering.name)
+        _replace(model.graph, [node], source, conv, lowering, multiple)
     ChainGemm()(model)
 
 
@@ -103,16 +104,9 @@ def _is_whole(nodes: Sequence[ir.Node]) -> bool:
 
 def _constants(node: ir.Node) -> tuple[str, np.ndarray, np.ndarray | None]:
     weight, bias = array_of(node.inputs[1]), array_of(node.inputs[2]) if len(node.inputs) > 2 else None
-    if weight is None or weight.ndim != 4:
+    if weight is None or weight.ndim != 4 or weight.dtype.kind != "f":
         raise ValueError("its weight is no constant with a kernel")
     return node.metadata_props[GEOMETRY], weight, bias
-
-
-def _write(graph: ir.Graph, node: ir.Node, conv: StripeConv, name: str, multiple: int) -> None:
-    lowering = lowering_for(conv, name)
-    source = node.inputs[0]
-    assert source is not None
-    _replace(graph, [node], source, conv, lowering, multiple)
 
 
 def _replace(

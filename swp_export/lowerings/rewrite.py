@@ -76,7 +76,7 @@ def planned_bytes(compact: ir.Model, plan: Mapping[str, str], multiple: int) -> 
     model = ir.from_proto(ir.to_proto(compact))
     _drop_negative_zeros(model)
     apply_plan(model, plan, multiple=multiple)
-    # Where a constant was created says how the model came to be; by name they are the same whatever the way.
+    # Initializers lie in the order in which they were made, which depends on what the model was before.
     model.metadata_props[BLOCK] = str(multiple)
     initializers = sorted(model.graph.initializers.items())
     model.graph.initializers.clear()

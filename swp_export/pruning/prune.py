@@ -17,7 +17,16 @@ from swp_export.graph.builder import DEFAULT_MULTIPLE
 from swp_export.graph.convolutions import iterate_stripe_convs
 from swp_export.graph.files.external_data import files_of
 from swp_export.graph.files.writing import serialized
-from swp_export.graph.metadata import ARCHITECTURE, INPUT_SHAPE, LAYER, SOURCE, THRESHOLD
+from swp_export.graph.input_shape import image_shape
+from swp_export.graph.metadata import (
+    ARCHITECTURE,
+    INPUT_SHAPE,
+    LAYER,
+    RELATIVE_THRESHOLD,
+    SOURCE,
+    THRESHOLD,
+    encode_input_shape,
+)
 from swp_export.graph.pipeline import compact
 from swp_export.lowerings import lowering_named
 from swp_export.lowerings.plan_file import PlanFile, read_plan
@@ -28,16 +37,19 @@ from swp_export.pruning.source import Source, read_source
 from swp_export.tuning.cache import LayerCache
 from swp_export.tuning.model_timer import ModelTimer
 from swp_export.tuning.tuned_model import find_tuned_model
-from swp_export.verification.cases import read_samples
 from swp_export.verification.report import NotEquivalentError
+from swp_export.verification.samples import read_samples
 from swp_export.verification.verify import Verifier, verify_model
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from swp_export.graph.metadata import InputShape
     from swp_export.runtime.session import Device
     from swp_export.stripes import StripeConv
     from swp_export.verification.report import VerificationReport
+
+    Check = Callable[[bytes], VerificationReport]
 
 TUNE_SECONDS = 60.0
 """Time to search with `tune`; the command of that name has an option for it."""
@@ -59,7 +71,7 @@ def prune(
     threshold: float | None = None,
     output: str | Path | None = None,
     arch: str | None = None,
-    input_shape: tuple[int, int, int] | None = None,
+    input_shape: InputShape | None = None,
     lowering: str | None = None,
     plan: str | Path | None = None,
     tune: Device | None = None,
@@ -72,16 +84,19 @@ def prune(
     """Write the portable model of `source`: pruned exactly, and verified before it gets its name.
 
     Args:
-        source: a checkpoint, or an ONNX file (by its suffix) whose dead stripes are exactly zero.
-        threshold: stripes with `|FilterSkeleton| <= threshold` are dead. Needed unless the file has decided already.
+        source: a checkpoint, or an ONNX file (by its suffix).
+        threshold: stripes with `|FilterSkeleton| <= threshold` are dead. Needed unless the file has decided already. Of
+            an ONNX file: stripes whose L2 norm is at most `threshold` times the largest of their layer; default: those
+            that are exactly zero.
         output: the file to write; default: the source's name with `.onnx`, in the current folder.
         arch: architecture name or `package.module:factory`, where it does not follow from the file.
-        input_shape: `(C, H, W)`, where it does not follow from the architecture.
+        input_shape: `(C, H, W)`, where it does not follow from the source, or of several inputs by name.
         lowering: how to write every layer that admits it; default: layer by layer, by the static rule.
         plan: a plan file that `tune` wrote: write each layer as it says.
         tune: search for the fastest form on this device, as the command `tune` does with its defaults.
         dense_out: also write the unpruned network there, the baseline to measure against.
-        data: an .npz with `images` `[N, C, H, W]` to verify on, beside the generated inputs.
+        data: an .npz with `images` `[N, C, H, W]` to verify on, beside the generated inputs; of an ONNX model with
+            several inputs an array for each, by its name.
         verify: compare with the source before the file gets its name.
         force: overwrite existing files.
         progress: called with what is being done.
@@ -92,46 +107,22 @@ def prune(
 
     """
     progress = progress or (lambda _: None)
-    if sum(option is not None for option in (lowering, plan, tune)) > 1:
-        raise LoweringError("--lowering, --plan and --tune each decide how layers are written: pass one of them")
-    lowering = None if lowering is None else lowering_named(lowering).name
-    plan_file = None if plan is None else read_plan(plan)
+    lowering, plan_file = _asked_form(lowering, plan, tune)
     target = Path(output) if output is not None else default_output(source)
     with atomic_outputs(target, dense_out, inputs=(*files_of(source), data, plan), force=force) as (file, dense_file):
         assert file is not None
         origin = read_source(Path(source), threshold=threshold, arch=arch, input_shape=input_shape, progress=progress)
-        samples = None if data is None else read_samples(data, origin.input_shape)
+        check = _check(origin, str(target), data, progress)
         progress("pruning and lowering")
         model = compact(origin.dense.clone())
         counts = count(model, origin.input_shape, live_only=True)
         chosen = _chosen(model, lowering)
-        pruned = serialized(model, _facts(origin, origin.threshold))
-        # The static rule's lowerings gain nothing by filled blocks, which make the portable model larger.
-        multiple = 1 if lowering is None else DEFAULT_MULTIPLE
-        by_choice = PlanFile(layers={layer.name: layer.lowering for layer in chosen}, multiple=multiple)
-        content = apply_plan_file(pruned, plan_file or by_choice)
-
-        verifier = Verifier(
-            origin.reference,
-            origin.input_shape,
-            samples=samples,
-            dense=lambda: origin.dense,
-            progress=lambda case: progress(f"verifying: {case}"),
-        )
-
-        def check(written: bytes) -> VerificationReport:
-            return verifier.verify(written, str(target))
-
+        content = _portable(model, origin, chosen, plan_file, multiple=1 if lowering is None else DEFAULT_MULTIPLE)
         if tune is not None:
-            timer = ModelTimer(device=tune, threads=1, batch=1, tf32=False)
-            tuned = find_tuned_model(
-                content, timer, origin.input_shape, TUNE_SECONDS, LayerCache(), progress, check if verify else None
-            )
-            plan_file, content, verification = tuned.plan, tuned.content, tuned.verification
+            plan_file, content, verification = _tuned(content, origin, tune, check if verify else None, progress)
         else:
             verification = check(content) if verify else None
-        if verification is not None:
-            _require_equivalence(verification)
+        _require_equivalence(verification)
         file.write_bytes(content)
         if dense_file is not None:
             progress("exporting the unpruned network")
@@ -153,6 +144,50 @@ def prune(
     )
 
 
+def _asked_form(
+    lowering: str | None, plan: str | Path | None, tune: Device | None
+) -> tuple[str | None, PlanFile | None]:
+    """Check what was asked for of the layers' forms; return the lowering's present name and the plan, if they are."""
+    if sum(option is not None for option in (lowering, plan, tune)) > 1:
+        raise LoweringError("--lowering, --plan and --tune each decide how layers are written: pass one of them")
+    return None if lowering is None else lowering_named(lowering).name, None if plan is None else read_plan(plan)
+
+
+def _check(origin: Source, name: str, data: str | Path | None, progress: Callable[[str], None]) -> Check:
+    """Return what compares a model, called `name`, with what it must compute."""
+    samples = None if data is None else read_samples(data, origin.input_shape)
+
+    verifier = Verifier(
+        origin.reference,
+        origin.input_shape,
+        samples=samples,
+        dense=lambda: origin.dense,
+        progress=lambda case: progress(f"verifying: {case}"),
+    )
+    return lambda content: verifier.verify(content, name)
+
+
+def _portable(model: ir.Model, origin: Source, chosen: list[_Choice], plan: PlanFile | None, *, multiple: int) -> bytes:
+    """Return the compact `model` written by `plan`, else as it was `chosen`.
+
+    The static rule's lowerings gain nothing by filled blocks, which make the portable model larger: there `multiple` is
+    1.
+    """
+    by_choice = PlanFile(layers={layer.name: layer.lowering for layer in chosen}, multiple=multiple)
+    return apply_plan_file(serialized(model, _facts(origin, origin.threshold)), plan or by_choice)
+
+
+def _tuned(
+    content: bytes, origin: Source, device: Device, check: Check | None, progress: Callable[[str], None]
+) -> tuple[PlanFile, bytes, VerificationReport | None]:
+    """Return the plan of the fastest form of a model, its content, and its verification."""
+    timer = ModelTimer(device=device, threads=1, batch=1, tf32=False)
+    shape = image_shape(origin.input_shape, "tune")
+    assert shape is not None
+    tuned = find_tuned_model(content, timer, shape, TUNE_SECONDS, LayerCache(), progress, check)
+    return tuned.plan, tuned.content, tuned.verification
+
+
 def _unpruned_bytes(origin: Source, name: str, *, verify: bool) -> bytes:
     """Return the unpruned network: every ratio that is measured against it stands on its being the right one."""
     model, reference = origin.unpruned()
@@ -162,8 +197,8 @@ def _unpruned_bytes(origin: Source, name: str, *, verify: bool) -> bytes:
     return content
 
 
-def _require_equivalence(report: VerificationReport) -> None:
-    if not report.equivalent:
+def _require_equivalence(report: VerificationReport | None) -> None:
+    if report is not None and not report.equivalent:
         raise NotEquivalentError(report.summary(), report=report)
 
 
@@ -194,8 +229,10 @@ def _facts(origin: Source, threshold: float | None) -> dict[str, str]:
     """Return what a model says of itself."""
     facts = {
         ARCHITECTURE: origin.architecture,
-        THRESHOLD: None if threshold is None else repr(threshold),
-        INPUT_SHAPE: ",".join(str(size) for size in origin.input_shape),
+        RELATIVE_THRESHOLD if origin.threshold_is_relative else THRESHOLD: None
+        if threshold is None
+        else repr(threshold),
+        INPUT_SHAPE: encode_input_shape(origin.input_shape),
         SOURCE: origin.sha256,
     }
     return origin.metadata | {key: value for key, value in facts.items() if value is not None}

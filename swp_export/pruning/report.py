@@ -101,9 +101,11 @@ class PruneReport:
         sha256: of its content.
         source: the file that it was made from.
         architecture: as which it was read; None for an ONNX source.
-        threshold: that was applied; None where the source had decided already.
-        threshold_error: how far setting the dead stripes to zero moves the outputs of the network as trained, by their
-            largest magnitude, on one image of noise; None where the source has forgotten it.
+        threshold: that was applied; None where the source had decided already. Of an ONNX source it is a share of the
+            largest stripe norm of each layer.
+        threshold_error: how far setting the dead stripes to zero moves the outputs of the network as trained, of an
+            ONNX source as given, by their largest magnitude, on one image of noise; None where the source has
+            forgotten it.
         layers: every convolution, in the source's order of execution.
         totals: before and after.
         verification: None where it was switched off.
@@ -133,7 +135,8 @@ class PruneReport:
         if self.threshold_error is None:
             return text
         moved = f"the outputs by {self.threshold_error:.2g} of the largest" if self.threshold_error else "nothing"
-        return f"{text}; setting them to zero moves {moved} in the network as trained (one image of noise)"
+        network = "the network as trained" if self.architecture else "the file as given"
+        return f"{text}; setting them to zero moves {moved} in {network} (one image of noise)"
 
     def to_json(self) -> dict[str, Any]:
         """Return the document that `swp-export prune --json` prints."""

@@ -5,14 +5,15 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
+import numpy as np
 import onnx
-import onnx_ir as ir
 
-from swp_export.errors import InputError, ModelError, ThresholdError
+from swp_export.errors import ModelError
 from swp_export.graph.analysis.counts import count, stored_floats
 from swp_export.graph.convolutions import iterate_stripe_convs
 from swp_export.graph.files.reading import is_onnx, read_model
-from swp_export.graph.metadata import input_shape_of
+from swp_export.graph.input_shape import fitted_input_shape, image_shape, one_image
+from swp_export.graph.metadata import RELATIVE_THRESHOLD
 from swp_export.graph.normalise import normalised
 from swp_export.graph.refusals import (
     operators_with_weights,
@@ -20,22 +21,21 @@ from swp_export.graph.refusals import (
     require_float_model,
     require_inference,
 )
+from swp_export.graph.relative_threshold import silence
 from swp_export.graph.simplify import simplify
+from swp_export.verification.cases import noise_case
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    import onnx_ir as ir
+
+    from swp_export.checkpoint import Checkpoint
+    from swp_export.graph.metadata import InputShape
+    from swp_export.runtime.session import Feed
+    from swp_export.stripes import Skeleton
     from swp_export.verification.references import Reference
-
-
-_OF_IMAGES = frozenset(
-    [
-        *(ir.DataType.FLOAT, ir.DataType.FLOAT16, ir.DataType.DOUBLE),
-        *(ir.DataType.UINT8, ir.DataType.UINT16, ir.DataType.UINT32, ir.DataType.UINT64),
-        *(ir.DataType.INT8, ir.DataType.INT16, ir.DataType.INT32, ir.DataType.INT64),
-    ]
-)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -44,10 +44,11 @@ class Source:
 
     Attributes:
         dense: its graph with dead stripes exactly zero, BatchNorm folded, layers named; of an ONNX source normalised.
-        reference: what a pruned model must compute: of an ONNX source the file as given.
+        reference: what a pruned model must compute: of an ONNX source the file as given, small stripes set to zero
+            where a threshold says so.
         unpruned: returns the graph of the network before any stripe died, and what that must compute. Of an ONNX source
             it is the source as it came.
-        input_shape: `(C, H, W)`.
+        input_shape: `(C, H, W)`, or of several inputs by name.
         skeletons: `(N, K_h, K_w)` of every convolution of the unpruned network, by layer.
         floats: of the unpruned network's file, as `params_before` of `Totals`.
         params: of the unpruned network, as `paper_params_before` of `Totals`.
@@ -55,6 +56,7 @@ class Source:
         sha256: of the file.
         architecture: as which a checkpoint was read.
         threshold: that decided which stripes are live.
+        threshold_is_relative: whether it is a share of each layer's largest stripe norm, for want of Filter Skeletons.
         threshold_error: as in `PruneReport`.
         warnings: what is legal but probably not meant.
         metadata: what an ONNX source says of itself, to be kept.
@@ -64,7 +66,7 @@ class Source:
     dense: ir.Model
     reference: Reference
     unpruned: Callable[[], tuple[ir.Model, Reference]]
-    input_shape: tuple[int, int, int]
+    input_shape: InputShape
     skeletons: dict[str, tuple[int, int, int]]
     floats: int
     params: int
@@ -72,6 +74,7 @@ class Source:
     sha256: str
     architecture: str | None = None
     threshold: float | None = None
+    threshold_is_relative: bool = False
     threshold_error: float | None = None
     warnings: tuple[str, ...] = ()
     metadata: dict[str, str] = dataclasses.field(default_factory=dict)
@@ -82,7 +85,7 @@ def read_source(
     *,
     threshold: float | None,
     arch: str | None,
-    input_shape: tuple[int, int, int] | None,
+    input_shape: InputShape | None,
     progress: Callable[[str], None],
 ) -> Source:
     """Read a checkpoint or, by its suffix, an ONNX file; the arguments are those of `prune`.
@@ -93,12 +96,7 @@ def read_source(
     """
     progress(f"reading {path}")
     if is_onnx(path):
-        if threshold is not None:
-            raise ThresholdError(
-                f"{path} is an ONNX model, it has no Filter Skeletons to compare with a threshold: its dead stripes "
-                "are those whose weights are exactly zero; leave out --threshold"
-            )
-        return _from_onnx(path, input_shape)
+        return _from_onnx(path, threshold, input_shape)
     return _from_checkpoint(path, threshold, arch, input_shape, progress)
 
 
@@ -106,18 +104,23 @@ def _from_checkpoint(
     path: Path,
     threshold: float | None,
     arch: str | None,
-    input_shape: tuple[int, int, int] | None,
+    input_shape: InputShape | None,
     progress: Callable[[str], None],
 ) -> Source:
     from swp_export.checkpoint import read_checkpoint
+    from swp_export.checkpoint.layouts import PLAIN
     from swp_export.graph.from_torch.export import model_from_module
     from swp_export.network.instantiate import instantiate, reference_name
     from swp_export.network.stock_counts import stock_counts
     from swp_export.network.unpruned import threshold_error, unpruned
     from swp_export.verification.references import TorchReference
 
-    checkpoint = read_checkpoint(path)
-    network = instantiate(checkpoint, threshold=threshold, architecture=arch, input_shape=input_shape)
+    checkpoint = read_checkpoint(path, plain=True)
+    if checkpoint.layout is PLAIN:
+        return _from_plain(checkpoint, threshold, arch, image_shape(input_shape, "a checkpoint"), progress)
+    network = instantiate(
+        checkpoint, threshold=threshold, architecture=arch, input_shape=image_shape(input_shape, "a checkpoint")
+    )
     progress(f"exporting {network.architecture} to ONNX")
     dense = model_from_module(network.module, network.input_shape)
     stock = stock_counts(network.architecture, network.num_classes, network.input_shape)
@@ -143,65 +146,125 @@ def _from_checkpoint(
     )
 
 
-def _from_onnx(path: Path, input_shape: tuple[int, int, int] | None) -> Source:
+def _from_plain(
+    checkpoint: Checkpoint,
+    threshold: float | None,
+    arch: str | None,
+    input_shape: tuple[int, int, int] | None,
+    progress: Callable[[str], None],
+) -> Source:
+    from swp_export.graph.from_torch.export import model_from_module
+    from swp_export.network.plain import instantiate_plain
+    from swp_export.network.stock_counts import stock_counts
+    from swp_export.verification.references import TorchReference
+
+    network = instantiate_plain(checkpoint, threshold=threshold, architecture=arch, input_shape=input_shape)
+    label, shape = str(checkpoint.path), network.input_shape
+    progress(f"exporting {network.architecture} to ONNX")
+    dense = model_from_module(network.module, shape)
+    _require_dead_stripe(dense, label, threshold)
+    saved, reference = (
+        TorchReference(network.saved, f"{label} as saved"),
+        TorchReference(network.module, network.description),
+    )
+    stock = stock_counts(network.architecture, network.num_classes, shape)
+    return Source(
+        dense=dense,
+        reference=reference,
+        unpruned=lambda: (model_from_module(network.saved, shape), saved),
+        input_shape=shape,
+        skeletons=stock.skeletons,
+        floats=stored_floats(dense).total,
+        params=stock.params,
+        flops=stock.flops,
+        sha256=checkpoint.sha256,
+        architecture=network.architecture,
+        threshold=threshold,
+        threshold_is_relative=True,
+        threshold_error=None if threshold is None else _shift(saved, reference, noise_case(shape).x),
+        warnings=network.warnings,
+    )
+
+
+def _from_onnx(path: Path, threshold: float | None, input_shape: InputShape | None) -> Source:
     from swp_export.graph.analysis.flops import require_runnable
     from swp_export.verification.references import OnnxReference
 
     file, label = read_model(path), str(path)
     require_float_model(file.model, label)
     require_inference(file.model, label)
-    shape = _input_shape(file.model, input_shape, label)
+    shape = fitted_input_shape(file.model, input_shape, label)
     # What fails after the file has run once is a defect of ours, not of the file.
-    require_runnable(onnx.ModelProto.FromString(file.content), (1, *shape))
-    reference = OnnxReference(file.model, f"{label} as given")
-    reference.only_batch(shape)
+    require_runnable(onnx.ModelProto.FromString(file.content), one_image(file.model, shape))
+    as_given = OnnxReference(file.model, f"{label} as given")
+    as_given.only_batch(shape)
     plain = normalised(file.model, label)
     require_finite_weights(plain, label)
-    dense = simplify(plain)
-    dense.doc_string = file.model.doc_string
-    skeletons = {conv.name: conv.skeleton for _, conv in iterate_stripe_convs(dense.graph)}
-    if all(skeleton.live_stripes == skeleton.stripes for skeleton in skeletons.values()):
-        raise ModelError(_why_nothing_to_prune(dense, len(skeletons), label))
+    silenced = None if threshold is None else silence(file.model, plain, threshold)
+    reference = as_given if silenced is None else OnnxReference(silenced.given, silenced.described(path))
+    dense = _simplified(plain if silenced is None else silenced.normalised, file.model.doc_string)
+    skeletons = _require_dead_stripe(dense, label, threshold)
     counts = count(dense, shape, live_only=False)
     return Source(
         dense=dense,
         reference=reference,
-        unpruned=lambda: (dense, reference),
+        unpruned=lambda: (dense if silenced is None else _simplified(plain, file.model.doc_string), as_given),
         input_shape=shape,
         skeletons={name: (skeleton.filters, *skeleton.kernel) for name, skeleton in skeletons.items()},
         floats=stored_floats(file.model).total,
         params=counts.params,
         flops=counts.flops,
         sha256=file.sha256,
-        metadata=dict(file.model.metadata_props),
+        threshold=threshold,
+        threshold_is_relative=True,
+        threshold_error=None if silenced is None else _shift(as_given, reference, noise_case(shape, as_given.inputs).x),
+        warnings=() if silenced is None else silenced.warnings(path),
+        metadata={key: text for key, text in file.model.metadata_props.items() if key != RELATIVE_THRESHOLD},
     )
 
 
-def _input_shape(model: ir.Model, asked: tuple[int, int, int] | None, label: str) -> tuple[int, int, int]:
-    """Return the shape of one input: as asked for, or as the model says."""
-    inputs = [value for value in model.graph.inputs if not value.is_initializer()]
-    if len(inputs) != 1 or inputs[0].shape is None or len(inputs[0].shape) != 4:
-        found = ", ".join(f"{value.name} {value.shape}" for value in inputs) or "none"
-        raise ModelError(f"{label} must have one input [N, C, H, W], it has: {found}")
-    if inputs[0].dtype not in _OF_IMAGES:
-        raise ModelError(
-            f"{label} takes an input of {inputs[0].dtype}, expected floats or integers: convert the model first"
-        )
-    shape = asked or input_shape_of(model, label)
-    if shape is None:
-        raise InputError(
-            f"{label} leaves its input {inputs[0].shape} open; pass --input-shape with its three sizes behind the batch"
-        )
-    if any(isinstance(own, int) and own != size for own, size in zip(inputs[0].shape[1:], shape, strict=True)):
-        raise InputError(f"the input shape {list(shape)} does not fit {label}, whose input is {inputs[0].shape}")
-    return shape
+def _shift(before: Reference, after: Reference, x: Feed) -> float | None:
+    """Return how far the outputs on `x` are apart, by the largest magnitude of each; None where one is not finite."""
+    old, new = before.float32(x), after.float32(x)
+    shifts = [0.0]
+    for name, y in old.items():
+        if y.dtype.kind != "f" or y.shape != new[name].shape or not y.size:
+            continue
+        scale = max(float(np.abs(y).max()), float(np.abs(new[name]).max()))
+        moved = float(np.abs(y - new[name]).max())
+        shifts.append(moved / scale if scale else 0.0)
+    return max(shifts) if np.isfinite(shifts).all() else None
 
 
-def _why_nothing_to_prune(dense: ir.Model, convolutions: int, label: str) -> str:
+def _simplified(plain: ir.Model, doc_string: str | None) -> ir.Model:
+    dense = simplify(plain)
+    dense.doc_string = doc_string
+    return dense
+
+
+def _require_dead_stripe(dense: ir.Model, label: str, threshold: float | None) -> dict[str, Skeleton]:
+    """Return the skeletons of `dense`, one of which has a dead stripe.
+
+    Raises:
+        ModelError: none has.
+
+    """
+    skeletons = {conv.name: conv.skeleton for _, conv in iterate_stripe_convs(dense.graph)}
+    if all(skeleton.live_stripes == skeleton.stripes for skeleton in skeletons.values()):
+        raise ModelError(_why_nothing_to_prune(dense, len(skeletons), label, threshold))
+    return skeletons
+
+
+def _why_nothing_to_prune(dense: ir.Model, convolutions: int, label: str, threshold: float | None) -> str:
     if convolutions:
+        dead = "its weights are exactly zero"
+        advice = "pass --threshold F where dead stripes are small but not zero"
+        if threshold is not None:
+            dead, advice = f"its norm is at most {threshold:g} times the largest of its layer", "pass a larger one"
+        shown = f" (`swp-export inspect {label}` shows the norms)" if is_onnx(label) else ""
         return (
-            f"{label} has no dead stripe in any of its {convolutions} convolutions (a stripe is dead where its weights "
-            "are exactly zero): there is nothing to prune; start from the checkpoint and its threshold"
+            f"{label} has no dead stripe in any of its {convolutions} convolutions (a stripe is dead where {dead}): "
+            f"there is nothing to prune; {advice}{shown}, or start from the checkpoint and its threshold"
         )
     carrying = operators_with_weights(dense)
     return (

@@ -28,6 +28,7 @@ ONNXRUNTIME_ERRORS: tuple[type[Exception], ...] = (
     # ONNX Runtime's Python layer: an input's name is missing; a C++ exception that is not one of the above.
     ValueError,
     RuntimeError,
+    MemoryError,
 )
 
 _CODE = re.compile(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ")
@@ -38,6 +39,7 @@ _NO_KERNEL = re.compile(r"Could not find an implementation for (\w+)\(\d+\) node
 _DEVICE_FAILURES = re.compile(
     r"\b(?:CUDA|CUDNN|CUDNN_FE|CUBLAS|CURAND) failure\b|\bCUDA error\b|out of memory", re.IGNORECASE
 )
+_OUT_OF_MEMORY = re.compile(r"\bbad_alloc\b|\bbad allocation\b|Failed to allocate memory")
 _IR_VERSION_TAG = 0x08
 """First byte of every ONNX file in practice: protobuf's tag of field 1, `ir_version`."""
 
@@ -53,6 +55,11 @@ def plain_message(error: Exception) -> str:
 def is_device_failure(error: Exception) -> bool:
     """Return whether `error` came out of the device rather than out of the model or its input."""
     return isinstance(error, bindings.EPFail) or _DEVICE_FAILURES.search(str(error)) is not None
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Return whether `error` says that the processor's memory, or what was allowed of it, was not enough."""
+    return isinstance(error, MemoryError) or _OUT_OF_MEMORY.search(str(error)) is not None
 
 
 def why_not_a_model(error: Exception, source: str | bytes) -> str:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
+import threading
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -11,23 +14,34 @@ import numpy as np
 import onnxruntime
 
 from swp_export.errors import DeviceError, InputError, ModelError
+from swp_export.memory import allowance, memory_within
 from swp_export.runtime.binding import BoundRun
 from swp_export.runtime.cuda import PROVIDER as CUDA_PROVIDER
 from swp_export.runtime.cuda import require_cuda
-from swp_export.runtime.error_messages import ONNXRUNTIME_ERRORS, is_device_failure, plain_message, why_not_a_model
+from swp_export.runtime.error_messages import (
+    ONNXRUNTIME_ERRORS,
+    is_device_failure,
+    is_out_of_memory,
+    plain_message,
+    why_not_a_model,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator
 
     import numpy.typing as npt
     import onnx
 
     Array = npt.NDArray[Any]
+    Feed = Array | Mapping[str, Array]
+    """The only input of a model, or all of them by name."""
 
 T = TypeVar("T")
 Device = Literal["cpu", "cuda"]
 PROVIDERS: dict[Device, str] = {"cpu": "CPUExecutionProvider", "cuda": CUDA_PROVIDER}
 
+LONGEST_LOOP = 3.0
+"""Seconds of one run of a model with loops; those of networks take milliseconds."""
 _FATAL = 4
 """Log severity that keeps ONNX Runtime silent: what it would log as an error it also raises, and we report that."""
 
@@ -72,6 +86,47 @@ class TensorSpec:
     dtype: np.dtype[Any]
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Limits:
+    """What a model may take before it is stopped: nothing that is told of a model bounds what its operators ask for.
+
+    Attributes:
+        bytes: Size of the model; None where it has none to go by: a file, whose data may lie beside it, or on CUDA.
+        threads: Of the session.
+        loops: Whether it may hold graphs that are run again and again.
+
+    """
+
+    bytes: int | None
+    threads: int
+    loops: bool
+
+    def memory(self, inputs: int = 0) -> contextlib.AbstractContextManager[None]:
+        """Bound the memory of a block that is given `inputs` bytes."""
+        if self.bytes is None:
+            return contextlib.nullcontext()
+        return memory_within(allowance(model=self.bytes, inputs=inputs, threads=self.threads))
+
+    @contextlib.contextmanager
+    def time(self, options: onnxruntime.RunOptions) -> Iterator[None]:
+        """Stop the run that has these `options` once it takes too long, where only loops can make it."""
+        if not self.loops:
+            yield
+            return
+        stop = threading.Timer(LONGEST_LOOP, lambda: setattr(options, "terminate", True))
+        stop.start()
+        try:
+            yield
+        except InputError as error:
+            if not options.terminate:
+                raise
+            raise InputError(
+                f"the model was stopped after {LONGEST_LOOP:g} s: it has a loop that does not end; export it without"
+            ) from error
+        finally:
+            stop.cancel()
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class Session:
     """A loaded model. Made by `open_session`.
@@ -92,6 +147,7 @@ class Session:
     metadata: dict[str, str]
     _inner: onnxruntime.InferenceSession
     _cuda: CudaOptions
+    _limits: _Limits
 
     @property
     def provider(self) -> str:
@@ -106,22 +162,27 @@ class Session:
             raise DeviceError(f"{self.label}: asked for {PROVIDERS[self.device]}, ONNX Runtime fell back to {used}")
         return used
 
-    def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
-        """Run the model on `feeds` and return its outputs, both by name.
+    def run(self, feeds: Feed) -> dict[str, Array]:
+        """Run the model on `feeds`, its only input or all by name, and return its outputs by name.
 
         Raises:
-            InputError: The model refuses the inputs' names, dtypes or shapes.
+            InputError: The model refuses the inputs' names, dtypes or shapes, or needs time or memory without bounds.
             DeviceError: The device failed, or another one was used.
 
         """
-        values = self._guarded(feeds, lambda: self._inner.run(None, dict(feeds)))
+        if not isinstance(feeds, Mapping):
+            feeds = {self.inputs[0].name: feeds}
+        given, options = dict(feeds), onnxruntime.RunOptions()
+        with self._limits.time(options):
+            values = self._guarded(given, lambda: self._inner.run(None, given, options))
         _ = self.provider
         return {spec.name: value for spec, value in zip(self.outputs, values, strict=True)}
 
-    def run_on(self, x: Array) -> dict[str, Array]:
-        """Run the model on its one input `x`, cast to the input's dtype; raises what `run` raises."""
-        spec = self.inputs[0]
-        return self.run({spec.name: x.astype(spec.dtype, copy=False)})
+    def run_on(self, feeds: Feed) -> dict[str, Array]:
+        """Run the model on `feeds` as `run` does, each of them cast to the dtype of its input."""
+        named = feeds if isinstance(feeds, Mapping) else {self.inputs[0].name: feeds}
+        dtypes = {spec.name: spec.dtype for spec in self.inputs}
+        return self.run({name: x.astype(dtypes.get(name, x.dtype), copy=False) for name, x in named.items()})
 
     def caller(self, feeds: Mapping[str, Array]) -> Callable[[], object]:
         """Return a call that runs the model on `feeds` and nothing else: no checks, for a stopwatch.
@@ -155,8 +216,15 @@ class Session:
 
     def _guarded(self, feeds: Mapping[str, Array], call: Callable[[], T]) -> T:
         try:
-            return call()
+            with self._limits.memory(sum(value.nbytes for value in feeds.values())):
+                return call()
         except ONNXRUNTIME_ERRORS as error:
+            if is_out_of_memory(error):
+                sizes = ", ".join(f"{name} {list(value.shape)}" for name, value in feeds.items())
+                raise InputError(
+                    f"{self.label} needs far more memory than the input {sizes} can explain; pass a smaller "
+                    "--input-shape, or export the model with smaller sizes"
+                ) from error
             if is_device_failure(error):
                 raise DeviceError(f"{self.label}: device {self.device} failed: {plain_message(error)}") from error
             given = ", ".join(f"{name} {value.dtype} {list(value.shape)}" for name, value in feeds.items())
@@ -206,9 +274,17 @@ def open_session(
         # Without it, operators that CUDA lacks, or all of them where the provider fails to start, run on the CPU.
         options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
         providers = [(PROVIDERS[device], cuda.to_provider_options())]
+    limits = _Limits(
+        bytes=len(source) if isinstance(source, bytes) and device == "cpu" else None,
+        threads=threads,
+        loops=isinstance(source, bytes) and any(name in source for name in (b"Loop", b"Scan")),
+    )
     try:
-        inner = onnxruntime.InferenceSession(source, options, providers=providers, enable_fallback=0)
+        with limits.memory():
+            inner = onnxruntime.InferenceSession(source, options, providers=providers, enable_fallback=0)
     except ONNXRUNTIME_ERRORS as error:
+        if is_out_of_memory(error):
+            raise ModelError(f"{label} needs far more memory than its file is large; export it again") from error
         # With the fallback disabled, "assigned to the default CPU EP" is how a provider that failed to start shows.
         if is_device_failure(error) or "fallback to CPU EP" in str(error):
             raise DeviceError(f"{label}: device {device} cannot run this model: {plain_message(error)}") from error
@@ -222,6 +298,7 @@ def open_session(
         metadata=dict(inner.get_modelmeta().custom_metadata_map),
         _inner=inner,
         _cuda=cuda,
+        _limits=limits,
     )
 
 

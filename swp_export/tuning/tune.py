@@ -12,6 +12,7 @@ from swp_export.errors import InputError
 from swp_export.graph.analysis.flops import require_runnable
 from swp_export.graph.files.external_data import files_of
 from swp_export.graph.files.reading import read_model
+from swp_export.graph.input_shape import image_shape
 from swp_export.graph.metadata import input_shape_of
 from swp_export.tuning.cache import LayerCache
 from swp_export.tuning.model_timer import ModelTimer
@@ -24,6 +25,7 @@ from swp_export.verification.verify import Verifier
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from swp_export.graph.metadata import InputShape
     from swp_export.runtime.session import Device
     from swp_export.verification.report import VerificationReport
 
@@ -37,7 +39,7 @@ def tune(
     output: str | Path | None = None,
     plan_out: str | Path | None = None,
     seconds: float = 60.0,
-    input_shape: tuple[int, int, int] | None = None,
+    input_shape: InputShape | None = None,
     tf32: bool = False,
     force: bool = False,
     cache: Path | None = None,
@@ -69,7 +71,7 @@ def tune(
     with atomic_outputs(target, plan_out, inputs=files_of(model), force=force) as (file, plan_file):
         assert file is not None
         portable = read_model(model)
-        shape = input_shape or input_shape_of(portable.model, str(model))
+        shape = image_shape(input_shape or input_shape_of(portable.model, str(model)), "tune")
         if shape is None:
             raise InputError(f"{model} does not state the shape of its input; pass --input-shape C,H,W")
         require_small(shape)

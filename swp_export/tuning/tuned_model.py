@@ -13,7 +13,8 @@ from swp_export.errors import ModelError
 from swp_export.lowerings.plan_file import PlanFile
 from swp_export.lowerings.rewrite import compact_from_portable, multiple_of, plan_of, planned_bytes
 from swp_export.tuning.candidates import Discarded
-from swp_export.tuning.layer_candidates import layer_cases, measure_layers
+from swp_export.tuning.layer_candidates import measure_layers
+from swp_export.tuning.layer_case import layer_cases
 from swp_export.tuning.search import Search
 from swp_export.verification.report import NotEquivalentError
 

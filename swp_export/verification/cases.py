@@ -3,124 +3,114 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
-import zipfile
-import zlib
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from swp_export.errors import InputError
-from swp_export.npz import read_array
+from swp_export.verification.feeds import Feeds, channels_last, image_sizes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
-    import numpy.typing as npt
+    from swp_export.graph.metadata import InputShape
+    from swp_export.runtime.session import Array, Feed, TensorSpec
+    from swp_export.verification.feeds import Fill
 
-SAMPLES = 64
-"""At most so many of the user's own samples are compared; the first ones."""
 MOST_NUMBERS = 1 << 25
 """Of one input: 3 channels of 3,300 x 3,300. A batch of 9 takes 1.2 GB."""
 CONSTANTS = np.array([-2, -1.5, -1, -0.5, 0.5, 1, 1.5, 2], np.float32)
 """All positions of a constant map round alike, so a mean over them is as wrong as one of them: by 10 times more or less
 from one constant to the next. Several show what is usual for the network."""
-
-_DAMAGED = (ValueError, EOFError, TypeError, NotImplementedError, RuntimeError, zipfile.BadZipFile, zlib.error)
 IMAGES = 4
 """Of a case at whose magnitude there is no other: one image says little of what a float32 run is off in each logit."""
+LARGE = 1 << 16
+"""Numbers of an image from which on cases have fewer of them: a resnet50 at 224 takes a third of a second for each."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class Case:
-    """One input.
+    """One input, or one set of them.
 
     Attributes:
         name: what it is.
-        x: `[N, C, H, W]`, in a dtype that both the model and its reference hold.
+        x: the only input, float32 `[N, C, H, W]` of an image, or all inputs by name.
         is_usual: of the magnitude that networks are made for; every output must be decided on one such case.
         is_of_user: the user's own samples; every output must be decided on them.
+        unbatched: names of the inputs whose first axis is not the batch's.
 
     """
 
     name: str
-    x: npt.NDArray[Any]
+    x: Feed
     is_usual: bool = False
     is_of_user: bool = False
+    unbatched: frozenset[str] = frozenset()
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the only input, or of the one with most axes."""
+        return self.x.shape if not isinstance(self.x, Mapping) else max((a.shape for a in self.x.values()), key=len)
 
 
-def make_cases(
-    input_shape: tuple[int, int, int], dtype: npt.DTypeLike = np.float32, *, seed: int = 0
-) -> Iterator[Case]:
-    """Yield the cases at one input shape `(C, H, W)`; `seed` is that of the noise.
+def make_cases(input_shape: InputShape, *, inputs: Sequence[TensorSpec] = (), seed: int = 0) -> Iterator[Case]:
+    """Yield the cases at one input shape.
 
-    Floats are normal noise, integers are pixels: whole numbers from 0 to 255, which have no other magnitude.
+    Of large images they have fewer, and as many kinds.
+
+    Args:
+        input_shape: `(C, H, W)` of the only input, or of each by name.
+        inputs: what the model takes; default: one float32 input.
+        seed: of the noise.
+
     """
     require_small(input_shape)
-    rng, dtype = np.random.default_rng(seed), np.dtype(dtype)
-    is_float = dtype.kind == "f"
-    levels = CONSTANTS if is_float else np.linspace(1, _brightest(dtype), len(CONSTANTS)).round()
+    rng = np.random.default_rng(seed)
+    feeds = Feeds(input_shape, inputs, rng)
 
-    def noise(count: int) -> npt.NDArray[Any]:
-        return _noise(rng, (count, *input_shape), dtype)
+    is_large = math.prod(feeds.main) > LARGE
+    batch, images, levels = (3, 3, CONSTANTS[::2]) if is_large else (7, IMAGES, CONSTANTS)
 
-    yield Case(name="noise", x=noise(1), is_usual=True)
-    yield Case(name="noise, batch of 7", x=noise(7), is_usual=True)
-    yield Case(name="zeros", x=np.zeros((1, *input_shape), dtype))
-    yield Case(
-        name="constants", x=np.ones((len(levels), *input_shape), dtype) * levels.astype(dtype)[:, None, None, None]
-    )
-    yield _impulses(input_shape, 1 if is_float else _brightest(dtype), dtype)
-    if is_float:
-        yield Case(name="noise times 1000", x=(1000 * noise(IMAGES)).astype(dtype))
-        yield Case(name="noise times 0.001", x=(np.float32(0.001) * noise(IMAGES)).astype(dtype))
+    def noise(shape: tuple[int, ...]) -> Array:
+        return rng.standard_normal(shape, dtype=np.float32)
 
+    def constants(shape: tuple[int, ...]) -> Array:
+        column = np.resize(levels, shape[:1])
+        return np.ones(shape, np.float32) * column.reshape(-1, *[1] * (len(shape) - 1))
 
-def shared_dtype(one: np.dtype[Any], other: np.dtype[Any]) -> np.dtype[Any]:
-    """Return the dtype of inputs that both hold exactly: of integers before floats, of the narrower one.
+    def case(name: str, count: int, fill: Fill, *, is_usual: bool = False) -> Case:
+        return Case(name=name, x=feeds.make(count, fill), is_usual=is_usual, unbatched=feeds.unbatched)
 
-    Raises:
-        InputError: one of the two is neither.
+    impulses = _impulses(feeds.main, edges=not is_large)
 
-    """
-    for dtype in (one, other):
-        if dtype.kind not in "fiu" or dtype.isbuiltin != 1:  # bfloat16 and floats of 8 bits are not NumPy's
-            raise InputError(f"an input of {dtype} holds no images; expected floats or integers")
-    return min(one, other, key=lambda dtype: (dtype.kind == "f", dtype.itemsize))
+    def impulses_or_noise(shape: tuple[int, ...]) -> Array:
+        return impulses if shape == impulses.shape else noise(shape)
+
+    yield case("noise", 1, noise, is_usual=True)
+    yield case(f"noise, batch of {batch}", batch, noise, is_usual=True)
+    yield case("zeros", 1, lambda shape: np.zeros(shape, np.float32))
+    yield case("constants", len(levels), constants)
+    yield case("impulses", len(impulses), impulses_or_noise)
+    yield case("noise times 1000", images, lambda shape: 1000 * noise(shape))
+    yield case("noise times 0.001", images, lambda shape: np.float32(0.001) * noise(shape))
 
 
-def as_dtype(case: Case, dtype: np.dtype[Any]) -> Case:
-    """Return `case` in `dtype`: rounded to floats, unchanged as integers.
-
-    Raises:
-        InputError: `dtype` cannot hold its values.
-
-    """
-    with np.errstate(all="ignore"):
-        x = case.x.astype(dtype)
-    if not (np.isfinite(x).all() if dtype.kind == "f" else np.array_equal(x, case.x)):
-        whole = dtype.kind != "f"
-        low, high = (np.iinfo(dtype).min, np.iinfo(dtype).max) if whole else (np.finfo(dtype).min, np.finfo(dtype).max)
-        raise InputError(
-            f"{case.name}: the model's input is {dtype}, expected {'whole ' * whole}numbers from {low:g} to {high:g}; "
-            f"found {case.x.min():g} to {case.x.max():g}"
-        )
-    return dataclasses.replace(case, x=x)
-
-
-def require_small(input_shape: tuple[int, int, int]) -> None:
-    """Check that inputs of `(C, H, W)` can be made.
+def require_small(input_shape: InputShape) -> None:
+    """Check that inputs of this shape can be made.
 
     Raises:
         InputError: they are too large.
 
     """
-    if math.prod(input_shape) > MOST_NUMBERS:
-        raise InputError(
-            f"an input {list(input_shape)} has {math.prod(input_shape):,} numbers, expected at most {MOST_NUMBERS:,}: "
-            "the cases are batches of up to 9; pass a smaller --input-shape"
-        )
+    for sizes in input_shape.values() if isinstance(input_shape, Mapping) else [input_shape]:
+        if math.prod(sizes) > MOST_NUMBERS:
+            raise InputError(
+                f"an input {list(sizes)} has {math.prod(sizes):,} numbers, expected at most {MOST_NUMBERS:,}: "
+                "the cases are batches of up to 9; pass a smaller --input-shape"
+            )
 
 
 def other_sizes(height: int, width: int) -> list[tuple[int, int]]:
@@ -135,74 +125,40 @@ def other_sizes(height: int, width: int) -> list[tuple[int, int]]:
 
 def in_batches_of(case: Case, size: int) -> Iterator[Case]:
     """Yield the images of `case` in batches of exactly `size`; the last image fills up the last batch."""
-    for start in range(0, len(case.x), size):
-        images = case.x[start : start + size]
-        filling = np.repeat(images[-1:], size - len(images), axis=0)
-        yield dataclasses.replace(case, x=np.concatenate([images, filling]))
+    if not isinstance(case.x, Mapping):
+        yield from (dataclasses.replace(case, x=part) for part in _parts(case.x, size))
+        return
+    whole = {name: array for name, array in case.x.items() if name in case.unbatched}
+    batched = {name: _parts(array, size) for name, array in case.x.items() if name not in case.unbatched}
+    for parts in zip(*batched.values(), strict=True):
+        yield dataclasses.replace(case, x=whole | dict(zip(batched, parts, strict=True)))
 
 
-def noise_case(input_shape: tuple[int, int, int], dtype: npt.DTypeLike = np.float32, seed: int = 0) -> Case:
-    """Return one noise image of `input_shape`, as `make_cases` has it."""
-    x = _noise(np.random.default_rng(seed), (1, *input_shape), np.dtype(dtype))
-    return Case(name=f"noise, {input_shape[1]}x{input_shape[2]}", x=x)
+def _parts(images: Array, size: int) -> list[Array]:
+    filling = np.repeat(images[-1:], -len(images) % size, axis=0)
+    filled = np.concatenate([images, filling])
+    return [filled[start : start + size] for start in range(0, len(filled), size)]
 
 
-def read_samples(path: str | Path, input_shape: tuple[int, int, int]) -> Case:
-    """Return the user's own samples as a case.
-
-    Args:
-        path: an .npz file with float32 `images` `[N, C, H, W]`, normalised as in training. One channel is repeated to
-            the network's three.
-        input_shape: `(C, H, W)` of the network; H and W of the samples may differ from it.
-
-    Raises:
-        InputError: the file cannot be read, or holds no such array.
-
-    """
-    try:
-        names, images = read_array(path, "images")
-    except FileNotFoundError as error:
-        raise InputError(
-            f"{path} does not exist; --data wants an .npz file with an array 'images' [N, C, H, W]"
-        ) from error
-    except OSError as error:
-        reason = error.strerror or error
-        raise InputError(f"cannot read {path}: {reason}; --data wants an .npz file with an array 'images'") from error
-    except _DAMAGED as error:
-        raise InputError(f"{path} is no .npz file; --data wants one with an array 'images' [N, C, H, W]") from error
-    if images is None:
-        found = ", ".join(names[:20]) or "nothing"
-        raise InputError(f"{path} has no array 'images', it has: {found}; --data wants 'images' [N, C, H, W]")
-    channels = input_shape[0]
-    if images.ndim != 4 or images.shape[1] not in {1, channels} or images.size == 0:
-        raise InputError(f"'images' in {path} is {list(images.shape)}; the network wants [N, {channels}, H, W]")
-    if images.dtype.kind not in "fiu":
-        raise InputError(f"'images' in {path} is {images.dtype}; the network wants float32")
-    count, name = len(images), f"samples of {Path(path).name}"
-    with np.errstate(over="ignore"):  # what float32 cannot hold is reported as infinite
-        images = images[:SAMPLES].astype(np.float32)
-    if not np.isfinite(images).all():
-        raise InputError(f"'images' in {path} holds NaN or infinite values")
-    images = np.repeat(images, channels // images.shape[1], axis=1)
-    name = name if count <= SAMPLES else f"first {SAMPLES} of {count} {name}"
-    return Case(name=name, x=np.ascontiguousarray(images), is_usual=True, is_of_user=True)
+def noise_case(input_shape: InputShape, inputs: Sequence[TensorSpec] = (), seed: int = 0) -> Case:
+    """Return one noise image of `input_shape`."""
+    rng = np.random.default_rng(seed)
+    feeds = Feeds(input_shape, inputs, rng)
+    name = f"noise, {'x'.join(map(str, image_sizes(feeds.main)))}"
+    x = feeds.make(1, lambda shape: rng.standard_normal(shape, dtype=np.float32))
+    return Case(name=name, x=x, unbatched=feeds.unbatched)
 
 
-def _noise(rng: np.random.Generator, shape: tuple[int, ...], dtype: np.dtype[Any]) -> npt.NDArray[Any]:
-    if dtype.kind == "f":
-        return rng.standard_normal(shape, dtype=np.float32).astype(dtype, copy=False)
-    return rng.integers(0, _brightest(dtype), shape, dtype, endpoint=True)
-
-
-def _brightest(dtype: np.dtype[Any]) -> int:
-    return min(255, int(np.iinfo(dtype).max))
-
-
-def _impulses(input_shape: tuple[int, int, int], size: int, dtype: np.dtype[Any]) -> Case:
-    """Return single points of `size` at corners, edges and centre: a wrong shift or border moves or loses one."""
-    channels, height, width = input_shape
-    places = sorted({(i, j) for i in (0, height // 2, height - 1) for j in (0, width // 2, width - 1)})
-    x = np.zeros((len(places), channels, height, width), dtype)
-    for index, (i, j) in enumerate(places):
-        x[index, :, i, j] = size
-    return Case(name="impulses", x=x)
+def _impulses(sizes: tuple[int, ...], *, edges: bool) -> Array:
+    """Return single ones at corners, edges and centre: a wrong shift or border moves or loses one."""
+    last = channels_last(sizes)
+    positions = [sorted({0, size // 2, size - 1}) for size in image_sizes(sizes)]
+    places = list(itertools.product(*positions))
+    if not edges:
+        centre = tuple(size // 2 for size in image_sizes(sizes))
+        places = [*itertools.product(*((0, size - 1) for size in image_sizes(sizes))), centre]
+    x = np.zeros((len(places), *sizes), np.float32)
+    for index, place in enumerate(places):
+        images = x[index] if last else np.moveaxis(x[index], 0, -1)
+        images[place] = 1
+    return x

@@ -1,4 +1,4 @@
-"""Where two graphs part: the first layer, in execution order, whose output leaves its budget.
+"""Where two graphs part: the first layer, in execution order, whose output leaves the budget that rounding gives it.
 
 Layers are matched by the name they have in the checkpoint; of a pruned layer, the filters that are left are compared
 with the same filters of the reference.
@@ -7,46 +7,55 @@ with the same filters of the reference.
 from __future__ import annotations
 
 import dataclasses
+from typing import TYPE_CHECKING
 
 import numpy as np
 import onnx_ir as ir
 
-from swp_export.graph.float64.model import Float64Model
 from swp_export.graph.metadata import FILTERS, LAYER, decode_order
 from swp_export.lowerings.sink_concat import RaiseConcat
 from swp_export.runtime.session import open_session
-from swp_export.verification.comparison import Runs, budgets, compare
+from swp_export.verification.budget import budgets
+from swp_export.verification.comparison import compare
+from swp_export.verification.evidence import runs_on
+from swp_export.verification.references import OnnxReference
+from swp_export.verification.runs import Runs
+
+if TYPE_CHECKING:
+    from swp_export.runtime.session import Feed
 
 
-def first_diverging_layer(model: ir.Model, reference: ir.Model, x: np.ndarray) -> str | None:
-    """Return the name of the first layer of `model` that diverges from `reference` on `x` `[N, C, H, W]`, or None.
+def first_diverging_layer(model: ir.Model, reference: ir.Model, x: Feed, *, optimise: bool = True) -> str | None:
+    """Return the name of the first layer of `model` that leaves `reference` on `x` by more than rounding explains.
+
+    None where no layer does, or where the two have none in common.
 
     Args:
         model: any model of ours.
         reference: the dense masked graph it was made from, or any graph with the same layer names.
-        x: float32 input on which the two differ.
+        x: the only input, or all by name, on which the two differ.
+        optimise: whether both are run as ONNX Runtime optimises them.
 
     """
     ours, theirs = _LayerOutputs(model), _LayerOutputs(reference)
     common = [layer for layer in ours.layers if layer in theirs.layers]
     if not common:
         return None
-    y = _run(ours.model, x)
-    single, truth = _run(theirs.model, x), Float64Model(theirs.model).run(x)
+    found = open_session(ir.serde.serialize_model(ours.model).SerializeToString(), optimise=optimise).run_on(x)
+    runs = runs_on(OnnxReference(theirs.model, "the reference", optimise=optimise), x)
     for layer in common:
         mine, other = ours.layers[layer], theirs.layers[layer]
         both = np.intersect1d(mine.order[mine.order >= 0], other.order)
         if mine.filters != other.filters or not both.size:
             continue  # one name, two layers
-        of_mine, of_other = mine.places(both), other.places(both)
-        # No rounded runs here, which would cost more than they tell: a layer that diverges does so by far.
-        runs = Runs(truth=truth[other.value], single=single[other.value], moved=np.zeros(truth[other.value].shape))
-        # On one image a single channel may be exact by luck: the layer as a whole sets the limit.
-        limit = budgets([runs])[0].max(initial=0)
-        same = Runs(truth=runs.truth[:, of_other], single=runs.single[:, of_other], moved=runs.moved[:, of_other])
-        limits = np.full(same.truth.shape, limit)
-        result = compare(same, y[mine.value][:, of_mine], limits, case="", output=layer)
-        if not result.ok:
+        if not (mine.fits(found[mine.value]) and other.fits(runs[other.value].truth)):
+            continue  # its file says something else than it computes
+        of_layer = runs[other.value]
+        (limits,) = budgets([of_layer])
+        places = other.places(both)
+        same = Runs(truth=of_layer.truth[:, places], single=of_layer.single[:, places], moved=of_layer.moved[:, places])
+        y = found[mine.value][:, mine.places(both)]
+        if not compare(same, y, limits[:, places], case="", output=layer).ok:
             return layer
     return None
 
@@ -58,6 +67,10 @@ class _LayerOutput:
     value: str
     filters: int
     order: np.ndarray
+
+    def fits(self, output: np.ndarray) -> bool:
+        """Return whether `output` has as many channels as the file says."""
+        return output.ndim > 1 and output.shape[1] == self.order.size
 
     def places(self, filters: np.ndarray) -> np.ndarray:
         """Return the channels of `filters`."""
@@ -79,9 +92,5 @@ class _LayerOutputs:
                 filters, order = decode_order(node.metadata_props[FILTERS])
                 self.layers[node.metadata_props[LAYER]] = _LayerOutput(value=value.name, filters=filters, order=order)
                 if not value.is_graph_output():
-                    value.type = ir.TensorType(ir.DataType.FLOAT)
+                    value.type = value.type or ir.TensorType(ir.DataType.FLOAT)
                     graph.outputs.append(value)
-
-
-def _run(model: ir.Model, x: np.ndarray) -> dict[str, np.ndarray]:
-    return open_session(ir.serde.serialize_model(model).SerializeToString()).run_on(x)

@@ -14,12 +14,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from swp_export.errors import InputError, UnprovableError
-from swp_export.verification.comparison import EPS, NOT_FINITE, Runs, unexplained
+from swp_export.verification.budget import EPS, unexplained
+from swp_export.verification.cases import Case
+from swp_export.verification.comparison import NOT_FINITE
+from swp_export.verification.runs import Runs, distances
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from swp_export.verification.cases import Case
+    from swp_export.runtime.session import Feed
     from swp_export.verification.references import Outputs, Reference
 
 CEILING = 1e-3
@@ -86,7 +89,7 @@ def gather(reference: Reference, cases: Iterable[tuple[Case, bool]], progress: C
     for case, must_run in cases:
         progress(case.name)
         try:
-            answers.append(_Answer(case=case, truth=reference.float64(case.x), single=reference.float32(case.x)))
+            answers.append(_answer(reference, case))
         except InputError:
             if must_run:
                 raise
@@ -120,12 +123,24 @@ def gather(reference: Reference, cases: Iterable[tuple[Case, bool]], progress: C
     return Gathered(evidence=evidence, optimise=said is None, notes=tuple(notes))
 
 
+def runs_on(reference: Reference, x: Feed) -> dict[str, Runs]:
+    """Return what `reference` gives on the inputs `x`, by output, unjudged.
+
+    Raises:
+        InputError: it refuses it.
+
+    """
+    answer = _answer(reference, Case(name="", x=x))
+    (moved,) = _moved(reference, [answer])
+    return _runs(answer, moved)
+
+
 def constancy_notes(evidence: Sequence[Evidence]) -> list[str]:
     """Say which outputs are the same for every image of every case: one sentence each."""
     return [
         f"output {name!r} is the same for every image that was tried: that it is equal proves little"
         for name in evidence[0].runs
-        if _is_constant([(len(each.case.x), each.runs[name]) for each in evidence])
+        if _is_constant([(each.case.shape[0], each.runs[name]) for each in evidence])
     ]
 
 
@@ -160,29 +175,37 @@ def _require_repeatable(reference: Reference, first: _Answer) -> None:
     )
 
 
+def _answer(reference: Reference, case: Case) -> _Answer:
+    return _Answer(case=case, truth=reference.float64(case.x), single=reference.float32(case.x))
+
+
+def _runs(answer: _Answer, moved: dict[str, np.ndarray]) -> dict[str, Runs]:
+    return {
+        name: Runs(truth=truth, single=answer.single[name], moved=moved[name]) for name, truth in answer.truth.items()
+    }
+
+
 def _moved(reference: Reference, answers: Sequence[_Answer]) -> list[dict[str, np.ndarray]]:
-    """Return how far random roundings move each output of each case, as `Runs` has it."""
+    """Return how far random roundings move each output of each case, as `Runs` has it.
+
+    What counts is the largest of a few draws. The images of a batch are as many, so one run of it does; integers are
+    judged one by one, and need them all.
+    """
     moved: list[dict[str, np.ndarray]] = [{} for _ in answers]
     for seed in range(ROUNDED_RUNS):
         run = reference.rounded(seed)
-        for each, so_far in zip(answers, moved, strict=True):
+        for number, (each, so_far) in enumerate(zip(answers, moved, strict=True)):
+            is_enough = each.case.shape[0] >= ROUNDED_RUNS and all(
+                truth.dtype.kind == "f" for truth in each.truth.values()
+            )
+            if is_enough and seed != number % ROUNDED_RUNS:
+                continue
             outputs = run(each.case.x)
             for name, truth in each.truth.items():
-                found = _distances(outputs[name], truth)
+                found = distances(outputs[name], truth)
                 before = so_far.get(name, found)
                 so_far[name] = np.maximum(before, found) if before.shape == found.shape else np.array(np.inf)
     return moved
-
-
-def _distances(found: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    if found.shape != truth.shape:
-        return np.array(np.inf)
-    same = found == truth
-    if truth.dtype.kind != "f":
-        return np.where(same, 0.0, np.inf)
-    with np.errstate(invalid="ignore"):
-        distances = np.abs(found - truth)
-    return np.asarray(np.where(same, 0.0, np.where(np.isnan(distances), np.inf, distances)))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -204,12 +227,9 @@ def _judged(
     reference: Reference, answers: Sequence[_Answer], moved: Sequence[dict[str, np.ndarray]]
 ) -> tuple[list[Evidence], _Suspect | None]:
     """Return the evidence, and the case in which the reference contradicts itself most, a usual one if there is one."""
-    runs = [
-        {name: Runs(truth=each.truth[name], single=each.single[name], moved=by_name[name]) for name in each.truth}
-        for each, by_name in zip(answers, moved, strict=True)
-    ]
     evidence = [
-        Evidence(case=each.case, runs=by_name, undecided={}) for each, by_name in zip(answers, runs, strict=True)
+        Evidence(case=each.case, runs=_runs(each, by_name), undecided={})
+        for each, by_name in zip(answers, moved, strict=True)
     ]
     suspects = []
     for name in answers[0].truth:

@@ -19,13 +19,15 @@ from swp_export.runtime.session import open_session
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from swp_export.runtime.session import Feed
+
     Values = dict[str, np.ndarray]
 
 NOTICEABLE = 1e-4
 """Two runs part where they differ by more than this share of a value's largest element."""
 
 
-def parting_node(model: ir.Model, x: np.ndarray) -> str | None:
+def parting_node(model: ir.Model, x: Feed) -> str | None:
     """Say at which node ONNX Runtime, unoptimised, leaves the run in float64 on `x`, and by how much; or None."""
     single = _traced(model, x)
     double: Values = {}
@@ -44,7 +46,7 @@ def parting_node(model: ir.Model, x: np.ndarray) -> str | None:
     return None
 
 
-def misoptimised_node(model: ir.Model, x: np.ndarray) -> str | None:
+def misoptimised_node(model: ir.Model, x: Feed) -> str | None:
     """Say up to which node ONNX Runtime's optimisations leave its own unoptimised run on `x`; or None.
 
     What is optimised is never seen from inside: the model is cut after a node, and run with and without. The least such
@@ -63,7 +65,7 @@ def misoptimised_node(model: ir.Model, x: np.ndarray) -> str | None:
     return f"{_called(nodes[first])}: {_share(distance(first))}"
 
 
-def wavering_node(model: ir.Model, x: np.ndarray) -> str | None:
+def wavering_node(model: ir.Model, x: Feed) -> str | None:
     """Say at which node two runs by ONNX Runtime on `x` differ first; or None."""
     session = open_session(_with_outputs(model, _names(model)).SerializeToString(), optimise=False)
     # Of one session: each new one draws the same random numbers as the last.
@@ -75,7 +77,7 @@ def wavering_node(model: ir.Model, x: np.ndarray) -> str | None:
     return None
 
 
-def _traced(model: ir.Model, x: np.ndarray) -> Values:
+def _traced(model: ir.Model, x: Feed) -> Values:
     """Return what each node gives, by name, as ONNX Runtime computes it with all optimisations off."""
     return _run(_with_outputs(model, _names(model)), x, optimise=False)
 
@@ -92,8 +94,9 @@ def _with_outputs(model: ir.Model, names: Sequence[str]) -> onnx.ModelProto:
     return proto
 
 
-def _run(proto: onnx.ModelProto, x: np.ndarray, *, optimise: bool) -> Values:
-    return open_session(proto.SerializeToString(), optimise=optimise).run_on(x)
+def _run(proto: onnx.ModelProto, x: Feed, *, optimise: bool) -> Values:
+    session = open_session(proto.SerializeToString(), optimise=optimise)
+    return session.run_on(x)
 
 
 def _distance(a: np.ndarray, b: np.ndarray) -> float:

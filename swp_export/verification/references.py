@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -16,6 +17,7 @@ from swp_export.graph.operators.operator import Rounding
 from swp_export.graph.operators.table import operator
 from swp_export.runtime.session import open_session
 from swp_export.verification import parting
+from swp_export.verification.feeds import main_of, zeros
 from swp_export.verification.rounding import UNIT, UNIT_OF_FLOAT16, move_module, moved
 
 if TYPE_CHECKING:
@@ -23,25 +25,27 @@ if TYPE_CHECKING:
 
     from torch import nn
 
+    from swp_export.graph.metadata import InputShape
+    from swp_export.runtime.session import Feed, TensorSpec
+
     Outputs = dict[str, np.ndarray]
-    Shape = tuple[int, int, int]
 
 
 class Reference(Protocol):
-    """A network; inputs are numbers `[N, C, H, W]` that its own dtype can hold, outputs go by name.
+    """A network; its only input, float32 `[N, C, H, W]` of a module, goes without a name, several and outputs by name.
 
     Attributes:
         description: what it is, for the report.
-        dtype: of its input.
+        inputs: what it takes; none are stated where it takes one float32 image.
         computes_in_float16: whether some of it is meant to be run in float16.
 
     """
 
     description: str
-    dtype: np.dtype[Any]
+    inputs: tuple[TensorSpec, ...]
     computes_in_float16: bool
 
-    def only_batch(self, input_shape: Shape) -> int | None:
+    def only_batch(self, input_shape: InputShape) -> int | None:
         """Return the only number of images `(C, H, W)` that it takes at once; None where any will do.
 
         Raises:
@@ -50,15 +54,15 @@ class Reference(Protocol):
         """
         ...
 
-    def float64(self, x: np.ndarray) -> Outputs:
+    def float64(self, x: Feed) -> Outputs:
         """Run it in float64: the truth. Raises InputError where the network refuses `x`."""
         ...
 
-    def float32(self, x: np.ndarray) -> Outputs:
+    def float32(self, x: Feed) -> Outputs:
         """Run it in float32: how far from the truth float32 is for this network. Raises InputError as `float64`."""
         ...
 
-    def rounded(self, seed: int) -> Callable[[np.ndarray], Outputs]:
+    def rounded(self, seed: int) -> Callable[[Feed], Outputs]:
         """Return what runs it in float64 with every weight and layer moved by its rounding, by random numbers."""
         ...
 
@@ -66,11 +70,11 @@ class Reference(Protocol):
         """Return the same network, its float32 runs not optimised, or None where there is nothing to leave out."""
         ...
 
-    def parts_at(self, x: np.ndarray) -> str | None:
+    def parts_at(self, x: Feed) -> str | None:
         """Say at which node its float32 run leaves the truth first, and by how much, or None where nothing does."""
         ...
 
-    def wavers_at(self, x: np.ndarray) -> str | None:
+    def wavers_at(self, x: Feed) -> str | None:
         """Say at which node two float32 runs differ first, or None where that cannot be told."""
         ...
 
@@ -78,50 +82,54 @@ class Reference(Protocol):
 class TorchReference:
     """A torch module with one output, called `output` in its export."""
 
-    dtype = np.dtype(np.float32)
+    inputs: tuple[TensorSpec, ...] = ()
     computes_in_float16 = False
 
     def __init__(self, module: nn.Module, description: str) -> None:
         self.description = description
         self._single = module.eval()
         self._double = copy.deepcopy(module).double().eval()
-        self._batches: dict[Shape, int | None] = {}
+        self._batches: dict[str, int | None] = {}
 
-    def only_batch(self, input_shape: Shape) -> int | None:
+    def only_batch(self, input_shape: InputShape) -> int | None:
         """Try, once a shape."""
-        if input_shape not in self._batches:
-            self._batches[input_shape] = _found_batch(self.float32, input_shape)
-        return self._batches[input_shape]
+        key = str(input_shape)
+        if key not in self._batches:
+            self._batches[key] = _found_batch(self.float32, input_shape)
+        return self._batches[key]
 
-    def float64(self, x: np.ndarray) -> Outputs:
+    def float64(self, x: Feed) -> Outputs:
         """Run in float64."""
-        return self._run(self._double, x.astype(np.float64))
+        return self._run(self._double, x, np.float64)
 
-    def float32(self, x: np.ndarray) -> Outputs:
+    def float32(self, x: Feed) -> Outputs:
         """Run in PyTorch's float32."""
-        return self._run(self._single, x.astype(np.float32, copy=False))
+        return self._run(self._single, x, np.float32)
 
-    def rounded(self, seed: int) -> Callable[[np.ndarray], Outputs]:
+    def rounded(self, seed: int) -> Callable[[Feed], Outputs]:
         """Move a copy of the module."""
         module = copy.deepcopy(self._double)
         move_module(module, seed, UNIT)
-        return lambda x: self._run(module, x.astype(np.float64))
+        return lambda x: self._run(module, x, np.float64)
 
     def unoptimised(self) -> None:
         """Return nothing: PyTorch runs the module as it stands."""
 
-    def parts_at(self, x: np.ndarray) -> None:
+    def parts_at(self, x: Feed) -> None:
         """Say nothing: a module's layers are not looked into."""
 
-    def wavers_at(self, x: np.ndarray) -> None:
+    def wavers_at(self, x: Feed) -> None:
         """Say nothing: a module's layers are not looked into."""
 
-    def _run(self, module: nn.Module, x: np.ndarray) -> Outputs:
+    def _run(self, module: nn.Module, x: Feed, dtype: type[np.floating[Any]]) -> Outputs:
         import torch
+
+        if isinstance(x, Mapping):
+            raise InputError(f"the network takes one image, not several inputs: {', '.join(x)}")
 
         try:
             with torch.no_grad():
-                return {"output": module(torch.from_numpy(x)).numpy()}
+                return {"output": module(torch.from_numpy(x.astype(dtype))).numpy()}
         except RuntimeError as error:
             raise InputError(f"the network refuses an input of {list(x.shape)}: {error}") from error
 
@@ -137,29 +145,30 @@ class OnnxReference:
         self._optimise = optimise
         self._double = Float64Model(model)
         self._single = open_session(ir.serde.serialize_model(model).SerializeToString(), optimise=optimise)
-        self.dtype = self._single.inputs[0].dtype
-        self._batches: dict[Shape, int | None] = {}
+        self.inputs = self._single.inputs
+        self._batches: dict[str, int | None] = {}
 
-    def only_batch(self, input_shape: Shape) -> int | None:
+    def only_batch(self, input_shape: InputShape) -> int | None:
         """Return the stated one, or else try: an exporter may have written the batch that it saw into a Reshape."""
-        if input_shape not in self._batches:
-            stated = self._single.inputs[0].shape[0]
+        key = str(input_shape)
+        if key not in self._batches:
+            stated = main_of(self.inputs).shape[0]
             if isinstance(stated, int):
-                self.float32(np.zeros((stated, *input_shape), np.float32))
-                self._batches[input_shape] = stated
+                self.float32(zeros(input_shape, self.inputs, stated))
+                self._batches[key] = stated
             else:
-                self._batches[input_shape] = _found_batch(self.float32, input_shape)
-        return self._batches[input_shape]
+                self._batches[key] = _found_batch(self.float32, input_shape, self.inputs)
+        return self._batches[key]
 
-    def float64(self, x: np.ndarray) -> Outputs:
+    def float64(self, x: Feed) -> Outputs:
         """Run in float64."""
         return self._double.run(x)
 
-    def float32(self, x: np.ndarray) -> Outputs:
+    def float32(self, x: Feed) -> Outputs:
         """Run in ONNX Runtime's float32."""
         return self._single.run_on(x)
 
-    def rounded(self, seed: int) -> Callable[[np.ndarray], Outputs]:
+    def rounded(self, seed: int) -> Callable[[Feed], Outputs]:
         """Move the constants of a copy now, and what its nodes give whenever it runs."""
         rng = np.random.default_rng(seed)
         stored = _constant_names(self._model.graph)
@@ -186,13 +195,13 @@ class OnnxReference:
         """Load it again, with all optimisations of ONNX Runtime off."""
         return OnnxReference(self._model, self.description, optimise=False) if self._optimise else None
 
-    def parts_at(self, x: np.ndarray) -> str | None:
+    def parts_at(self, x: Feed) -> str | None:
         """Compare node by node."""
         if self._optimise:
             return parting.misoptimised_node(self._model, x)
         return parting.parting_node(self._model, x)
 
-    def wavers_at(self, x: np.ndarray) -> str | None:
+    def wavers_at(self, x: Feed) -> str | None:
         """Run node by node, twice."""
         return parting.wavering_node(self._model, x)
 
@@ -202,11 +211,13 @@ def _rounds(node: ir.Node, kind: Rounding) -> bool:
     return row is not None and row.rounding is kind
 
 
-def _found_batch(run: Callable[[np.ndarray], Outputs], input_shape: Shape) -> int | None:
+def _found_batch(
+    run: Callable[[Feed], Outputs], input_shape: InputShape, inputs: tuple[TensorSpec, ...] = ()
+) -> int | None:
     """Return 1 where `run` takes one image and not two, or mixes two into one row; None where it takes two."""
-    one = np.zeros((1, *input_shape), np.float32)
+    one = zeros(input_shape, inputs, 1)
     try:
-        of_two = run(np.repeat(one, 2, axis=0))
+        of_two = run(zeros(input_shape, inputs, 2))
     except InputError:
         run(one)
         return 1

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 UNIT = 2.0**-24
 """Unit roundoff of float32: the largest relative error of a number that is rounded to it."""
 UNIT_OF_FLOAT16 = 2.0**-11
+AT_A_TIME = 1 << 15
+"""Numbers that are moved at a time: what is made of them on the way stays in the processor's cache."""
 LARGEST_EXACT = 2.0**24
 """Integers up to this are float32 numbers."""
 
@@ -32,9 +34,20 @@ def moved(array: np.ndarray, rng: np.random.Generator, unit: float, *, least: fl
     """
     if array.ndim < 2 or array.dtype != np.float64:
         return array
-    noise = unit * rng.uniform(-1, 1, array.shape) * np.maximum(np.abs(array), least)
-    exact = (array == np.rint(array)) & (np.abs(array) <= LARGEST_EXACT)
-    result: np.ndarray = array + np.where(exact, 0, noise)
+    result = array.copy()
+    flat = result.reshape(-1)
+    for start in range(0, flat.size, AT_A_TIME):
+        part = flat[start : start + AT_A_TIME]
+        size = np.abs(part)
+        inexact = (part != np.rint(part)) | (size > LARGEST_EXACT)
+        np.maximum(size, least, out=size)
+        # Float32 is fine enough for noise, and drawn three times as fast.
+        noise = rng.random(part.size, np.float32)
+        noise -= np.float32(0.5)
+        size *= 2 * unit
+        size *= noise
+        size *= inexact
+        part += size
     return result
 
 

@@ -7,13 +7,17 @@ from typing import TYPE_CHECKING
 
 import onnx
 
-from swp_export.errors import InputError, ThresholdError
+from swp_export.errors import InputError
 from swp_export.graph.analysis.flops import require_runnable
 from swp_export.graph.files.reading import OnnxFile, is_onnx, read_model
-from swp_export.graph.metadata import input_shape_of, threshold_of
-from swp_export.verification.cases import read_samples, require_small
+from swp_export.graph.input_shape import fitted_input_shape, image_shape, one_image
+from swp_export.graph.metadata import RELATIVE_THRESHOLD, SOURCE, input_shape_of, threshold_of
+from swp_export.graph.normalise import normalised
+from swp_export.graph.relative_threshold import silence
+from swp_export.verification.cases import require_small
 from swp_export.verification.comparison import Tolerance
 from swp_export.verification.references import OnnxReference
+from swp_export.verification.samples import read_samples
 from swp_export.verification.verify import verify_model
 
 if TYPE_CHECKING:
@@ -21,10 +25,9 @@ if TYPE_CHECKING:
 
     import onnx_ir as ir
 
+    from swp_export.graph.metadata import InputShape
     from swp_export.verification.references import Reference
     from swp_export.verification.report import VerificationReport
-
-    Shape = tuple[int, int, int]
 
 
 def verify(
@@ -33,7 +36,7 @@ def verify(
     against: str | Path,
     threshold: float | None = None,
     arch: str | None = None,
-    input_shape: Shape | None = None,
+    input_shape: InputShape | None = None,
     data: str | Path | None = None,
     atol: float | None = None,
     rtol: float | None = None,
@@ -46,10 +49,12 @@ def verify(
     Args:
         model: the ONNX file to verify.
         against: a checkpoint, or an ONNX file (by its suffix).
-        threshold: of an unbroken checkpoint; default: the one that the model's file records.
+        threshold: of an unbroken checkpoint, or as `prune` has it of an ONNX file; default: the one that the model's
+            file records, of an ONNX file if it was made from that very file.
         arch: architecture of the checkpoint, where it does not follow from the file.
-        input_shape: `(C, H, W)`, where neither file states it.
-        data: an .npz with `images` `[N, C, H, W]`, compared beside the generated inputs.
+        input_shape: `(C, H, W)`, or of several inputs by name, where neither file states it.
+        data: an .npz with `images` `[N, C, H, W]`, or of several inputs with an array for each by its
+            name, compared beside the generated inputs.
         atol: replaces the error budget, together with `rtol`: |y - truth| <= atol + rtol * |truth|.
         rtol: see `atol`.
         progress: called with what is being done.
@@ -64,7 +69,7 @@ def verify(
     file = read_model(model)
     reference, shape, dense = _reference(file, Path(against), threshold, arch, input_shape)
     require_small(shape)
-    require_runnable(onnx.ModelProto.FromString(file.content), (1, *shape))
+    require_runnable(onnx.ModelProto.FromString(file.content), one_image(file.model, shape))
     return verify_model(
         file.content,
         reference,
@@ -78,29 +83,49 @@ def verify(
 
 
 def _reference(
-    file: OnnxFile, against: Path, threshold: float | None, arch: str | None, input_shape: Shape | None
-) -> tuple[Reference, Shape, Callable[[], ir.Model]]:
+    file: OnnxFile, against: Path, threshold: float | None, arch: str | None, input_shape: InputShape | None
+) -> tuple[Reference, InputShape, Callable[[], ir.Model]]:
     """Return what `against` computes, the shape to compare at, and its graph."""
     if is_onnx(against):
+        source = read_model(against)
+        other, description = source.model, f"{against} as given"
+        if threshold is None and file.model.metadata_props.get(SOURCE) == source.sha256:
+            threshold = threshold_of(file.model, str(file.path), RELATIVE_THRESHOLD)
         if threshold is not None:
-            raise ThresholdError(f"{against} is an ONNX model, it has no Filter Skeletons; leave out --threshold")
-        other = read_model(against).model
+            silenced = silence(other, normalised(other, str(against)), threshold)
+            other, description = silenced.given, silenced.described(against)
         shape = input_shape or input_shape_of(file.model, str(file.path)) or input_shape_of(other, str(against))
         if shape is None:
             raise InputError(f"neither {file.path} nor {against} states its input shape; pass --input-shape C,H,W")
-        return OnnxReference(other, f"{against} as given"), shape, lambda: other
+        shape = fitted_input_shape(file.model, shape, str(file.path))
+        return OnnxReference(other, description), shape, lambda: other
 
     from swp_export.checkpoint import read_checkpoint
+    from swp_export.checkpoint.layouts import PLAIN
     from swp_export.graph.from_torch.export import model_from_module
     from swp_export.network.instantiate import instantiate, reference_name
+    from swp_export.network.plain import instantiate_plain
     from swp_export.verification.references import TorchReference
 
-    checkpoint = read_checkpoint(against)
+    checkpoint = read_checkpoint(against, plain=True)
+    shape = input_shape or input_shape_of(file.model, str(file.path))
+    if checkpoint.layout is PLAIN:
+        if threshold is None and file.model.metadata_props.get(SOURCE) == checkpoint.sha256:
+            threshold = threshold_of(file.model, str(file.path), RELATIVE_THRESHOLD)
+        plain = instantiate_plain(
+            checkpoint, threshold=threshold, architecture=arch, input_shape=image_shape(shape, "a checkpoint")
+        )
+        return (
+            TorchReference(plain.module, plain.description),
+            plain.input_shape,
+            lambda: model_from_module(plain.module, plain.input_shape),
+        )
     recorded = threshold_of(file.model, str(file.path)) if checkpoint.layout.takes_threshold else None
     origin = f", which {file.path} records" if threshold is None and recorded is not None else ""
     threshold = recorded if threshold is None else threshold
-    shape = input_shape or input_shape_of(file.model, str(file.path))
-    network = instantiate(checkpoint, threshold=threshold, architecture=arch, input_shape=shape)
+    network = instantiate(
+        checkpoint, threshold=threshold, architecture=arch, input_shape=image_shape(shape, "a checkpoint")
+    )
     return (
         TorchReference(network.module, reference_name(network, origin)),
         network.input_shape,

@@ -14,8 +14,9 @@ from swp_export.lowerings.plan_file import PlanFile
 from swp_export.tuning.candidates import Candidate, Discarded
 from swp_export.tuning.report import TuneReport
 from swp_export.tuning.tuned_model import TunedModel
-from swp_export.verification.comparison import Runs, compare
+from swp_export.verification.comparison import compare
 from swp_export.verification.report import VerificationReport
+from swp_export.verification.runs import Runs
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

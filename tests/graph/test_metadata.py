@@ -19,6 +19,7 @@ from swp_export.graph.metadata import (
     decode_names,
     decode_order,
     encode_filters,
+    encode_input_shape,
     encode_names,
     encode_order,
     input_shape_of,
@@ -53,7 +54,24 @@ class TestInputShape:
     def test_open_sizes(self) -> None:
         """An open size is not guessed."""
         assert input_shape_of(model_from_text("y = Relu (x)", x="double[N, 3, H, W] x")) is None
-        assert input_shape_of(model_from_text("y = Relu (x)", x="double[N, 3] x", y="double[N, 3] y")) is None
+        assert input_shape_of(model_from_text("y = Relu (x)", x="double[N] x", y="double[N] y")) is None
+        assert input_shape_of(model_from_text("y = Relu (x)", x="double[N, 3] x", y="double[N, 3] y")) == (3,)
+
+    def test_several_inputs(self) -> None:
+        """They go by name, in the file as JSON; where one is open, nothing is guessed of any."""
+        model = model_from_text("y = Add (x, z)", x="double[N, 3, 4] x, double[1] z", y="double[N, 3, 4] y")
+        assert input_shape_of(model) == {"x": (3, 4), "z": ()}
+        model.metadata_props[INPUT_SHAPE] = encode_input_shape({"x": (3, 9), "z": ()})
+        assert input_shape_of(model) == {"x": (3, 9), "z": ()}
+        assert input_shape_of(model_from_text("y = Add (x, z)", x="double[N, 3, H, W] x, double[N, 3] z")) is None
+
+    @pytest.mark.parametrize("text", ['{"x": [3, 9]}', '{"x": 3, "z": []}', '{"x": [0, 4], "z": []}', "3,4", "[]"])
+    def test_damaged_metadata_of_several(self, text: str) -> None:
+        """Each input must be there, with as many sizes as it has."""
+        model = model_from_text("y = Add (x, z)", x="double[N, 3, 4] x, double[1] z", y="double[N, 3, 4] y")
+        model.metadata_props[INPUT_SHAPE] = text
+        with pytest.raises(ModelError, match="expected a JSON object"):
+            input_shape_of(model, "m.onnx")
 
     def test_stored_weights_are_no_input(self) -> None:
         """A weight that is listed among the inputs, even as the first, is not the image."""

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from swp_export.checkpoint import read_checkpoint, write_checkpoint
-from swp_export.errors import ThresholdError
+from swp_export.errors import CheckpointError, ThresholdError
 from swp_export.inspection.inspect import inspect
 
 
@@ -152,6 +152,19 @@ def test_our_own_layout_says_what_it_is(tmp_path):
     assert report.metadata["versions"].keys() == {"swp-export", "torch"}
     assert "normalisation" not in report.metadata
     assert layer_of(report, "stem").live_stripes == 6
+
+
+def test_what_is_recorded_goes_into_json(tmp_path):
+    """NaN is spelled, and a list that holds itself is refused in one line."""
+    state = unknown_state()
+    write_checkpoint(tmp_path / "own.pth", state, threshold=0.1, normalisation={"mean": [float("nan")]})
+    assert inspect(tmp_path / "own.pth").metadata["normalisation"] == {"mean": ["NaN"]}
+    names = []
+    names.append(names)
+    content = torch.load(tmp_path / "own.pth", weights_only=True)
+    torch.save(content | {"class_names": names}, tmp_path / "round.pth")
+    with pytest.raises(CheckpointError, match=r"round.pth: what it records .* is no plain data"):
+        inspect(tmp_path / "round.pth")
 
 
 def test_a_given_threshold_comes_before_the_recorded_one(tmp_path):

@@ -13,7 +13,7 @@ from swp_export.inspection.inspect import inspect
 WITHOUT_TORCH = """
 import sys
 from swp_export.inspection.inspect import inspect
-from swp_export.report.inspect_table import inspect_tables
+from swp_export.command_line.inspect_table import inspect_tables
 assert inspect_tables(inspect(sys.argv[1]))
 print(*({"torch", "onnxruntime", "onnxsim"} & sys.modules.keys()))
 """

@@ -2,6 +2,7 @@
 
 import hashlib
 
+import numpy as np
 import onnx
 import pytest
 
@@ -55,10 +56,54 @@ def test_parameters_are_counted_before_lifting(portable):
     assert inspect(portable).parameters == (4 + 2) * (2 + 1) + 36 + (20 + 5)
 
 
-def test_a_threshold_is_refused(dense):
-    """An ONNX model has no Filter Skeletons to compare with one."""
-    with pytest.raises(ThresholdError, match="no Filter Skeletons"):
-        inspect(dense, threshold=0.01)
+def small_stripes(model_path):
+    """Make the dead stripes of the first layer small instead, and return their number."""
+    model = onnx.load(model_path)
+    tensor = next(tensor for tensor in model.graph.initializer if tensor.name == "w1")
+    weight = onnx.numpy_helper.to_array(tensor).copy()
+    dead = ~weight.any(axis=1)
+    weight += 1e-6 * dead[:, None]
+    tensor.CopyFrom(onnx.numpy_helper.from_array(weight, "w1"))
+    onnx.save(model, model_path)
+    return int(dead.sum())
+
+
+def test_a_threshold_is_relative_to_the_layer(dense):
+    """Stripes whose norm is small by the largest of their layer are dead at it, as `prune` would have them."""
+    assert small_stripes(dense) == 32
+    before, after = inspect(dense), inspect(dense, threshold=1e-3)
+    assert (before.layers[0].live_stripes, after.layers[0].live_stripes) == (36, 4)
+    assert (before.threshold, after.threshold) == (None, 1e-3)
+    assert after.layers[0].magnitudes.minimum == pytest.approx(2e-6)
+    assert after.layers[1].magnitudes is None  # grouped: no threshold applies
+
+
+def test_a_gap_between_norms_suggests_a_threshold(dense):
+    """Where small stripes are not zero the report shows the gap without being asked; where they are there is none."""
+    assert inspect(dense).values is None
+    small_stripes(dense)
+    values = inspect(dense).values
+    assert (values.gap.low, values.gap.high) == (pytest.approx(2e-6), 1)
+    assert inspect(dense, threshold=1e-3).warnings == ()
+
+
+def test_a_threshold_beyond_the_gap_is_warned_of(dense):
+    """As of a checkpoint."""
+    model = onnx.load(dense)
+    tensor = next(tensor for tensor in model.graph.initializer if tensor.name == "w3")
+    weight = np.ones((5, 4, 1, 1), np.float32)
+    weight[0] = 0.1
+    weight[1] = 1e-6
+    tensor.CopyFrom(onnx.numpy_helper.from_array(weight, "w3"))
+    onnx.save(model, dense)
+    (warning,) = inspect(dense, threshold=0.3).warnings
+    assert "cuts 1 stripes above it" in warning
+
+
+def test_a_threshold_is_a_share(dense):
+    """Of the largest norm: at 1 nothing would be live."""
+    with pytest.raises(ThresholdError, match="below 1"):
+        inspect(dense, threshold=1.0)
 
 
 def test_unreadable_metadata_is_an_error_that_names_the_file(portable):

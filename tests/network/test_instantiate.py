@@ -16,7 +16,7 @@ from torch import nn
 
 from swp_export.architectures import ARCHITECTURES
 from swp_export.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
-from swp_export.errors import ArchitectureError, InputError, ThresholdError
+from swp_export.errors import ArchitectureError, InputError
 from swp_export.network.instantiate import Network, instantiate, reference_name
 from swp_export.network.stock_counts import stock_counts
 from swp_export.network.unpruned import threshold_error, unpruned
@@ -229,66 +229,6 @@ class TestNetwork:
         assert warning.startswith("16 residual blocks (layer1.5, layer1.7, ")
         assert "last ReLU" in warning
         assert "probably destroyed" in warning
-
-
-class TestThresholds:
-    """Which thresholds are taken, and what is said to the others."""
-
-    @pytest.mark.parametrize("threshold", [-0.01, float("nan")])
-    def test_no_number_is_no_threshold(self, threshold: float) -> None:
-        """Negative and NaN."""
-        with pytest.raises(ThresholdError, match="expected a number that is not negative"):
-            instantiate(read_checkpoint(RESNET / "best.pth.tar"), threshold=threshold)
-
-    def test_an_unbroken_file_needs_one(self) -> None:
-        """The error shows the range of the values, to choose from."""
-        with pytest.raises(ThresholdError, match=r"needs a threshold.*run from \S+ over the median \S+ to \S+;.*--thr"):
-            instantiate(read_checkpoint(RESNET / "best.pth.tar"))
-
-    def test_a_broken_file_takes_none(self) -> None:
-        """The masks of a broken file are fixed."""
-        with pytest.raises(ThresholdError, match=r"already broken: its skeletons are fixed.*leave out"):
-            instantiate(read_checkpoint(VGG / "pruned.pth.tar"), threshold=0.01)
-
-    def test_nothing_live_is_refused(self) -> None:
-        """A threshold above every value leaves no network; the largest value is named."""
-        with pytest.raises(ThresholdError, match=r"threshold 50 is not below the largest \|FilterSkeleton\|, 0\.\d+"):
-            instantiate(read_checkpoint(RESNET / "best.pth.tar"), threshold=50)
-
-    def test_a_wrong_threshold_of_a_broken_float_file_is_answered_with_the_right_ones(self) -> None:
-        """The row counts contradict it; the error gives numbers per layer and the range that fits, which works."""
-        checkpoint = read_checkpoint(RESNET / "pruned_patch1.pth.tar")
-        with pytest.raises(
-            ThresholdError, match=r"conv1 has 21 rows but \d+ values above it.* and \d+ more; every"
-        ) as e:
-            instantiate(checkpoint, threshold=0.1)
-        low, high = (float(word) for word in str(e.value).rpartition("from ")[2].replace("to below", "").split()[:2])
-        assert low <= 0.01 < high
-        assert instantiate(checkpoint, threshold=(low + high) / 2).threshold == (low + high) / 2
-
-    def test_row_counts_that_no_threshold_explains_are_refused(self) -> None:
-        """One layer with a row too few and the others as they were belong to no threshold."""
-        checkpoint = read_checkpoint(RESNET / "pruned_patch1.pth.tar")
-        cut = altered(checkpoint, conv1__weight=checkpoint.state["conv1.weight"][:5])
-        with pytest.raises(ThresholdError, match="no threshold fits all layers"):
-            instantiate(cut, threshold=0.01)
-
-    def test_a_recorded_threshold_is_the_default(self, tmp_path: Path) -> None:
-        """The self-describing layout brings its threshold; an unbroken file may be given another one."""
-        state = read_checkpoint(RESNET / "best.pth.tar").state
-        write_checkpoint(tmp_path / "own.pth", state, architecture="ResNet56", threshold=0.01)
-        checkpoint = read_checkpoint(tmp_path / "own.pth")
-        assert instantiate(checkpoint).threshold == 0.01
-        assert instantiate(checkpoint, threshold=0.1).threshold == 0.1
-
-    def test_a_recorded_threshold_of_a_broken_file_may_be_repeated(self, tmp_path: Path) -> None:
-        """A broken file takes the very threshold it was broken at, and no other."""
-        state = read_checkpoint(RESNET / "pruned.pth.tar").state
-        write_checkpoint(tmp_path / "own.pth", state, threshold=0.01)
-        checkpoint = read_checkpoint(tmp_path / "own.pth")
-        assert instantiate(checkpoint, threshold=0.01).threshold is None
-        with pytest.raises(ThresholdError, match="already broken"):
-            instantiate(checkpoint, threshold=0.1)
 
 
 class TestArchitectures:
@@ -575,37 +515,3 @@ class TestImageNet:
         expected.load_state_dict(state)
         x = torch.randn(1, 3, 64, 64)
         assert np.array_equal(logits(network.module, x), logits(expected, x))
-
-
-@pytest.mark.parametrize(("name", "floats"), [("VGG16", 14_719_818), ("ResNet56", 853_642)])
-def test_folded_parameters(name: str, floats: int) -> None:
-    """BatchNorm becomes one bias per filter: what the unpruned networks' ONNX files, by --dense-out, hold."""
-    assert stock_counts(name, 10, (3, 32, 32)).folded_params == floats
-
-
-class TestStockCounts:
-    """Parameters and FLOPs of networks before pruning."""
-
-    @pytest.mark.parametrize(
-        ("name", "shape", "params", "flops"),
-        [
-            ("VGG16", (3, 32, 32), 14_724_042, 626_403_328),
-            ("ResNet56", (3, 32, 32), 855_770, 251_495_680),
-        ],
-    )
-    def test_the_counts_are_the_published_ones(
-        self, name: str, shape: tuple[int, int, int], params: int, flops: int
-    ) -> None:
-        """14.72 M and 626 MFLOPs for VGG16, 0.86 M and 251 MFLOPs for ResNet56, skeletons not counted."""
-        counts = stock_counts(name, 10, shape)
-        assert (counts.params, counts.flops) == (params, flops)
-
-    def test_resnet50_has_torchvision_s_parameters(self) -> None:
-        """With 1000 classes the count is torchvision's 25,557,032."""
-        assert stock_counts("ResNet50", 1000, (3, 224, 224)).params == 25_557_032
-
-    def test_grey_images_change_the_first_layer_only(self) -> None:
-        """One input channel instead of three: 2 * 9 * 64 weights fewer."""
-        three, one = stock_counts("VGG16", 10, (3, 32, 32)), stock_counts("VGG16", 10, (1, 32, 32))
-        assert three.params - one.params == 2 * 9 * 64
-        assert three.flops - one.flops == 2 * 2 * 9 * 64 * 32 * 32

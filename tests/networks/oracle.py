@@ -11,8 +11,11 @@ filter whose map is added to a live one, scales a live one, or is an output of t
 those are is seen by gradients too: from each map that counts, backward, as far as the outputs of the layers before it.
 
 Activations are replaced by strictly monotone ones, so that a Relu that happens to be closed for these images, or a
-saturated gate, does not make a channel look dead. A constant map that differs from position to position (a constant
-through a zero-padded convolution) is none of the oracle's channels: what a file needs for it counts against the file.
+saturated gate, does not make a channel look dead. What does not vary goes through the activations as they are: a Relu
+that closes a dead filter's constant makes a zero, and zero times a gate is dead.
+
+A constant map that differs from position to position (a constant through a zero-padded convolution) is none of the
+oracle's channels: what a file needs for it counts against the file.
 
 The floats: live rows x live columns x taps of each layer, of a grouped convolution in each of its groups; one bias per
 live row where the layer has one, or a BatchNorm that merges into it; two floats per live channel of a normalisation
@@ -63,8 +66,9 @@ def live_layers(module: nn.Module, input_shape: tuple[int, ...]) -> list[LiveLay
     names = {id(parameter): name.removesuffix(".weight") for name, parameter in module.named_parameters()}
     generator = torch.Generator().manual_seed(1)
     images = [torch.randn(1, *input_shape, generator=generator, dtype=torch.float64) for _ in range(IMAGES)]
-    live = _channels_that_count(module, images, generator)
-    _add_rows_for_others(module, images[0], live, generator)
+    fixed = _fixed_elements(module, images)
+    live = _channels_that_count(module, images, fixed, generator)
+    _add_rows_for_others(module, images[0], fixed, live, generator)
     merged: dict[int, _Live] = {}
     for state in live:
         layer = merged.setdefault(id(state.call.weight), state)
@@ -120,7 +124,7 @@ def _gate(x: torch.Tensor, *_: object, **__: object) -> torch.Tensor:
     return 0.5 + 0.5 * functional.softsign(x)
 
 
-_INSTEAD: dict[Callable[..., Any], Callable[..., Any]] = {
+_ACTIVATIONS: dict[Callable[..., Any], Callable[..., Any]] = {
     **dict.fromkeys(
         [
             functional.relu, functional.relu_, torch.relu, torch.relu_, torch.Tensor.relu, torch.Tensor.relu_,
@@ -136,12 +140,15 @@ _INSTEAD: dict[Callable[..., Any], Callable[..., Any]] = {
         ],
         _gate,
     ),
+}  # fmt: skip
+"""What is run instead of an activation."""
+_IN_PLACE = {
     torch.Tensor.__iadd__: torch.add,
     torch.Tensor.add_: torch.add,
     torch.Tensor.__imul__: torch.mul,
     torch.Tensor.mul_: torch.mul,
-}  # fmt: skip
-"""What is run instead of a function: strictly monotone activations, and nothing in place."""
+}
+"""What is run instead of what would overwrite a tensor that is looked at."""
 
 _CONVOLUTIONS = {
     torch.conv1d: "conv",
@@ -174,13 +181,15 @@ _WEIGHT_ARGUMENT = {
 class _Recorder(TorchFunctionMode):
     """Runs a module with monotone activations and records each call that has parameters.
 
-    With `cut` the result of every call that mixes channels is a new leaf, so that gradients stop there.
+    With `cut` the result of every call that mixes channels is a new leaf, so that gradients stop there. `fixed` says,
+    for each activation in the order of their calls, which elements of its input do not vary with the image.
     """
 
-    def __init__(self, *, cut: bool) -> None:
+    def __init__(self, *, cut: bool, fixed: list[torch.Tensor]) -> None:
         super().__init__()
         self.calls: list[_Call] = []
-        self._cut = cut
+        self.activated: list[torch.Tensor] = []
+        self._cut, self._fixed = cut, fixed
         self._readers: dict[int, int] = {}
         self._alive: list[torch.Tensor] = []  # so that no id is used twice
 
@@ -192,8 +201,10 @@ class _Recorder(TorchFunctionMode):
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
         kwargs = kwargs or {}
-        run = _INSTEAD.get(func, func)
-        result = run(*args, **kwargs)
+        if func in _ACTIVATIONS:
+            result = self._activate(func, args, kwargs)
+        else:
+            result = _IN_PLACE.get(func, func)(*args, **kwargs)
         if any(isinstance(value, torch.Tensor) for value in _flat([result])):  # unlike dim() and size()
             for tensor in (value for value in _flat(args) if isinstance(value, torch.Tensor)):
                 self._readers[id(tensor)] = self._readers.get(id(tensor), 0) + 1
@@ -206,6 +217,15 @@ class _Recorder(TorchFunctionMode):
             call.result = result.detach().requires_grad_()
         self.calls.append(call)
         return call.result
+
+    def _activate(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> torch.Tensor:
+        x, replaced = args[0], _ACTIVATIONS[func](args[0])
+        self.activated.append(x.detach())
+        if not self._fixed:
+            return replaced
+        true = func(x.detach().clone(), *args[1:], **kwargs)
+        fixed = self._fixed[len(self.activated) - 1]
+        return replaced + torch.where(fixed, true - replaced.detach(), 0)
 
     def unmerged(self) -> list[_Call]:
         """Return the calls without the BatchNorms that merge into the layer before them, which get their bias."""
@@ -247,21 +267,41 @@ def _flat(values: Any) -> Iterator[Any]:
             yield value
 
 
-def _run(module: nn.Module, image: torch.Tensor, *, cut: bool) -> tuple[list[_Call], list[torch.Tensor]]:
-    """Return the calls that count, each with the gradient of its tensors retained, and the outputs."""
-    image = image.clone().requires_grad_()
-    recorder = _Recorder(cut=cut)
+def _run(
+    module: nn.Module, image: torch.Tensor, fixed: list[torch.Tensor], *, cut: bool
+) -> tuple[_Recorder, list[torch.Tensor]]:
+    """Return what was recorded, and the outputs."""
+    recorder = _Recorder(cut=cut, fixed=fixed)
     with recorder:
-        outputs = module(image)
-    calls = recorder.unmerged()
-    return calls, [value for value in _flat([outputs]) if isinstance(value, torch.Tensor)]
+        outputs = module(image.clone().requires_grad_())
+    return recorder, [value for value in _flat([outputs]) if isinstance(value, torch.Tensor)]
 
 
-def _channels_that_count(module: nn.Module, images: list[torch.Tensor], generator: torch.Generator) -> list[_Live]:
+def _fixed_elements(module: nn.Module, images: list[torch.Tensor]) -> list[torch.Tensor]:
+    """Return, for each activation, which elements of its input are the same for all images.
+
+    Fixed elements go through the activation as it is, which may fix others behind it.
+    """
+    fixed: list[torch.Tensor] = []
+    while True:
+        by_image = zip(*(_run(module, image, fixed, cut=False)[0].activated for image in images), strict=True)
+        again = []
+        for maps in by_image:
+            stacked = torch.stack(maps)
+            again.append(stacked.amax(0) - stacked.amin(0) <= NOISE * stacked.abs().amax(0))
+        if all(torch.equal(*pair) for pair in zip(fixed, again, strict=False)) and len(fixed) == len(again):
+            return fixed
+        fixed = again
+
+
+def _channels_that_count(
+    module: nn.Module, images: list[torch.Tensor], fixed: list[torch.Tensor], generator: torch.Generator
+) -> list[_Live]:
     """Return, for each call, which channels of what it reads and returns vary and move an output."""
     seen: list[dict[str, list[np.ndarray]]] = []
     for image in images:
-        calls, outputs = _run(module, image, cut=False)
+        recorder, outputs = _run(module, image, fixed, cut=False)
+        calls = recorder.unmerged()
         wanted = [tensor for call in calls for tensor in (call.source, call.result)]
         loss = sum(
             (output * torch.randn(output.shape, generator=generator, dtype=output.dtype)).sum() for output in outputs
@@ -303,9 +343,16 @@ def _varies(by_image: list[np.ndarray]) -> np.ndarray:
     return varies
 
 
-def _add_rows_for_others(module: nn.Module, image: torch.Tensor, live: list[_Live], generator: torch.Generator) -> None:
+def _add_rows_for_others(
+    module: nn.Module,
+    image: torch.Tensor,
+    fixed: list[torch.Tensor],
+    live: list[_Live],
+    generator: torch.Generator,
+) -> None:
     """Add the rows whose maps are part of one that counts, or of an output."""
-    calls, outputs = _run(module, image, cut=True)
+    recorder, outputs = _run(module, image, fixed, cut=True)
+    calls = recorder.unmerged()
     mixing = [index for index, call in enumerate(calls) if call.kind in {"conv", "transposed", "linear"}]
     leaves = [calls[index].result for index in mixing]
     ends = [(output, torch.ones_like(output)) for output in outputs]

@@ -85,6 +85,25 @@ def test_a_gate() -> None:
     assert rows_and_columns(_Gate()) == {"first": (3, 2), "squeeze": (2, 2), "excite": (3, 2), "last": (1, 3)}
 
 
+class _GatedRelu(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last = conv(2, 4, dead=(0, 1)), conv(4, 1)
+        self.gate = conv(2, 4, 1)
+        nn.init.constant_(self.first.bias, -1.0)
+        with torch.no_grad():
+            self.first.bias[1] = 1.0
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        gate = torch.sigmoid(self.gate(x.mean(dim=(2, 3), keepdim=True)))
+        return self.last(nn.functional.relu(self.first(x), inplace=True) * gate)
+
+
+def test_a_gate_on_zero() -> None:
+    """A dead filter whose constant a Relu makes zero stays zero under a gate, and so the gate's channel is dead too."""
+    assert rows_and_columns(_GatedRelu()) == {"gate": (3, 2), "first": (3, 2), "last": (1, 3)}
+
+
 def test_depthwise_and_grouped() -> None:
     """A depthwise filter leaves with its channel; a group is as large as its own live rows and columns."""
     module = nn.Sequential(conv(2, 4, dead=(0,)), conv(4, 4, groups=4, dead=(1,)), conv(4, 4, groups=2, dead=(3,)))

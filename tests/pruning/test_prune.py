@@ -20,11 +20,12 @@ from small_models import PADS, from_bytes, model_from_text, ops, to_bytes, to_fl
 from small_networks import mixed, write_checkpoint
 
 from swp_export.errors import InputError, LoweringError, ModelError, OutputError, SwpExportError, ThresholdError
-from swp_export.graph.metadata import ARCHITECTURE, INPUT_SHAPE, SOURCE, THRESHOLD, VERSION
+from swp_export.graph.metadata import ARCHITECTURE, INPUT_SHAPE, RELATIVE_THRESHOLD, SOURCE, THRESHOLD, VERSION
 from swp_export.lowerings import LOWERINGS
 from swp_export.pruning.prune import default_output, prune
 from swp_export.runtime.session import open_session
 from swp_export.verification.report import NotEquivalentError
+from swp_export.verification.verify_file import verify
 
 if TYPE_CHECKING:
     from swp_export.pruning.report import PruneReport
@@ -314,6 +315,55 @@ class TestOnnxSource:
         assert report.verification is not None
         assert report.verification.equivalent
 
+    def write_small(self, folder: Path) -> Path:
+        """Write the model with small stripes where dead ones are zero."""
+        tensors = {name: np.where(array == 0, 1e-6, array) for name, array in self.tensors.items()}
+        return self.write(folder, name="small.onnx", **tensors)
+
+    def test_small_stripes(self, tmp_path: Path) -> None:
+        """A threshold sets stripes to zero by their layer's largest; what is equivalent to what is said."""
+        path, out = self.write_small(tmp_path), tmp_path / "o.onnx"
+        with pytest.raises(ModelError, match="pass --threshold F where dead stripes are small"):
+            prune(path, output=out)
+        report = prune(path, threshold=1e-4, output=out)
+        dense = prune(self.write(tmp_path), output=tmp_path / "zero.onnx")
+        assert report.layers == dense.layers
+        assert report.totals.params_after == dense.totals.params_after
+        assert report.verification is not None
+        assert report.verification.equivalent
+        dead = sum(int((~array.any(axis=1)).sum()) for array in self.tensors.values() if array.ndim == 4)
+        assert f"small.onnx with {dead} stripes set to zero, those of at most 0.0001 times" in report.claim()
+        assert "in the file as given (one image of noise)" in report.claim()
+        assert report.threshold == 1e-4
+        assert report.threshold_error is not None
+        assert 1e-8 < report.threshold_error < 1e-4
+        assert not report.warnings
+
+    def test_what_a_threshold_decided_is_recorded(self, tmp_path: Path) -> None:
+        """`verify` against the very source applies it again, and against another file does not."""
+        path, out = self.write_small(tmp_path), tmp_path / "o.onnx"
+        prune(path, threshold=1e-4, output=out, verify=False)
+        metadata = {entry.key: entry.value for entry in onnx.load(out).metadata_props}
+        assert metadata[RELATIVE_THRESHOLD] == "0.0001"
+        assert THRESHOLD not in metadata
+        assert "set to zero" in verify(out, against=path).reference
+        assert verify(out, against=self.write(tmp_path)).reference.endswith("as given")
+        prune(out, output=tmp_path / "again.onnx", verify=False, lowering="dense")
+        assert RELATIVE_THRESHOLD not in {entry.key for entry in onnx.load(tmp_path / "again.onnx").metadata_props}
+
+    def test_the_unpruned_network_is_as_given(self, tmp_path: Path) -> None:
+        """`--dense-out` is the file before any stripe was set to zero."""
+        path = self.write_small(tmp_path)
+        prune(path, threshold=1e-4, output=tmp_path / "o.onnx", dense_out=tmp_path / "d.onnx")
+        report = verify(tmp_path / "d.onnx", against=path)
+        assert report.equivalent
+        assert report.reference == f"{path} as given"
+
+    def test_a_threshold_at_which_nothing_dies(self, tmp_path: Path) -> None:
+        """The message says by what a stripe is measured."""
+        with pytest.raises(ModelError, match="its norm is at most 1e-09 times the largest of its layer"):
+            prune(self.write_small(tmp_path), threshold=1e-9, output=tmp_path / "o.onnx")
+
     def test_weights_among_the_inputs(self, tmp_path: Path) -> None:
         """Files of old exporters list their weights as inputs."""
         path = self.write(tmp_path)
@@ -357,23 +407,22 @@ class TestOnnxSource:
         with pytest.raises(ModelError, match="no dead stripe in any of its 2 convolutions"):
             prune(self.write(tmp_path, **full), output=tmp_path / "o.onnx")
 
-    def test_threshold(self, tmp_path: Path) -> None:
-        """A threshold has no meaning for an ONNX file."""
-        with pytest.raises(ThresholdError, match="leave out --threshold"):
-            prune(self.write(tmp_path), threshold=0.1, output=tmp_path / "o.onnx")
-
     @pytest.mark.parametrize(
         ("options", "error", "says"),
         [
-            ({"x": "double[N, 3, 8, 8] x, double[N, 4, 8, 8] z"}, ModelError, "must have one input.*x.*z"),
+            ({"x": "double[N, 3, 8, 8] x", "opset": 18}, ModelError, "takes no input"),
             ({"x": "double[N, 3, H, W] x"}, InputError, "pass --input-shape"),
         ],
     )
-    def test_inputs(self, options: dict[str, str], error: type[Exception], says: str, tmp_path: Path) -> None:
-        """One input, of a shape that is known or given, is needed."""
-        body = self.body.replace("y =", "v =") + " y = Add (v, z)" if "z" in options["x"] else self.body
+    def test_inputs(self, options: dict[str, object], error: type[Exception], says: str, tmp_path: Path) -> None:
+        """An input, of a shape that is known or given, is needed."""
+        path = self.write(tmp_path, **options)
+        if "opset" in options:
+            proto = onnx.load(path)
+            proto.graph.initializer.append(onnx.numpy_helper.from_array(np.ones((1, 3, 8, 8), np.float32), "x"))
+            onnx.save(proto, path)
         with pytest.raises(error, match=says):
-            prune(self.write(tmp_path, body, **options), output=tmp_path / "o.onnx")
+            prune(path, output=tmp_path / "o.onnx")
         assert not (tmp_path / "o.onnx").exists()
 
     def test_input_shape_that_contradicts(self, tmp_path: Path) -> None:
@@ -413,13 +462,13 @@ class TestOnnxSource:
         assert report.verification.equivalent
         assert report.totals.params_after < report.totals.params_before
 
-    def test_an_input_that_holds_no_images(self, tmp_path: Path) -> None:
-        """A model of booleans is refused by its input's type."""
+    def test_an_input_of_no_numbers(self, tmp_path: Path) -> None:
+        """A model of numbers that NumPy does not know is refused by its input's type."""
         path = self.write(tmp_path, f"f = Cast <to = 1> (x) {self.body.replace('(x,', '(f,')}")
         proto = onnx.load(path)
-        proto.graph.input[0].type.tensor_type.elem_type = onnx.TensorProto.BOOL
+        proto.graph.input[0].type.tensor_type.elem_type = onnx.TensorProto.BFLOAT16
         onnx.save(proto, path)
-        with pytest.raises(ModelError, match="takes an input of BOOL, expected floats or integers"):
+        with pytest.raises(ModelError, match="takes an input of BFLOAT16, expected floats or integers"):
             prune(path, output=tmp_path / "o.onnx")
 
     def test_operators_of_others(self, tmp_path: Path) -> None:

@@ -21,6 +21,20 @@ def relu(*, ir=8, opset=18, operator="Relu"):
     )
 
 
+def test_a_loop_without_end_is_stopped(monkeypatch):
+    """A run that its Loop keeps going is refused; one whose condition ends it is not."""
+    monkeypatch.setattr("swp_export.runtime.session.LONGEST_LOOP", 0.05)
+    loop = (
+        '<ir_version: 8, opset_import: ["": 17]> g (float[1] x) => (float[1] y) {{ t = Constant <value = bool {{1}}> ()'
+        " y = Loop (, t, x) <body = b (int64 i, bool c, float[1] p) => (bool d, float[1] q) {{ q = Abs (p) {end} }}> }}"
+    )
+    x = np.ones(1, np.float32)
+    with pytest.raises(InputError, match=r"a loop that does not end"):
+        open_session(onnx.parser.parse_model(loop.format(end="d = Identity (c)"))).run({"x": x})
+    ending = onnx.parser.parse_model(loop.format(end="l = Constant <value_int = 4> () d = Less (i, l)"))
+    assert open_session(ending).run({"x": x})["y"] == x
+
+
 def test_a_session_runs_and_says_what_it_is():
     """Outputs, specifications, metadata and provider are the model's."""
     session = open_session(relu(), threads=2)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import collections
+import contextlib
 import dataclasses
 import itertools
 import json
 import os
 import re
+import signal
 import sys
 import tempfile
 import warnings
@@ -154,7 +156,7 @@ def hostile(*, count: int, seed: int, keep: Path) -> None:
     from .hostile import Attacker, reader_of
 
     attacks = []
-    with tempfile.TemporaryDirectory() as name:
+    with tempfile.TemporaryDirectory() as name, _until_interrupted():
         attacker = Attacker(Path(name))
         for number in range(seed, seed + count):
             attack = attacker.attack(number)
@@ -163,6 +165,8 @@ def hostile(*, count: int, seed: int, keep: Path) -> None:
                 _say(dataclasses.asdict(attack))
                 folder = attacker.place(reader_of(number), attacker.content).parent
                 _keep(keep, f"hostile-{number}", folder, None, attack)
+            if len(attacks) % 100 == 0:
+                click.echo(f"{len(attacks)} of {count}", err=True)
         attacker.close()
     failed = [attack for attack in attacks if attack.failure is not None]
     _say(
@@ -177,6 +181,16 @@ def hostile(*, count: int, seed: int, keep: Path) -> None:
         }
     )
     sys.exit(1 if failed else 0)
+
+
+@contextlib.contextmanager
+def _until_interrupted() -> Iterator[None]:
+    """End at Ctrl+C or SIGINT, and tell what was found until then."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
+    try:
+        yield
+    except KeyboardInterrupt:
+        click.echo("interrupted", err=True)
 
 
 def _defect(output: str) -> str:

@@ -40,6 +40,7 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE, ADDRESS_SPACE))
     warnings.simplefilter("ignore")
     cli = _program()
+    gc.freeze()  # what all commands share need not be gone through before each
     print_line(answers, {"ready": True})
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         for line in sys.stdin:
@@ -92,16 +93,22 @@ def _run(cli: object, request: dict[str, object], out: int, err: int) -> dict[st
         "stderr": _text(err),
         "seconds": took,
         "megabytes": max(0, _memory("VmHWM") - before) / 1024,
-        "children_megabytes": resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024,
+        "children_megabytes": max(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss, *_children()) / 1024,
         "idle_megabytes": before / 1024,
     }
 
 
-def _memory(key: str) -> int:
-    """Return an entry of /proc/self/status in kB."""
-    found = re.search(rf"{key}:\s+(\d+)", Path("/proc/self/status").read_text(encoding="ascii"))
-    assert found is not None
-    return int(found[1])
+def _memory(key: str, process: str = "self") -> int:
+    """Return an entry of a process's status in kB."""
+    found = re.search(rf"{key}:\s+(\d+)", Path(f"/proc/{process}/status").read_text(encoding="ascii"))
+    return 0 if found is None else int(found[1])
+
+
+def _children() -> list[int]:
+    """Return the most memory of each process that was started and still runs, in kB; 0 for this one."""
+    listed = Path(f"/proc/self/task/{os.getpid()}/children")
+    running = listed.read_text(encoding="ascii").split() if listed.exists() else []
+    return [0, *(_memory("VmHWM", process) for process in running)]
 
 
 def _text(file: int) -> str:

@@ -37,7 +37,7 @@ def main(data: Path, output: Path) -> None:
     torch.set_num_threads(1)
     options = OPTIONS | {"data_path": data}
     if RANK:  # a process that is not the first and writes fails
-        mock.patch("swp_export.checkpoint.atomic_write", None).start()
+        mock.patch("swp_export.checkpoint.self_describing.atomic_write", None).start()
         mock.patch("swp_export.training.run_folder.atomic_write", None).start()
     told: list[str] = []
     errors: list[str] = []

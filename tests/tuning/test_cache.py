@@ -15,7 +15,7 @@ from tunable_models import SHAPE, compact_network, rigged
 
 import swp_export.tuning.cache as cache_module
 from swp_export.tuning.cache import LayerCache, default_path
-from swp_export.tuning.layer_candidates import layer_cases
+from swp_export.tuning.layer_case import layer_cases
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -1,7 +1,4 @@
-"""Each layer's lowerings alone: what is measured, what is discarded and why, what the cache spares.
-
-The source file is layer_times.py; tests/benchmark has a file of that name, and pytest wants names that are unique.
-"""
+"""Each layer's lowerings alone: what is measured, what is discarded and why, what the cache spares."""
 
 from __future__ import annotations
 
@@ -20,8 +17,8 @@ from swp_export.lowerings import LOWERINGS
 from swp_export.lowerings.dense import Dense
 from swp_export.runtime.session import open_session
 from swp_export.tuning.cache import LayerCache
-from swp_export.tuning.layer_candidates import layer_cases, layer_model, measure_layers, with_filled_input
-from swp_export.tuning.layer_case import LayerCase
+from swp_export.tuning.layer_candidates import measure_layers
+from swp_export.tuning.layer_case import LayerCase, layer_cases, layer_model, with_filled_input
 
 if TYPE_CHECKING:
     from collections.abc import Callable

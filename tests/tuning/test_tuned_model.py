@@ -12,7 +12,7 @@ from swp_export.tuning.tuned_model import _first_equivalent, _ranked
 from swp_export.verification.report import NotEquivalentError
 
 if TYPE_CHECKING:
-    from swp_export.tuning.report import Discarded
+    from swp_export.tuning.candidates import Discarded
 
 ROUNDS = np.random.default_rng(0).uniform(0.99, 1.01, (3, 8, 5))
 

@@ -10,47 +10,26 @@ from hypothesis import strategies as st
 from swp_export.errors import InputError
 from swp_export.verification.cases import (
     CONSTANTS,
-    SAMPLES,
     Case,
-    as_dtype,
     in_batches_of,
     make_cases,
     noise_case,
     other_sizes,
-    read_samples,
-    shared_dtype,
 )
+from swp_export.verification.samples import SAMPLES, read_samples
 
 shapes = st.tuples(st.integers(1, 4), st.integers(1, 9), st.integers(1, 9))
 
 
-def test_cases_of_pixels() -> None:
-    """Integer inputs are pixels from 0 to 255, and have no larger or smaller magnitudes."""
-    for dtype, brightest in (("uint8", 255), ("int8", 127), ("int64", 255)):
-        cases = {case.name: case.x for case in make_cases((3, 5, 5), dtype)}
-        assert list(cases) == ["noise", "noise, batch of 7", "zeros", "constants", "impulses"]
-        assert all(x.dtype == dtype and x.min() >= 0 and x.max() <= brightest for x in cases.values())
-        assert cases["impulses"].max() == cases["constants"].max() == brightest
-        assert len(np.unique(cases["noise, batch of 7"])) > brightest / 2
-
-
-@pytest.mark.parametrize(
-    ("one", "other", "shared"),
-    [("float32", "float32", "float32"), ("float64", "float16", "float16"), ("float16", "int64", "int64")],
-)
-def test_shared_dtype(one: str, other: str, shared: str) -> None:
-    """Integers go before floats, the narrower before the wider."""
-    assert shared_dtype(np.dtype(one), np.dtype(other)) == shared_dtype(np.dtype(other), np.dtype(one)) == shared
-
-
-def test_samples_that_a_type_cannot_hold() -> None:
-    """Floats are rounded; what is beyond the largest number of the type is refused, so are fractions for integers."""
-    case = Case(name="samples", x=np.full((1, 1, 1, 1), 70000.25, np.float32))
-    assert as_dtype(case, np.dtype(np.float64)).x.dtype == np.float64
-    with pytest.raises(InputError, match=r"samples: .* float16, expected numbers from -65504 to 65504; found 70000.2"):
-        as_dtype(case, np.dtype(np.float16))
-    with pytest.raises(InputError, match="whole numbers"):
-        as_dtype(case, np.dtype(np.int32))
+def test_large_images_are_fewer() -> None:
+    """Of each kind of case some are left: noise in a batch, both signs of constants, corners and centre."""
+    cases = {case.name.replace("of 3", "of 7"): case.x for case in make_cases((3, 160, 150))}
+    assert cases.keys() == {case.name for case in make_cases((3, 8, 8))}
+    assert [len(x) for x in cases.values()] == [1, 3, 1, 4, 5, 3, 3]
+    assert (cases["constants"].min(), cases["constants"].max()) == (-2, 1.5)
+    assert {tuple(place[2:]) for place in np.argwhere(cases["impulses"])} == {
+        *((0, 0), (0, 149), (159, 0), (159, 149), (80, 75))
+    }
 
 
 class TestGenerated:
@@ -75,6 +54,20 @@ class TestGenerated:
         assert len(places) == len(impulses)
         _, height, width = shape
         assert {(0, 0), (height - 1, width - 1), (0, width - 1), (height // 2, width // 2)} <= places
+
+    def test_impulses_behind_the_batch(self) -> None:
+        """Where channels come last, an impulse is at one height and width, in all channels."""
+        (impulses,) = [case.x for case in make_cases((9, 8, 3)) if case.name == "impulses"]
+        assert impulses.shape == (9, 9, 8, 3)
+        assert (impulses.sum(axis=(1, 2)) == 1).all()
+        assert noise_case((9, 8, 3)).name == "noise, 9x8"
+
+    @given(sizes=st.lists(st.integers(1, 5), min_size=1, max_size=4).map(tuple))
+    def test_any_number_of_axes(self, sizes: tuple[int, ...]) -> None:
+        """Signals, volumes and rows are made as images are."""
+        for case in make_cases(sizes):
+            assert case.shape[1:] == sizes
+            assert [part.shape for part in in_batches_of(case, 2)] == [(2, *sizes)] * -(-len(case.x) // 2)
 
     def test_the_same_every_time(self) -> None:
         """A verification can be repeated: the noise is seeded."""

@@ -9,22 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from swp_export.errors import InputError
-from swp_export.verification.comparison import (
-    EPS,
-    FACTOR,
-    LUCK,
-    MOST,
-    NOT_MODELLED,
-    TAIL,
-    ULPS,
-    CaseResult,
-    Runs,
-    Tolerance,
-    budgets,
-    compare,
-    limits_of,
-    unexplained,
-)
+from swp_export.verification.budget import EPS, FACTOR, LUCK, MOST, NOT_MODELLED, TAIL, ULPS, budgets, unexplained
+from swp_export.verification.comparison import CaseResult, Tolerance, compare, limits_of
+from swp_export.verification.runs import Runs
 
 TRUTH = np.array([[1.0, -2.0, 100.0, 0.0]])
 OWN_ERROR = 1e-3

@@ -7,7 +7,7 @@ from real_networks import Exported
 from small_models import PADS, copied, from_bytes, marked, model_from_text, to_float32, weights
 
 from swp_export.graph.convolutions import iterate_stripe_convs
-from swp_export.graph.metadata import FILTERS, encode_filters
+from swp_export.graph.metadata import FILTERS, encode_filters, encode_order
 from swp_export.graph.pipeline import compact
 from swp_export.lowerings.lower import lower
 from swp_export.verification.cases import noise_case
@@ -68,6 +68,15 @@ def test_layers_that_share_only_a_name_are_passed_over() -> None:
     assert first_diverging_layer(changed(other, "conv1"), reference, X) == "conv1"
 
 
+def test_layers_that_say_something_else_than_they_compute_are_passed_over() -> None:
+    """Metadata with more filters than the layer has channels point at nothing."""
+    reference = chain()
+    for node, conv in iterate_stripe_convs(reference.graph):
+        if conv.name == "conv0":
+            node.metadata_props[FILTERS] = encode_filters(np.ones(9, bool))
+    assert first_diverging_layer(changed(reference, "conv0"), reference, X) == "conv1"
+
+
 def test_nothing_diverges() -> None:
     """A correct model names none."""
     reference = chain()
@@ -106,3 +115,53 @@ def test_a_layer_that_shares_only_a_name_is_not_named() -> None:
         if conv.name == "conv0":
             node.metadata_props[FILTERS] = encode_filters(np.arange(9) < 6)
     assert first_diverging_layer(other, reference, X) == "conv1"
+
+
+def scaled(factors: np.ndarray, fault: float = 1.0) -> ir.Model:
+    """Return two layers; the filters of the first are multiplied by `factors`, and its last filter by `fault` too."""
+    rng = np.random.default_rng(1)
+    w0, w1 = weights(rng, 6, 3, 3, 3) * factors[:, None, None, None], weights(rng, 4, 6, 3, 3)
+    w0[-1] *= fault
+    w1 /= factors[:, None, None]
+    body = f"h = Conv <{PADS}> (x, w0) r = Relu (h) y = Conv <{PADS}> (r, w1)"
+    return marked(to_float32(model_from_text(body, w0=w0, w1=w1)))
+
+
+def test_a_small_filter_beside_large_ones() -> None:
+    """What rounding does to large filters does not hide that a small one is off: its layer is named, not the next."""
+    factors = np.array([1e6, 1e6, 1e6, 1e6, 1e6, 1.0])
+    assert first_diverging_layer(scaled(factors, 1.001), scaled(factors), X) == "conv0"
+
+
+def test_what_rounding_explains_is_not_named() -> None:
+    """A layer whose sums nearly cancel is off by far more than others are, in a right model too."""
+
+    def cancelling(order: np.ndarray, fault: float = 1.0) -> ir.Model:
+        rng = np.random.default_rng(2)
+        large = 1e4 * weights(rng, 1, 6, 3, 3)
+        w0 = weights(rng, 6, 3, 3, 3)
+        w0[3:] = w0[:3] * (1 + 1e-4 * rng.normal(size=(3, 1, 1, 1)))
+        w1 = np.concatenate([large[:, :3], -large[:, :3]], axis=1) * np.ones((4, 1, 1, 1))
+        w2 = weights(rng, 3, 4, 3, 3) * fault
+        body = f"h = Conv <{PADS}> (x, w0) g = Conv <{PADS}> (h, w1) y = Conv <{PADS}> (g, w2)"
+        return marked(to_float32(model_from_text(body, w0=w0[order], w1=w1[:, order], w2=w2)))
+
+    model = cancelling(np.arange(6)[::-1], 1.01)
+    for node in model.graph:
+        if node.name == "conv0":
+            node.metadata_props[FILTERS] = encode_order(6, np.arange(6)[::-1])
+    assert first_diverging_layer(model, cancelling(np.arange(6)), X) == "conv2"
+
+
+def test_float16_networks() -> None:
+    """Layers that compute in float16 are looked into as well."""
+
+    def half(factor: float) -> ir.Model:
+        rng = np.random.default_rng(3)
+        w0, w1 = weights(rng, 6, 3, 3, 3), factor * weights(rng, 4, 6, 3, 3)
+        body = f"h = Conv <{PADS}> (x, w0) r = Relu (h) y = Conv <{PADS}> (r, w1)"
+        sizes = {"x": "float16[N, 3, H, W] x", "y": "float16[N, M, P, Q] y"}
+        return marked(model_from_text(body, **sizes, w0=w0.astype(np.float16), w1=w1.astype(np.float16)))
+
+    assert first_diverging_layer(half(1.0), half(1.0), X) is None
+    assert first_diverging_layer(half(1.1), half(1.0), X) == "conv1"

@@ -16,6 +16,7 @@ import onnx_ir as ir
 
 from swp_export.graph.analysis.flops import infer_shapes, node_flops
 from swp_export.graph.constants import array_of
+from swp_export.graph.input_shape import one_image
 from swp_export.graph.metadata import LAYER
 from swp_export.graph.operators.naming import operator_of
 from swp_export.graph.operators.table import weights_of
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import numpy as np
+
+    from swp_export.graph.metadata import InputShape
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -35,19 +38,19 @@ class Counts:
     layer_flops: dict[str, int]
 
 
-def count(model: ir.Model, input_shape: tuple[int, int, int], *, live_only: bool) -> Counts:
+def count(model: ir.Model, input_shape: InputShape, *, live_only: bool) -> Counts:
     """Count the convolutions and fully connected layers of an unlowered `model`.
 
     Args:
         model: dense or masked.
-        input_shape: `(C, H, W)` of one image.
+        input_shape: `(C, H, W)` of one image, or of several inputs by name.
         live_only: of each convolution, count live stripes instead of all: the paper's count.
 
     Raises:
         ModelError: a shape cannot be inferred.
 
     """
-    flops = node_flops(ir.serde.serialize_model(model), (1, *input_shape))
+    flops = node_flops(ir.serde.serialize_model(model), one_image(model, input_shape))
     params, by_layer = 0, dict[str, int]()
     for node, dense in zip(model.graph, flops, strict=True):
         weight, weights = array_of(node.inputs[1]) if dense else None, weights_of(node)
@@ -93,7 +96,7 @@ class Executed:
     additions: int
 
 
-def executed(model: ir.Model, input_shape: tuple[int, int, int]) -> Executed:
+def executed(model: ir.Model, input_shape: InputShape) -> Executed:
     """Count what `model` executes.
 
     Raises:
@@ -101,13 +104,14 @@ def executed(model: ir.Model, input_shape: tuple[int, int, int]) -> Executed:
 
     """
     proto = ir.serde.serialize_model(model)
-    shapes = infer_shapes(proto, (1, *input_shape))
+    fed = one_image(model, input_shape)
+    shapes = infer_shapes(proto, fed)
     additions = sum(
         (len(node.input) - 1) * math.prod(shapes.get(node.output[0], (0,)))
         for node in proto.graph.node
         if operator_of(node) in {"Add", "Sum"}
     )
-    return Executed(products=sum(node_flops(proto, (1, *input_shape))), additions=additions)
+    return Executed(products=sum(node_flops(proto, fed)), additions=additions)
 
 
 def _tensors(graph: ir.Graph) -> Iterator[ir.TensorProtocol]:

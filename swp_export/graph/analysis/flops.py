@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import onnx
@@ -14,16 +15,18 @@ from swp_export.graph.operators.naming import operator_of
 from swp_export.graph.operators.table import OPERATORS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     Shapes = Mapping[str, tuple[int, ...]]
+    Fed = Sequence[int] | Mapping[str, Sequence[int]]
+    """The full shape of the first input, or of each by name."""
 
 MOST_ELEMENTS = 1 << 27
 """Of one value at batch 1. Verified in batches of 8 in float64 it takes 8 GB, what a workstation has to spare; 64
 channels of 1080 x 1920 are as many."""
 
 
-def node_flops(model: onnx.ModelProto, input_shape: Sequence[int]) -> list[int]:
+def node_flops(model: onnx.ModelProto, input_shape: Fed) -> list[int]:
     """Return the FLOPs of each node of `model`, in its order, for one input of `input_shape`.
 
     Convolutions and matrix products are counted; everything else is 0, as in the literature.
@@ -36,8 +39,8 @@ def node_flops(model: onnx.ModelProto, input_shape: Sequence[int]) -> list[int]:
     return [_flops(node, shapes) for node in model.graph.node]
 
 
-def infer_shapes(model: onnx.ModelProto, input_shape: Sequence[int]) -> dict[str, tuple[int, ...]]:
-    """Return the shape of every value of `model` that has a static one when its first input has `input_shape`.
+def infer_shapes(model: onnx.ModelProto, input_shape: Fed) -> dict[str, tuple[int, ...]]:
+    """Return the shape of every value of `model` that has a static one when its inputs have `input_shape`.
 
     Raises:
         ModelError: A value would be too large to be computed and verified.
@@ -46,12 +49,14 @@ def infer_shapes(model: onnx.ModelProto, input_shape: Sequence[int]) -> dict[str
     fixed = onnx.ModelProto()
     fixed.CopyFrom(model)
     stored = {tensor.name for tensor in fixed.graph.initializer}
-    data = next((value for value in fixed.graph.input if value.name not in stored), None)
-    if data is None:
+    inputs = {value.name: value for value in fixed.graph.input if value.name not in stored}
+    if not inputs:
         raise ModelError("the model takes no input")
-    del data.type.tensor_type.shape.dim[:]
-    for size in input_shape:
-        data.type.tensor_type.shape.dim.add().dim_value = size
+    for name, sizes in (input_shape if isinstance(input_shape, Mapping) else {next(iter(inputs)): input_shape}).items():
+        shape = inputs[name].type.tensor_type.shape
+        del shape.dim[:]
+        for size in sizes:
+            shape.dim.add().dim_value = size
     # What the file says of later shapes may have been written for another input.
     del fixed.graph.value_info[:]
     for output in fixed.graph.output:
@@ -67,7 +72,7 @@ def infer_shapes(model: onnx.ModelProto, input_shape: Sequence[int]) -> dict[str
     return shapes
 
 
-def require_runnable(model: onnx.ModelProto, input_shape: Sequence[int]) -> None:
+def require_runnable(model: onnx.ModelProto, input_shape: Fed) -> None:
     """Check that no value of `model` is too large to be computed and verified for one input of `input_shape`.
 
     Raises:

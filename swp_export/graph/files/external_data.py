@@ -30,7 +30,7 @@ def has_external_data(model: onnx.ModelProto) -> bool:
 def files_of(path: str | Path | None) -> list[Path]:
     """Return the files that are read with `path`, itself first: none of them may be written to.
 
-    What cannot be read has no other files; that it cannot is told by the one who reads it.
+    A file that cannot be read is returned alone; whoever reads it reports the error.
     """
     if path is None:
         return []
@@ -49,7 +49,7 @@ def load_external_data(model: onnx.ModelProto, folder: Path) -> None:
     """Read all tensors of `model` from the files in `folder`, in place.
 
     Raises:
-        ModelError: with a predicate about the model's file: a file is missing, too short, or not below `folder`.
+        ModelError: its text goes on after the name of the file: data are missing, too short, or not in `folder`.
 
     """
     contents: dict[str, bytes] = {}

@@ -58,6 +58,8 @@ def read_model(path: str | Path) -> OnnxFile:
         proto = onnx.ModelProto.FromString(content)
         if not proto.graph.node:
             raise ModelError(f"{path} holds no graph; expected an ONNX file, this is another format or truncated")
+        if _open_sizes(proto):
+            content = proto.SerializeToString(deterministic=True)
         with _naming(path):
             require_sound(proto)
         if has_external_data(proto):
@@ -76,9 +78,20 @@ def read_model(path: str | Path) -> OnnxFile:
     return OnnxFile(path=path, sha256=sha256, content=content, model=model)
 
 
+def _open_sizes(proto: onnx.ModelProto) -> bool:
+    """Leave sizes of -1 out, by which PaddlePaddle's exporter means that they are open; tell whether there were any."""
+    graph, found = proto.graph, False
+    for value in (*graph.input, *graph.output, *graph.value_info):
+        for dim in value.type.tensor_type.shape.dim:
+            if dim.dim_value == -1:
+                dim.ClearField("dim_value")
+                found = True
+    return found
+
+
 @contextlib.contextmanager
 def _naming(path: Path) -> Iterator[None]:
-    """Put the file's name before what it is or has."""
+    """Put the file's name before the text of a ModelError that goes on after it."""
     try:
         yield
     except ModelError as error:

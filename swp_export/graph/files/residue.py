@@ -1,4 +1,4 @@
-"""What a written file must not say: shapes that nodes have outgrown, and traces of the machine that exported it.
+"""Removing what must not be in a written file: shapes that are no longer true, traces of the machine that exported it.
 
 PyTorch's exporters leave the stack trace of every node, with the paths of the machine, in its metadata or its
 doc_string. Shapes between input and output are inferred by every reader; those of a file were true of other nodes.

@@ -1,7 +1,4 @@
-"""What a node may say in its attributes and of the tensors that it reads.
-
-Sizes of windows are bounded, a convolution fits its weight, stated shapes are small, and a Loop has an end.
-"""
+"""Checks of a node: windows are bounded, a convolution fits its weight, stated shapes are small, a Loop has an end."""
 
 from __future__ import annotations
 
@@ -19,10 +16,12 @@ if TYPE_CHECKING:
 
 MOST_CONSTANT = 1 << 26
 """Numbers that one node makes of a shape."""
-LONGEST_LOOP = 100_000
+LONGEST_LOOP = 10_000
 """Turns of a Loop."""
 
 _SMALLEST = {"strides": 1, "dilations": 1, "kernel_shape": 1, "group": 1, "blocksize": 1, "size": 1, "num_outputs": 1}
+_SINGLE = {"group", "blocksize", "size", "num_outputs"}
+"""Those of them that are one number."""
 _LARGEST = 1 << 20
 """Of every number above, and of a pad or output_padding, which may be negative."""
 _BOUNDED = {*_SMALLEST, "pads", "output_padding"}
@@ -42,7 +41,7 @@ def require_sound_node(node: NodeProto, tensors: dict[str, TensorProto]) -> None
         tensors: those that the graph stores, by name.
 
     Raises:
-        ModelError: with a predicate about the file: "has ...", "makes ...".
+        ModelError: its text goes on after the name of the file: "has ...", "makes ...".
 
     """
     if node.domain not in _ONNX:
@@ -52,7 +51,7 @@ def require_sound_node(node: NodeProto, tensors: dict[str, TensorProto]) -> None
         _require_small(node, tensors)
     if node.op_type in _WINDOWED:
         for attribute in node.attribute:
-            if attribute.name in _BOUNDED:
+            if attribute.name in _BOUNDED and not attribute.ref_attr_name:
                 _require_bounded(node, attribute)
     if node.op_type in _CONVOLUTIONS:
         _require_fitting(node, tensors)
@@ -64,7 +63,7 @@ def require_sound_tensors(node: NodeProto) -> None:
     """Check the tensors in the attributes of `node`, whatever operator it is.
 
     Raises:
-        ModelError: with a predicate about the file: "declares ...", "keeps ...".
+        ModelError: its text goes on after the name of the file: "declares ...", "keeps ...".
 
     """
     for attribute in node.attribute:
@@ -92,7 +91,8 @@ def _require_small(node: NodeProto, tensors: dict[str, TensorProto]) -> None:
 
 
 def _require_bounded(node: NodeProto, attribute: AttributeProto) -> None:
-    values = [*attribute.ints[: 2 * MOST_DIMENSIONS + 1]] or [attribute.i]
+    values = [*attribute.ints[: 2 * MOST_DIMENSIONS + 1]]
+    values = [attribute.i] if attribute.name in _SINGLE or not values else values
     least = _SMALLEST.get(attribute.name, -_LARGEST)
     if len(values) > 2 * MOST_DIMENSIONS or min(values) < least or max(values) > _LARGEST:
         raise ModelError(
@@ -127,7 +127,8 @@ def _require_end(node: NodeProto, tensors: dict[str, TensorProto]) -> None:
     """Check the number of turns of a Loop, where the file states it."""
     turns = tensors.get(node.input[0]) if node.input else None
     count = None if turns is None or turns.data_type != onnx.TensorProto.INT64 else onnx.numpy_helper.to_array(turns)
-    if not node.input or not node.input[0] or (count is not None and count.size and count.max() > LONGEST_LOOP):
+    endless = not any(node.input[:2])  # neither a number of turns nor a condition; with one alone it is run to see
+    if endless or (count is not None and count.size and count.max() > LONGEST_LOOP):
         found = "no end" if count is None else f"{count.max():,} turns"
         raise ModelError(f"has {found} at {_called(node)}, expected at most {LONGEST_LOOP:,} turns")
 

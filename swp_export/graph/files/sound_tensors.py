@@ -1,4 +1,4 @@
-"""What a stored tensor may say of itself: a known type, and as many numbers as its dimensions declare."""
+"""Checks of a stored tensor: its type is known, and it holds as many numbers as its dimensions declare."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""What a file may say before anything else looks at it: no C++ behind us is asked about numbers that make it crash.
+"""Checks of a parsed file before anything else reads it, so that no C++ library meets numbers that make it crash.
 
-Everything here is linear in the file. What it refuses would divide by zero, read beyond a tensor, or grow beyond all
-bounds in ONNX's checker, onnx-simplifier or ONNX Runtime; what is merely invalid is left to ONNX's checker.
+They take time linear in the file's size. What they refuse would divide by zero, read beyond a tensor, or grow beyond
+all bounds in ONNX's checker, onnx-simplifier or ONNX Runtime; what is merely invalid is left to ONNX's checker.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def require_sound(model: ModelProto) -> None:
     """Check what the parsed `model` says about sizes, attributes and nesting.
 
     Raises:
-        ModelError: with a predicate about the file: "has ...", "declares ...".
+        ModelError: its text goes on after the name of the file: "has ...", "declares ...".
 
     """
     _require_text(model)

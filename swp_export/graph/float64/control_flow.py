@@ -6,6 +6,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+MOST_TURNS = 10_000
+"""Of a Loop."""
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
@@ -45,6 +48,8 @@ def loop(attributes: Mapping[str, Any], arrays: Arrays, values: Values) -> Array
         fed = [np.array(count, np.int64), np.array(going), *carried]
         condition, *results = body.run({**values, **dict(zip(body.inputs, fed, strict=True))})
         going = bool(condition is not None and condition.any())
+        if count >= MOST_TURNS:
+            raise ValueError(f"it goes on after {count:,} turns, expected an end before")
         carried = results[: len(carried)]
         for rows, row in zip(scanned, results[len(carried) :], strict=True):
             rows.append(np.asarray(row))

@@ -15,11 +15,14 @@ import numpy as np
 from swp_export.errors import InputError
 from swp_export.graph.float64.execution import Program, Scope
 from swp_export.graph.operators.call import promoted
+from swp_export.memory import allowance, memory_within
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     import onnx_ir as ir
+
+_BYTES = np.dtype(np.float64).itemsize
 
 
 class Float64Model:
@@ -38,6 +41,8 @@ class Float64Model:
     def __init__(self, model: ir.Model) -> None:
         scope = Scope(opsets=model.opset_imports, functions=model.functions)
         self._program = Program(model.graph, scope)
+        stored = (array.size for array in self._program.constants.values() if array is not None)
+        self._bytes = np.dtype(np.float32).itemsize * sum(stored)
         self._fed = {value.name or "": value for value in model.graph.inputs if value not in self._program.constants}
         self.inputs = tuple(self._fed)
         self.outputs = tuple(value.name or "" for value in model.graph.outputs)
@@ -57,7 +62,8 @@ class Float64Model:
                 node of the graph itself, in the order of execution; what it returns takes the value's place.
 
         Raises:
-            InputError: an input is missing or unknown, or a node refuses what it is given.
+            InputError: an input is missing or unknown, or a node refuses what it is given, or needs memory or time
+                without bounds.
             ModelError: a node turns out to have a setting that is not implemented.
 
         """
@@ -74,6 +80,15 @@ class Float64Model:
                 values[value] = promoted(array)
             else:
                 values[value] = array.astype(np.float64 if value.dtype.is_floating_point() else value.dtype.numpy())
-        with np.errstate(all="ignore"):  # NumPy warns of an overflow inside a sigmoid that is no mistake
-            outputs = self._program.run(values, on_value)
+        given = _BYTES * sum(array.size for array in feeds.values())
+        try:
+            # NumPy warns of an overflow inside a sigmoid that is no mistake.
+            with np.errstate(all="ignore"), memory_within(allowance(model=self._bytes, inputs=given)):
+                outputs = self._program.run(values, on_value)
+        except MemoryError as error:
+            sizes = ", ".join(f"{name} {list(array.shape)}" for name, array in feeds.items())
+            raise InputError(
+                f"the model needs far more memory in float64 than the input {sizes} can explain; pass a smaller "
+                "--input-shape, or export the model with smaller sizes"
+            ) from error
         return {name: np.asarray(array) for name, array in zip(self.outputs, outputs, strict=True)}

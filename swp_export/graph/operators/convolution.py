@@ -1,7 +1,8 @@
-"""Conv and ConvTranspose of any rank, as one matrix product per tap; taps without a weight are left out."""
+"""Conv and ConvTranspose of any rank, as matrix products; taps without a weight are left out."""
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from swp_export.graph.operators.call import Call
     from swp_export.graph.operators.node_view import Dim
 
+COLUMNS = 1 << 20
+"""Numbers that a convolution copies side by side at a time: 8 MB."""
+
 
 def conv(call: Call) -> np.ndarray:
     """`x [N, C, ...]`, weight `[M, C / group, *kernel]`, bias `[M]`."""
@@ -31,14 +35,22 @@ def conv(call: Call) -> np.ndarray:
     if x.shape[1] != groups * channels:
         raise ValueError(f"an input of {x.shape[1]} channels, expected {groups * channels} for its weight")
     padded = windows.padded(x, 0)
+    by_tap = weight.reshape(groups, filters // groups, channels, -1)
+    taps = np.flatnonzero(by_tap.any(axis=(0, 1, 2)))
+    kernel = list(windows.taps())
+    views = [windows.seen_by(kernel[tap], padded) for tap in taps]
     y = np.zeros((x.shape[0], groups, filters // groups, math.prod(windows.positions)))
-    by_group = weight.reshape(groups, filters // groups, channels, *windows.kernel)
-    for tap in map(tuple, np.argwhere(weight.any(axis=(0, 1)))):
-        factor: np.ndarray = by_group[(..., *tap)]
-        seen = windows.seen_by(tap, padded).reshape(x.shape[0], groups, channels, -1)
-        y += factor * seen if channels == 1 else factor @ seen
+    if channels == 1:
+        for tap, view in zip(taps, views, strict=True):
+            y += by_tap[..., tap] * view.reshape(x.shape[0], groups, 1, -1)
+    elif len(taps) == 1:
+        np.matmul(by_tap[..., taps[0]], views[0].reshape(x.shape[0], groups, channels, -1), out=y)
+    elif len(taps):
+        _multiply(by_tap[..., taps], views, out=y.reshape(*y.shape[:3], *windows.positions))
     y = y.reshape(x.shape[0], filters, *windows.positions)
-    return y if bias is None else y + _over_maps(bias, y)
+    if bias is not None:
+        y += _over_maps(bias, y)
+    return y
 
 
 def conv_transpose(call: Call) -> np.ndarray:
@@ -78,6 +90,27 @@ def col2im(call: Call) -> np.ndarray:
     cut = padded[(slice(None), slice(None), *inside)]
     y[(slice(None), slice(None), *(slice(0, n) for n in cut.shape[2:]))] = cut  # no window may reach the end
     return y
+
+
+def _multiply(by_tap: np.ndarray, views: list[np.ndarray], *, out: np.ndarray) -> None:
+    """Put the products of the weight `by_tap` `[groups, M, C, taps]` with what its taps see into `out`.
+
+    `views` holds one of `[N, groups * C, *positions]` a tap, `out` is `[N, groups, M, *positions]`. One product of all
+    taps, over as many images or rows of one as fit into COLUMNS, is faster than one a tap and image.
+    """
+    images, groups, filters, rows, *inner = out.shape
+    channels, taps = by_tap.shape[2:]
+    factor = np.moveaxis(by_tap, -1, 2).reshape(groups, filters, taps * channels)
+    fitting = max(1, COLUMNS // (taps * groups * channels * math.prod(inner)))
+    many, high = max(1, fitting // rows), min(rows, fitting)
+    for image, row in itertools.product(range(0, images, many), range(0, rows, high)):
+        part = slice(image, image + many), slice(None), slice(row, row + high)
+        size = (min(many, images - image), min(high, rows - row), *inner)
+        columns = np.empty((groups, taps, channels, *size))
+        for number, view in enumerate(views):
+            columns[:, number] = np.moveaxis(view[part].reshape(size[0], groups, channels, *size[1:]), 0, 2)
+        products = factor @ columns.reshape(groups, taps * channels, -1)
+        out[image : image + many, :, :, row : row + high] = np.moveaxis(products.reshape(groups, filters, *size), 2, 0)
 
 
 def _over_maps(bias: np.ndarray, y: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Pad: axes filled up at their ends, or cut."""
+"""Pad and CenterCropPad: axes filled up at their ends, or cut."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from swp_export.graph.operators.call import UnsupportedError, positive_axis
 from swp_export.graph.operators.examples import MAPS
 from swp_export.graph.operators.operator import Example, Operator, Rounding
-from swp_export.graph.operators.rules.maps import MapWise
+from swp_export.graph.operators.rules.maps import MapWise, zero_kept
 
 if TYPE_CHECKING:
     from swp_export.graph.operators.call import Call
@@ -39,6 +39,17 @@ def pad(call: Call) -> np.ndarray:
     if mode not in {"reflect", "edge", "wrap"}:
         raise UnsupportedError(f"mode = {mode!r}")
     return np.pad(x, widths, mode=mode)  # type: ignore[call-overload]  # one of three literals
+
+
+def center_crop_pad(call: Call) -> np.ndarray:
+    """Cut or filled up with zeros to a size, as much in front as behind; the odd one is cut or put behind."""
+    x, sizes, axes = call.input(0), call.numbers(1) or [], call.integers("axes")
+    places = [positive_axis(axis, x.ndim) for axis in (range(x.ndim) if axes is None else axes)]
+    for axis, size in zip(places, sizes, strict=True):
+        more, less = max(0, size - x.shape[axis]), max(0, x.shape[axis] - size)
+        x = np.take(x, range(less // 2, x.shape[axis] - (less - less // 2)), axis=axis)
+        x = np.pad(x, [(more // 2, more - more // 2) if other == axis else (0, 0) for other in range(x.ndim)])
+    return x
 
 
 def _padded(node: NodeView) -> set[int] | None:
@@ -74,9 +85,24 @@ def _adds_nothing(node: NodeView) -> bool:
     return not value.any()
 
 
+def _centered(node: NodeView) -> set[int] | None:
+    rank, axes = node.rank(0), node.integers("axes")
+    return None if rank is None else {axis % rank for axis in axes} if axes else {*range(rank)}
+
+
 _RING = np.array([0, 0, 1, 2, 0, 0, 1, 0])
 
 OPERATORS: dict[str, Operator] = {
+    "CenterCropPad": Operator(
+        compute=center_crop_pad,
+        channels=MapWise(_centered, zero_kept, others=1, joins="cuts or pads the axis that counts them"),
+        rounding=Rounding.EXACT,
+        examples=[
+            Example(inputs=[MAPS, np.array([8, 3])], attributes={"axes": [2, 3]}, since=18),
+            Example(inputs=[MAPS, np.array([4, 7])], attributes={"axes": [-2, -1]}, since=18),
+            Example(inputs=[MAPS, np.array([4])], attributes={"axes": [1]}, since=18, pins="cuts or pads the axis"),
+        ],
+    ),
     "Pad": Operator(
         compute=pad,
         channels=MapWise(_padded, _beside_padding, joins="pads the axis that counts them", linear=_adds_nothing),

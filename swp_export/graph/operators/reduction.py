@@ -9,7 +9,7 @@ import numpy as np
 
 from swp_export.graph.operators.arithmetic import cast_to
 from swp_export.graph.operators.call import positive_axis
-from swp_export.graph.operators.examples import MAPS, TOKENS, VECTORS, pinned
+from swp_export.graph.operators.examples import MAPS, TOKENS, VECTORS
 from swp_export.graph.operators.operator import ChannelRule, Example, Operator, Rounding, Tensor
 from swp_export.graph.operators.rules.maps import MapWise, always, kept, never, zero_kept
 
@@ -190,6 +190,11 @@ def _chosen_axis(node: NodeView) -> set[int] | None:
     return None if rank is None else {node.integer("axis", 0) % rank}
 
 
+def _summed_axis(node: NodeView) -> set[int] | None:
+    rank, axes = node.rank(0), node.numbers(1)
+    return None if rank is None or axes is None else {axis % rank for axis in axes}
+
+
 def _chosen_and_removed(node: NodeView) -> set[int] | None:
     return set() if node.integer("keepdims", 1) else _chosen_axis(node)
 
@@ -218,8 +223,12 @@ OPERATORS: dict[str, Operator] = {
     "ArgMin": _chosen(arg_min),
     "CumSum": Operator(
         compute=cumulative_sum,
-        channels=ChannelRule("sums over them one after the other"),
-        examples=pinned(MAPS, np.array(1), reason="sums over them", since=11),
+        channels=MapWise(_summed_axis, zero_kept, joins="sums over them one after the other"),
+        examples=[
+            Example(inputs=[MAPS, np.array(2)], since=11),
+            Example(inputs=[TOKENS, np.array(-2)], since=11),
+            Example(inputs=[MAPS, np.array(1)], since=11, pins="sums over them"),
+        ],
     ),
     "ReduceL1": _over(norm_1),
     "ReduceL2": _over(norm_2),

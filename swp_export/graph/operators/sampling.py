@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from swp_export.graph.operators.call import UnsupportedError
-from swp_export.graph.operators.examples import MAPS, pinned
-from swp_export.graph.operators.operator import ChannelRule, Operator
+from swp_export.graph.operators.examples import MAPS
+from swp_export.graph.operators.operator import Example, Operator, Tensor
 from swp_export.graph.operators.resizing import cubic_kernel
+from swp_export.graph.operators.rules.maps import MapWise, behind_channels, zero_kept
 
 if TYPE_CHECKING:
     from swp_export.graph.operators.call import Call
+    from swp_export.graph.operators.node_view import NodeView
 
 
 def grid_sample(call: Call) -> np.ndarray:
@@ -103,23 +105,29 @@ def _cell_weights(samples: np.ndarray, size: int) -> np.ndarray:
     return total / max(samples.shape[1], 1)
 
 
+def _all_but_channels(node: NodeView) -> set[int] | None:
+    rank = node.rank(0)
+    return None if rank is None else {*range(rank)} - {1}
+
+
 _GRID = np.linspace(-0.9, 0.9, 24, dtype=np.float32).reshape(2, 2, 6)[..., :6].reshape(2, 2, 3, 2)
 
 OPERATORS: dict[str, Operator] = {
     "GridSample": Operator(
         compute=grid_sample,
-        channels=ChannelRule("samples them"),
-        examples=pinned(MAPS, _GRID, reason="samples them", since=16),
+        channels=MapWise(behind_channels, zero_kept, others=1),
+        examples=[
+            Example(inputs=[MAPS, _GRID], since=16),
+            Example(
+                inputs=[MAPS, Tensor(shape=(2, 2, 3, 2), axis=None)], attributes={"padding_mode": "border"}, since=16
+            ),
+        ],
     ),
     "RoiAlign": Operator(
         compute=roi_align,
-        channels=ChannelRule("samples regions of them"),
-        examples=pinned(
-            MAPS,
-            np.array([[0, 0, 3, 3]], np.float32),
-            np.array([0]),
-            reason="samples regions of them",
-            since=10,
-        ),
+        channels=MapWise(_all_but_channels, zero_kept, others=2),
+        examples=[
+            Example(inputs=[MAPS, np.array([[0, 0, 3, 3], [1, 0, 2, 2]], np.float32), np.array([0, 1])], since=10)
+        ],
     ),
 }

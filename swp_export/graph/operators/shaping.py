@@ -264,13 +264,20 @@ class _Sizes(ChannelRule):
 
 def _is_ignored(sizes: ir.Value, place: int) -> bool:
     """Tell whether nothing reads the number at `place` of a vector: all that read it choose others."""
-    if sizes.is_graph_output():
-        return False
-    for use in sizes.uses():
-        indices = array_of(use.node.inputs[1]) if operator_of(use.node) == "Gather" and use.idx == 0 else None
-        if indices is None or place in indices:
-            return False
-    return True
+    return not sizes.is_graph_output() and all(_leaves_out(use.node, place) for use in sizes.uses())
+
+
+def _leaves_out(node: ir.Node, place: int) -> bool:
+    """Tell whether a reader of a vector, whose axes are counted from the front, chooses numbers other than `place`."""
+    constants = [array_of(value) for value in node.inputs[1:]]
+    if operator_of(node) == "Cast":
+        return _is_ignored(node.outputs[0], place)
+    if operator_of(node) == "Gather" and constants[0] is not None and (constants[0] >= 0).all():
+        return place not in constants[0]
+    if operator_of(node) == "Slice" and len(constants) < 4 and all(array is not None for array in constants):
+        start, end = (int(array.reshape(-1)[0]) for array in constants[:2] if array is not None)
+        return start >= 0 and end >= 0 and not start <= place < end
+    return False
 
 
 OPERATORS: dict[str, Operator] = {

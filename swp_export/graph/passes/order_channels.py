@@ -33,7 +33,7 @@ from swp_export.graph.operators.table import weights_of
 from swp_export.graph.passes.take_channels import take_channels
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from swp_export.graph.operators.identities import Ids
     from swp_export.graph.operators.node_view import Places
@@ -80,7 +80,8 @@ class OrderChannels(ir.passes.InPlacePass):
 def channel_groups(graph: ir.Graph) -> list[list[str]]:
     """Return the names of the group-1 convolutions whose channels are free, those that share them together."""
     channels = Channels(graph)
-    pinned = np.concatenate([channels.pinned(), *_not_always_finite(graph, channels)])
+    stays = np.zeros(len(channels), bool)
+    stays[np.concatenate([channels.pinned(), *_not_always_finite(graph, channels)])] = True
     producers: dict[bytes, list[str]] = {}
     owners = np.zeros(len(channels), np.int64)
     rows_of: dict[bytes, np.ndarray] = {}
@@ -92,15 +93,15 @@ def channel_groups(graph: ir.Graph) -> list[list[str]]:
             rows_of[key] = reads.rows
             np.add.at(owners, reads.rows, 1)
     layers = {node.name or "" for node, _ in iterate_stripe_convs(graph)}
-    carried = [layout.ids for _, layout in channels.layouts()]
+    carriers = _Carriers([layout.ids for _, layout in channels.layouts()])
     return [
         names
         for key, names in producers.items()
         if layers.issuperset(names)
         and np.array_equal(rows_of[key], np.arange(rows_of[key].size) + rows_of[key][0])
         and (owners[rows_of[key]] == len(names)).all()
-        and not np.isin(rows_of[key], pinned).any()
-        and all(is_whole(identities, rows_of[key]) for identities in carried)
+        and not stays[rows_of[key]].any()
+        and all(is_whole(ids, rows_of[key]) for ids in carriers.of(rows_of[key]))
     ]
 
 
@@ -118,6 +119,22 @@ def _not_always_finite(graph: ir.Graph, channels: Channels) -> list[Ids]:
         for value in (*node.inputs, *node.outputs)
         if (layout := channels.layout(value)) is not None
     ]
+
+
+class _Carriers:
+    """Which tensors carry a channel: looked up by sorting, so that a layer costs the same in a network of any depth."""
+
+    def __init__(self, carried: Sequence[Ids]) -> None:
+        self._carried = carried
+        ids = np.concatenate([np.zeros(0, np.int64), *carried])
+        order = np.argsort(ids, kind="stable")
+        self._ids = ids[order]
+        self._tensors = np.repeat(np.arange(len(carried)), [each.size for each in carried])[order]
+
+    def of(self, rows: Ids) -> list[Ids]:
+        """Return the channels of each tensor that carries one of `rows`, which are consecutive."""
+        first, behind = np.searchsorted(self._ids, [rows[0], rows[-1] + 1])
+        return [self._carried[tensor] for tensor in np.unique(self._tensors[first:behind]).tolist()]
 
 
 def is_whole(identities: np.ndarray, rows: np.ndarray) -> bool:

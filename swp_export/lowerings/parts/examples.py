@@ -69,6 +69,7 @@ def any_layers() -> list[StripeConv]:
     return [
         *in_every_geometry("mixed", mixed),
         layer("dead tap", dead_tap),
+        layer("two stripes at most", mask_of_counts([1, 2, 0, 2, 1])),
         layer("all live", np.ones((5, 3, 3), bool)),
         layer("all dead", np.zeros((5, 3, 3), bool)),
         layer("one stripe", last),

@@ -301,6 +301,22 @@ def test_inputs_by_name() -> None:
         truth.run({"x": x})
 
 
+def test_a_loop_that_goes_on() -> None:
+    """A condition alone may end a Loop; one that does not is refused after a while."""
+    for end, met in (("l = Constant <value_int = 4> () d = Less (i, l)", True), ("d = Identity (c)", False)):
+        model = model_from_text(
+            "t = Constant <value = bool {1}> () y = Loop (, t, x) <body = b "
+            f"(int64 i, bool c, float[N, 3, H, W] p) => (bool d, float[N, 3, H, W] q) {{q = Add (p, p) {end}}}>",
+            x="float[N, 3, H, W] x", y="float[A, B, C, D] y",
+        )  # fmt: skip
+        x = np.ones((1, 3, 1, 1), np.float32)
+        if met:
+            assert np.array_equal(Float64Model(model).run(x)["y"], 32 * x)
+            continue
+        with pytest.raises(InputError, match="goes on after 10,000 turns"):
+            Float64Model(model).run(x)
+
+
 def test_loops_and_scans() -> None:
     """Loop and Scan run their graphs, which see the values around them; both give what the runtime does."""
     loop = (

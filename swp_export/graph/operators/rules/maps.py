@@ -116,10 +116,12 @@ class MapWise(ChannelRule):
             return Pins("has a number for each of another axis than theirs")
         if any(node.is_read(index) for index in range(1, len(node.node.outputs))):
             return Pins("gives more than one output of them")
-        if len(node.computed()) > 1 + self._others or any(node.layout(i) is not None for i in node.computed()[1:]):
+        if len(node.computed()) > 1 + self._others:
             return Pins("reads them beside another tensor")
         if any(_size(node, index) not in {1, layout.ids.size} for index in self._parameters):
             return Pins("has another number of parameters than there are channels")
+        for index in node.computed()[1:]:
+            node.pin(index, "reads them as places")
         axis = layout.axis - sum(axis < layout.axis for axis in removed)
         return (Layout(axis, layout.ids), *[None] * (len(node.node.outputs) - 1))
 

@@ -1,0 +1,103 @@
+"""The user's own samples, as one more case."""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from swp_export.errors import InputError
+from swp_export.npz import read_array
+from swp_export.verification.cases import Case
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from swp_export.graph.metadata import InputShape
+    from swp_export.runtime.session import Array, Feed
+
+SAMPLES = 64
+"""At most so many are compared; the first ones."""
+
+_DAMAGED = (ValueError, EOFError, TypeError, NotImplementedError, RuntimeError, zipfile.BadZipFile, zlib.error)
+
+
+def read_samples(path: str | Path, input_shape: InputShape) -> Case:
+    """Return the user's own samples as a case.
+
+    Args:
+        path: an .npz file with float32 `images` `[N, C, H, W]`, normalised as in training. One channel is repeated to
+            the network's three. Of a network with several inputs: an array for each, by its name.
+        input_shape: `(C, H, W)` of the network, or of each input by name; H and W of the samples may differ from it.
+
+    Raises:
+        InputError: the file cannot be read, or holds no such array.
+
+    """
+    if not isinstance(input_shape, Mapping):
+        return _sample_case(path, _images(path, _array(path, "images", "[N, C, H, W]"), input_shape))
+    arrays = {}
+    for name, sizes in input_shape.items():
+        array = _array(path, name, f"[N, {', '.join(map(str, sizes))}]")
+        if array.dtype.kind not in "fiub" or array.ndim > 1 + len(sizes) or (array.ndim and not array.size):
+            raise InputError(
+                f"{name!r} in {path} is {array.dtype} {list(array.shape)}; the network wants {list(sizes)}"
+            )
+        arrays[name] = _finite(array.astype(np.float32), path, name) if array.dtype.kind == "f" else array
+    return _sample_case(path, arrays)
+
+
+def _sample_case(path: str | Path, x: Feed) -> Case:
+    arrays = x if isinstance(x, Mapping) else {"images": x}
+    count = max(arrays.values(), key=lambda array: array.ndim).shape[0]
+    unbatched = frozenset(name for name, array in arrays.items() if not array.ndim or len(array) != count)
+    few = {name: array if name in unbatched else array[:SAMPLES] for name, array in arrays.items()}
+    name = f"samples of {Path(path).name}"
+    return Case(
+        name=name if count <= SAMPLES else f"first {SAMPLES} of {count} {name}",
+        x=few if isinstance(x, Mapping) else few["images"],
+        is_usual=True,
+        is_of_user=True,
+        unbatched=unbatched,
+    )
+
+
+def _array(path: str | Path, name: str, shape: str) -> npt.NDArray[Any]:
+    """Return the array called `name` of an .npz file."""
+    wanted = f"an array {name!r} {shape}"
+    try:
+        names, array = read_array(path, name)
+    except FileNotFoundError as error:
+        raise InputError(f"{path} does not exist; --data wants an .npz file with {wanted}") from error
+    except OSError as error:
+        reason = error.strerror or error
+        raise InputError(f"cannot read {path}: {reason}; --data wants an .npz file with {wanted}") from error
+    except _DAMAGED as error:
+        raise InputError(f"{path} is no .npz file; --data wants one with {wanted}") from error
+    if array is None:
+        found = ", ".join(names[:20]) or "nothing"
+        raise InputError(f"{path} has no array {name!r}, it has: {found}; --data wants {name!r} {shape}")
+    return array
+
+
+def _images(path: str | Path, images: npt.NDArray[Any], sizes: tuple[int, ...]) -> Array:
+    """Return images of the network's channels."""
+    channels = sizes[0]
+    if images.ndim != 1 + len(sizes) or images.shape[1] not in {1, channels} or images.size == 0:
+        raise InputError(f"'images' in {path} is {list(images.shape)}; the network wants [N, {channels}, H, W]")
+    if images.dtype.kind not in "fiu":
+        raise InputError(f"'images' in {path} is {images.dtype}; the network wants float32")
+    images = _finite(images, path, "images")
+    return np.ascontiguousarray(np.repeat(images, channels // images.shape[1], axis=1))
+
+
+def _finite(array: npt.NDArray[Any], path: str | Path, name: str) -> Array:
+    with np.errstate(over="ignore"):  # what float32 cannot hold is reported as infinite
+        array = array.astype(np.float32)
+    if not np.isfinite(array).all():
+        raise InputError(f"{name!r} in {path} holds NaN or infinite values")
+    return array

@@ -1,0 +1,40 @@
+"""What an operator broadcasts anyway need not be repeated before it."""
+
+import numpy as np
+import pytest
+from onnx_ir.passes.common import RemoveUnusedNodesPass
+from small_models import copied, model_from_text, ops
+
+from swp_export.graph.float64.model import Float64Model
+from swp_export.graph.passes.drop_expand import DropExpand
+
+RNG = np.random.default_rng(0)
+
+
+@pytest.mark.parametrize("reader", ["Mul (x, e)", "Sub (e, x)", "Pow (x, e)"])
+def test_an_operand_that_is_broadcast(reader: str) -> None:
+    """`x * gate.expand_as(x)` is `x * gate`."""
+    model = model_from_text(
+        f"g = GlobalMaxPool (x) s = Shape (x) e = Expand (g, s) y = {reader}",
+        x="double[2, 3, 4, 5] x",
+        y="double[2, 3, 4, 5] y",
+    )
+    dropped = DropExpand()(copied(model)).model
+    RemoveUnusedNodesPass()(dropped)
+    assert ops(dropped) == ["GlobalMaxPool", reader.split(maxsplit=1)[0]]
+    x = RNG.random((2, 3, 4, 5)) + 0.5
+    assert np.array_equal(Float64Model(model).run(x)["y"], Float64Model(dropped).run(x)["y"])
+
+
+@pytest.mark.parametrize("reader", ["Mul (g, e)", "Mul (e, e)", "Relu (e)", "Concat <axis = 1> (x, e)"])
+def test_what_gives_the_size_stays(reader: str) -> None:
+    """Where nothing else has the size that is repeated to, or the operator does not broadcast, it stays."""
+    model = model_from_text(
+        f"g = GlobalMaxPool (x) s = Shape (x) e = Expand (g, s) y = {reader}",
+        x="double[2, 3, 4, 5] x",
+        y="double[2, C, 4, 5] y",
+    )
+    before = Float64Model(copied(model)).run(RNG.random((2, 3, 4, 5)))["y"].shape
+    DropExpand()(model)
+    assert Float64Model(model).run(RNG.random((2, 3, 4, 5)))["y"].shape == before
+    assert "Expand" in ops(model)
