@@ -75,6 +75,11 @@ def _beside_padding(node: NodeView, known: Known, evaluate: Evaluate) -> Known:
     return np.where(known == filler, known, np.nan)
 
 
+def _centered(node: NodeView) -> set[int] | None:
+    rank, axes = node.rank(0), node.integers("axes")
+    return None if rank is None else {axis % rank for axis in axes} if axes else {*range(rank)}
+
+
 def _adds_nothing(node: NodeView) -> bool:
     """Tell whether what is put beside the map is zero, or taken from it."""
     value = node.constant(2)
@@ -83,11 +88,6 @@ def _adds_nothing(node: NodeView) -> bool:
     if value is None:
         return node.input(2) is None and node.real("value", 0.0) == 0
     return not value.any()
-
-
-def _centered(node: NodeView) -> set[int] | None:
-    rank, axes = node.rank(0), node.integers("axes")
-    return None if rank is None else {axis % rank for axis in axes} if axes else {*range(rank)}
 
 
 _RING = np.array([0, 0, 1, 2, 0, 0, 1, 0])

@@ -9,6 +9,8 @@ For a consumer `y[o] = b[o] + sum over k, tap of W[o,k,tap] * x[k] shifted`:
   maps are multiples of one another, so one channel h, the one with the largest |c|, stands for all:
                                              W[o,h,:] += W[o,k,:] * c_k / c_h;  W[o,k,:] := 0
 
+Of a grouped convolution all this holds within each group, which has a channel h of its own.
+
 The same with fixed maps that are not constant, as behind a padded depthwise convolution and its activation: where
 `x[k] = sum over h of t[k,h] * x[h] + t[k]`, a few channels h stand for all, and the bias for t[k] where nothing pads.
 
@@ -44,9 +46,7 @@ class FoldConstantChannels(ir.passes.InPlacePass):
             nonlocal modified
             weights, rule = weights_of(node), weighted(node)
             assert rule is not None
-            if weights is None or weights.group != 1:
-                return
-            folded = _folded(weights, maps)
+            folded = None if weights is None else _folded(weights, maps)
             if folded is not None:
                 rule.replace(node, *folded)
                 modified = True
@@ -55,33 +55,53 @@ class FoldConstantChannels(ir.passes.InPlacePass):
         return ir.passes.PassResult(model, modified)
 
 
-def _folded(weights: Weights, maps: FixedMaps) -> tuple[np.ndarray, np.ndarray | None] | None:
-    """Return weight and bias with the fixed channels `maps` taken out; None if nothing changes."""
+def _folded(weights: Weights, maps: FixedMaps) -> tuple[np.ndarray, np.ndarray | None, int] | None:
+    """Return weight, bias and group with the fixed channels `maps` taken out; None if nothing changes."""
+    width, height = weights.weight.shape[1], weights.filters // weights.group
+    after: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+    for group in np.unique(np.flatnonzero(maps.fixed()) // width).tolist():
+        rows = slice(group * height, (group + 1) * height)
+        folded = _folded_group(weights, rows, maps, group * width)
+        if folded is not None:
+            after[group] = folded
+    if not after:
+        return None
+    weight, bias = weights.weight.copy(), weights.biases().astype(np.float64)
+    for group, (of_group, added) in after.items():
+        weight[group * height : (group + 1) * height] = of_group
+        bias[group * height : (group + 1) * height] += added
+    return weight, bias if weights.holds_bias else None, weights.group
+
+
+def _folded_group(weights: Weights, rows: slice, maps: FixedMaps, first: int) -> tuple[np.ndarray, np.ndarray] | None:
+    """Return the weight of `rows`, which read the channels from `first` on, and what to add to their bias.
+
+    None if nothing changes.
+    """
     # The other columns stay as they are: a classifier's matrix may be too large to be copied in float64.
-    columns = np.flatnonzero(maps.fixed())
-    values, constants = maps.values[columns], maps.constants()[columns]
-    before = weights.weight[:, columns].astype(np.float64)
+    columns = np.flatnonzero(maps.fixed()[first : first + weights.weight.shape[1]])
+    values, constants = maps.values[first + columns], maps.constants()[first + columns]
+    before = weights.weight[rows, columns].astype(np.float64)
     weight = before.reshape(*before.shape[:2], -1)
     live = weight != 0
     sees_padding = (live & weights.padded.reshape(-1)).any(axis=2)
     foldable = ~sees_padding & ~np.isnan(constants) & weights.holds_bias
     foldable |= (constants == 0)[None, :]
-    bias = weights.biases().astype(np.float64)
-    bias += np.einsum("okt,ok,k->o", weight, foldable.astype(np.float64), np.nan_to_num(constants))
+    added = np.einsum("okt,ok,k->o", weight, foldable.astype(np.float64), np.nan_to_num(constants))
     weight[foldable] = 0
     held = np.flatnonzero((weight != 0).any(axis=(0, 2)))
     into_bias = weights.holds_bias and not weights.padded.any()
     holders, shares, rest = spanning(values[held], maps.space.ones if into_bias else None)
     if holders.size < held.size:
-        bias += np.einsum("okt,k->o", weight[:, held], rest)
+        added += np.einsum("okt,k->o", weight[:, held], rest)
         merged = np.einsum("okt,kh->oht", weight[:, held], shares)
         weight[:, held] = 0
         weight[:, held[holders]] = merged
     if np.array_equal(weight != 0, live):
         return None
-    after = weights.weight.copy()
+    after = weights.weight[rows].copy()
     after[:, columns] = weight.reshape(before.shape)
-    return after, bias if weights.holds_bias else None
+    return after, added
 
 
 def spanning(values: np.ndarray, ones: np.ndarray | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -169,6 +169,18 @@ def test_a_change_is_reported() -> None:
     assert FoldConstantChannels()(copied(before)).modified
 
 
+@pytest.mark.parametrize(("geometry", "left"), [(PADS, 2), ("strides = [2, 2]", 0)])
+def test_each_group_is_folded_alone(geometry: str, left: int) -> None:
+    """A group of a convolution keeps one of its constant channels behind padding, else none."""
+    before = model(f"y = Conv <group = 2, {geometry}> (r, v)", bias=np.abs(BIAS), v=weights(RNG, 4, 4, 3, 3))
+    after = folded(before)
+    assert furthest(before, after, X) < 1e-9
+    weight = array_of(after.graph[2].inputs[1])
+    assert weight is not None
+    read = (weight != 0).any(axis=(2, 3)).reshape(2, 2, 4).any(axis=1).reshape(-1)
+    assert np.count_nonzero(read[list(DEAD)]) == left
+
+
 def chain(
     behind: str, *, sizes: tuple[object, object] = ("H", "W"), dead: int = 40, channels: int = 44, **tensors: np.ndarray
 ) -> ir.Model:
