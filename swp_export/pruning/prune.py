@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import math
+from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,8 +15,9 @@ import onnx_ir as ir
 from swp_export.atomic import atomic_outputs
 from swp_export.errors import LoweringError
 from swp_export.graph.analysis.counts import Counts, count, executed, stored_floats
+from swp_export.graph.analysis.kept_channels import kept_channels
 from swp_export.graph.builder import DEFAULT_MULTIPLE
-from swp_export.graph.convolutions import iterate_stripe_convs
+from swp_export.graph.convolutions import iterate_convolutions, iterate_stripe_convs, kind_of, layer_name
 from swp_export.graph.files.external_data import files_of
 from swp_export.graph.files.writing import serialized
 from swp_export.graph.input_shape import image_shape
@@ -44,9 +47,10 @@ from swp_export.verification.verify import Verifier, verify_model
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    import numpy as np
+
     from swp_export.graph.metadata import InputShape
     from swp_export.runtime.session import Device
-    from swp_export.stripes import StripeConv
     from swp_export.verification.report import VerificationReport
 
     Check = Callable[[bytes], VerificationReport]
@@ -56,13 +60,13 @@ TUNE_SECONDS = 60.0
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class _Choice:
-    """How a convolution is written, and why."""
+class _Written:
+    """A convolution of the compact model, how it is written, and why; `live` are its stripes, bool `[N, *kernel]`."""
 
     name: str
     lowering: str
     reason: str
-    conv: StripeConv
+    live: np.ndarray
 
 
 def prune(
@@ -117,6 +121,7 @@ def prune(
         model = compact(origin.dense.clone())
         counts = count(model, origin.input_shape, live_only=True)
         chosen = _chosen(model, lowering)
+        kept, unwritten = kept_channels(model.graph), _unwritten(model)
         content = _portable(model, origin, chosen, plan_file, multiple=1 if lowering is None else DEFAULT_MULTIPLE)
         if tune is not None:
             plan_file, content, verification = _tuned(content, origin, tune, check if verify else None, progress)
@@ -127,7 +132,7 @@ def prune(
         if dense_file is not None:
             progress("exporting the unpruned network")
             dense_file.write_bytes(_unpruned_bytes(origin, str(dense_out), verify=verify))
-    layers = _layers(origin, chosen, counts, plan_file)
+    layers = _layers(origin, [*_planned(chosen, plan_file), *unwritten], counts)
     return PruneReport(
         model=str(target),
         bytes=len(content),
@@ -137,6 +142,7 @@ def prune(
         threshold=origin.threshold,
         threshold_error=origin.threshold_error,
         layers=layers,
+        kept=tuple(kept),
         totals=_totals(origin, counts, content),
         verification=verification,
         dense=None if dense_out is None else str(dense_out),
@@ -167,7 +173,9 @@ def _check(origin: Source, name: str, data: str | Path | None, progress: Callabl
     return lambda content: verifier.verify(content, name)
 
 
-def _portable(model: ir.Model, origin: Source, chosen: list[_Choice], plan: PlanFile | None, *, multiple: int) -> bytes:
+def _portable(
+    model: ir.Model, origin: Source, chosen: list[_Written], plan: PlanFile | None, *, multiple: int
+) -> bytes:
     """Return the compact `model` written by `plan`, else as it was `chosen`.
 
     The static rule's lowerings gain nothing by filled blocks, which make the portable model larger: there `multiple` is
@@ -211,7 +219,7 @@ def default_output(source: str | Path) -> Path:
     return Path(Path(source).stem + ("-pruned.onnx" if name.endswith(".onnx") else ".onnx"))
 
 
-def _chosen(model: ir.Model, lowering: str | None) -> list[_Choice]:
+def _chosen(model: ir.Model, lowering: str | None) -> list[_Written]:
     """Return how each layer of the compact `model` is to be written, and why: as asked for, or by the static rule."""
     convs = {conv.name: conv for node, conv in iterate_stripe_convs(model.graph) if LAYER in node.metadata_props}
     if lowering is None:
@@ -220,8 +228,31 @@ def _chosen(model: ir.Model, lowering: str | None) -> list[_Choice]:
         reasons = {name: lowering_named(lowering).why_not(conv) for name, conv in convs.items()}
         choices = {name: ("dense", why) if why else (lowering, "asked for") for name, why in reasons.items()}
     return [
-        _Choice(name=name, lowering=choices[name][0], reason=choices[name][1], conv=conv)
+        _Written(name=name, lowering=choices[name][0], reason=choices[name][1], live=conv.skeleton.mask)
         for name, conv in convs.items()
+    ]
+
+
+def _planned(chosen: list[_Written], plan: PlanFile | None) -> list[_Written]:
+    """Return how the same layers are written by `plan`, if there is one."""
+    if plan is None:
+        return chosen
+    return [
+        dataclasses.replace(layer, lowering=plan.layers.get(layer.name, "dense"), reason="planned") for layer in chosen
+    ]
+
+
+def _unwritten(model: ir.Model) -> list[_Written]:
+    """Return the convolutions of the compact `model` that no lowering writes."""
+    return [
+        _Written(
+            name=layer_name(node),
+            lowering="dense",
+            reason=f"no lowering writes {kind} convolutions",
+            live=weights.live_stripes(),
+        )
+        for node, weights in iterate_convolutions(model.graph)
+        if LAYER in node.metadata_props and (kind := kind_of(node, weights)) is not None
     ]
 
 
@@ -264,30 +295,22 @@ def _totals(origin: Source, counts: Counts, content: bytes) -> Totals:
     )
 
 
-def _layers(origin: Source, chosen: list[_Choice], counts: Counts, plan: PlanFile | None) -> tuple[PrunedLayer, ...]:
+def _layers(origin: Source, written: list[_Written], counts: Counts) -> tuple[PrunedLayer, ...]:
     """Return the table: every convolution of the unpruned network beside what is left of it."""
-    left = {layer.name: layer for layer in chosen}
-    if plan is not None:
-        left = {
-            name: dataclasses.replace(layer, lowering=plan.layers.get(name, "dense"), reason="planned")
-            for name, layer in left.items()
-        }
-    rows = []
-    again = {name: layer.conv for name, layer in left.items() if name not in origin.skeletons}
-    skeletons = origin.skeletons | {name: (conv.filters, *conv.kernel) for name, conv in again.items()}
-    for name, (filters, height, width) in skeletons.items():
-        layer = left.get(name)
-        after = None if layer is None else layer.conv.skeleton
-        rows.append(
-            PrunedLayer(
-                name=name,
-                filters=filters,
-                live_filters=0 if after is None else after.live_filters,
-                stripes=filters * height * width,
-                live_stripes=0 if after is None else after.live_stripes,
-                paper_flops=counts.layer_flops.get(name, 0),
-                lowering="removed" if layer is None else layer.lowering,
-                reason="constant, or nothing reads it" if layer is None else layer.reason,
-            )
+    left: dict[str, list[_Written]] = defaultdict(list)
+    for layer in written:  # a grouped convolution may have become several
+        left[layer.name].append(layer)
+    again = {name: parts[0].live.shape for name, parts in left.items() if name not in origin.skeletons}
+    return tuple(
+        PrunedLayer(
+            name=name,
+            filters=filters,
+            live_filters=sum(int(part.live.reshape(len(part.live), -1).any(axis=1).sum()) for part in left[name]),
+            stripes=filters * math.prod(kernel),
+            live_stripes=sum(int(part.live.sum()) for part in left[name]),
+            paper_flops=counts.layer_flops.get(name, 0),
+            lowering=left[name][0].lowering if left[name] else "removed",
+            reason=left[name][0].reason if left[name] else "constant, or nothing reads it",
         )
-    return tuple(rows)
+        for name, (filters, *kernel) in (origin.skeletons | again).items()
+    )
