@@ -24,6 +24,9 @@ class Weights:
         axis: the axis of the input that counts the channels; the same of the output.
         holds_bias: a bias can be given to the node.
         padded: for each tap, whether it sees zeros in place of the map for some output: there a constant map is none.
+        seen: bool `[kinds, *kernel]`: which taps see the map at each kind of place of the output, and no others do;
+            None where the kinds are not told.
+        in_place: the one tap there is sees the place of its output, or every n-th place.
 
     """
 
@@ -33,6 +36,8 @@ class Weights:
     axis: int = 1
     holds_bias: bool = True
     padded: np.ndarray
+    seen: np.ndarray | None = None
+    in_place: bool = False
 
     @property
     def filters(self) -> int:
