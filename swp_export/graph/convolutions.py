@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from swp_export.graph.metadata import LAYER
+from swp_export.graph.metadata import LAYER, PART_OF
 from swp_export.graph.operators.naming import operator_of
 from swp_export.graph.operators.table import weights_of
 from swp_export.stripes import StripeConv
@@ -26,14 +26,17 @@ def iterate_convolutions(graph: ir.Graph) -> Iterator[tuple[ir.Node, Weights]]:
 
 
 def layer_name(node: ir.Node) -> str:
-    """Return what a layer is called: as in the checkpoint, else as its node."""
-    return node.metadata_props.get(LAYER) or node.name or node.outputs[0].name or ""
+    """Return what the layer of `node` is called: as in the checkpoint, else as the node, or what it gives."""
+    stated = node.metadata_props.get(PART_OF) or node.metadata_props.get(LAYER)
+    return stated or node.name or node.outputs[0].name or ""
 
 
 def kind_of(node: ir.Node, weights: Weights) -> str | None:
     """Return what kind of convolution `node` is, where it is none that a StripeConv can say."""
     if operator_of(node) != "Conv":
         return "transposed"
+    if PART_OF in node.metadata_props:
+        return "grouped"
     if weights.group > 1:
         return "depthwise" if weights.weight.shape[1] == 1 else "grouped"
     rank = weights.weight.ndim - 2

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
-import math
-from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,14 +14,12 @@ from swp_export.errors import LoweringError
 from swp_export.graph.analysis.counts import Counts, count, executed, stored_floats
 from swp_export.graph.analysis.kept_channels import kept_channels
 from swp_export.graph.builder import DEFAULT_MULTIPLE
-from swp_export.graph.convolutions import iterate_convolutions, iterate_stripe_convs, kind_of, layer_name
 from swp_export.graph.files.external_data import files_of
 from swp_export.graph.files.writing import serialized
 from swp_export.graph.input_shape import image_shape
 from swp_export.graph.metadata import (
     ARCHITECTURE,
     INPUT_SHAPE,
-    LAYER,
     RELATIVE_THRESHOLD,
     SOURCE,
     THRESHOLD,
@@ -34,9 +29,9 @@ from swp_export.graph.pipeline import compact
 from swp_export.lowerings import lowering_named
 from swp_export.lowerings.plan_file import PlanFile, read_plan
 from swp_export.lowerings.rewrite import apply_plan_file
-from swp_export.lowerings.static_rule import choose
 from swp_export.pruning.report import PrunedLayer, PruneReport, Totals
 from swp_export.pruning.source import Source, read_source
+from swp_export.pruning.written_layers import WrittenLayer, chosen_lowerings, layer_table, planned, unwritten
 from swp_export.tuning.cache import LayerCache
 from swp_export.tuning.model_timer import ModelTimer
 from swp_export.tuning.tuned_model import find_tuned_model
@@ -47,8 +42,6 @@ from swp_export.verification.verify import Verifier, verify_model
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    import numpy as np
-
     from swp_export.graph.metadata import InputShape
     from swp_export.runtime.session import Device
     from swp_export.verification.report import VerificationReport
@@ -57,16 +50,6 @@ if TYPE_CHECKING:
 
 TUNE_SECONDS = 60.0
 """Time to search with `tune`; the command of that name has an option for it."""
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class _Written:
-    """A convolution of the compact model, how it is written, and why; `live` are its stripes, bool `[N, *kernel]`."""
-
-    name: str
-    lowering: str
-    reason: str
-    live: np.ndarray
 
 
 def prune(
@@ -120,8 +103,8 @@ def prune(
         progress("pruning and lowering")
         model = compact(origin.dense.clone())
         counts = count(model, origin.input_shape, live_only=True)
-        chosen = _chosen(model, lowering)
-        kept, unwritten = kept_channels(model.graph), _unwritten(model)
+        chosen = chosen_lowerings(model, lowering)
+        kept, others = kept_channels(model.graph), unwritten(model)
         content = _portable(model, origin, chosen, plan_file, multiple=1 if lowering is None else DEFAULT_MULTIPLE)
         if tune is not None:
             plan_file, content, verification = _tuned(content, origin, tune, check if verify else None, progress)
@@ -132,7 +115,7 @@ def prune(
         if dense_file is not None:
             progress("exporting the unpruned network")
             dense_file.write_bytes(_unpruned_bytes(origin, str(dense_out), verify=verify))
-    layers = _layers(origin, [*_planned(chosen, plan_file), *unwritten], counts)
+    layers = layer_table(origin.skeletons, [*planned(chosen, plan_file), *others], counts.layer_flops)
     return PruneReport(
         model=str(target),
         bytes=len(content),
@@ -174,7 +157,7 @@ def _check(origin: Source, name: str, data: str | Path | None, progress: Callabl
 
 
 def _portable(
-    model: ir.Model, origin: Source, chosen: list[_Written], plan: PlanFile | None, *, multiple: int
+    model: ir.Model, origin: Source, chosen: list[WrittenLayer], plan: PlanFile | None, *, multiple: int
 ) -> bytes:
     """Return the compact `model` written by `plan`, else as it was `chosen`.
 
@@ -219,43 +202,6 @@ def default_output(source: str | Path) -> Path:
     return Path(Path(source).stem + ("-pruned.onnx" if name.endswith(".onnx") else ".onnx"))
 
 
-def _chosen(model: ir.Model, lowering: str | None) -> list[_Written]:
-    """Return how each layer of the compact `model` is to be written, and why: as asked for, or by the static rule."""
-    convs = {conv.name: conv for node, conv in iterate_stripe_convs(model.graph) if LAYER in node.metadata_props}
-    if lowering is None:
-        choices = {name: choose(conv) for name, conv in convs.items()}
-    else:
-        reasons = {name: lowering_named(lowering).why_not(conv) for name, conv in convs.items()}
-        choices = {name: ("dense", why) if why else (lowering, "asked for") for name, why in reasons.items()}
-    return [
-        _Written(name=name, lowering=choices[name][0], reason=choices[name][1], live=conv.skeleton.mask)
-        for name, conv in convs.items()
-    ]
-
-
-def _planned(chosen: list[_Written], plan: PlanFile | None) -> list[_Written]:
-    """Return how the same layers are written by `plan`, if there is one."""
-    if plan is None:
-        return chosen
-    return [
-        dataclasses.replace(layer, lowering=plan.layers.get(layer.name, "dense"), reason="planned") for layer in chosen
-    ]
-
-
-def _unwritten(model: ir.Model) -> list[_Written]:
-    """Return the convolutions of the compact `model` that no lowering writes."""
-    return [
-        _Written(
-            name=layer_name(node),
-            lowering="dense",
-            reason=f"no lowering writes {kind} convolutions",
-            live=weights.live_stripes(),
-        )
-        for node, weights in iterate_convolutions(model.graph)
-        if LAYER in node.metadata_props and (kind := kind_of(node, weights)) is not None
-    ]
-
-
 def _facts(origin: Source, threshold: float | None) -> dict[str, str]:
     """Return what a model says of itself."""
     facts = {
@@ -292,25 +238,4 @@ def _totals(origin: Source, counts: Counts, content: bytes) -> Totals:
         paper_params_after=counts.params,
         paper_flops_before=origin.flops,
         paper_flops_after=counts.flops,
-    )
-
-
-def _layers(origin: Source, written: list[_Written], counts: Counts) -> tuple[PrunedLayer, ...]:
-    """Return the table: every convolution of the unpruned network beside what is left of it."""
-    left: dict[str, list[_Written]] = defaultdict(list)
-    for layer in written:  # a grouped convolution may have become several
-        left[layer.name].append(layer)
-    again = {name: parts[0].live.shape for name, parts in left.items() if name not in origin.skeletons}
-    return tuple(
-        PrunedLayer(
-            name=name,
-            filters=filters,
-            live_filters=sum(int(part.live.reshape(len(part.live), -1).any(axis=1).sum()) for part in left[name]),
-            stripes=filters * math.prod(kernel),
-            live_stripes=sum(int(part.live.sum()) for part in left[name]),
-            paper_flops=counts.layer_flops.get(name, 0),
-            lowering=left[name][0].lowering if left[name] else "removed",
-            reason=left[name][0].reason if left[name] else "constant, or nothing reads it",
-        )
-        for name, (filters, *kernel) in (origin.skeletons | again).items()
     )

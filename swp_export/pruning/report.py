@@ -109,9 +109,9 @@ class PruneReport:
             ONNX source as given, by their largest magnitude, on one image of noise; None where the source has
             forgotten it.
         layers: every convolution, in the source's order of execution.
-        kept: dead filters, and dead rows of fully connected layers, that the file still holds, by layer and reason; each
-            with `layer`, `filters` (how many), `reason` (they stay because ...) and `nodes`, which are where that
-            happens, unless the reason names the node.
+        kept: dead filters, and dead rows of fully connected layers, that the file still holds, by layer and reason:
+            `layer`, `filters` (how many), `reason` (they stay because ...) and `nodes`, which are where that happens,
+            unless the reason names the node.
         totals: before and after.
         verification: None where it was switched off.
         dense: path of the unpruned model, where one was asked for.

@@ -13,18 +13,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from swp_export.graph.analysis.channels import Channels
+from swp_export.graph.analysis.channels import Channels, rule_of
 from swp_export.graph.analysis.constant_channels import constant_channels
 from swp_export.graph.convolutions import layer_name
 from swp_export.graph.operators.table import weights_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     import onnx_ir as ir
 
     from swp_export.graph.analysis.constant_channels import Constants
     from swp_export.graph.operators.identities import Ids
+    from swp_export.graph.operators.operator import Reads
     from swp_export.graph.operators.weights import Weights
 
 COMBINED = "what they are combined with varies with the input"
@@ -61,21 +60,21 @@ def kept_channels(graph: ir.Graph) -> list[Kept]:
     They come layer by layer in its order, the most frequent reason first.
     """
     channels = Channels(graph)
-    pins, trail = channels.reasons(), _Trail(channels, constant_channels(graph))
+    trail = _Trail(channels, constant_channels(graph))
     result = []
     for node in graph:
         weights, rows = weights_of(node), channels.of(node.outputs[0])
         if weights is None or rows is None or weights.live_filters().all():
             continue
         dead = rows[~weights.live_filters()]
-        ends = trail.ends(node.outputs[0], dead[[row not in pins for row in dead.tolist()]])
         otherwise = GROUPED if weights.group > 1 else LAST
         counts: Counter[str] = Counter()
         nodes: dict[str, list[ir.Node]] = defaultdict(list)
         for row in dead.tolist():
-            reason = pins.get(row) or next((each for each in _BY_RANK if each in ends[row]), otherwise)
+            ends = trail.ends(node.outputs[0], row)
+            reason = min(ends, key=_rank, default=otherwise)
             counts[reason] += 1
-            nodes[reason] += ends[row].get(reason, [])
+            nodes[reason] += ends.get(reason, [])
         result += [
             Kept(
                 layer=layer_name(node),
@@ -88,66 +87,93 @@ def kept_channels(graph: ir.Graph) -> list[Kept]:
     return result
 
 
+def _rank(reason: str) -> int:
+    return _BY_RANK.index(reason) if reason in _BY_RANK else -1
+
+
 class _Trail:
     """Follows constants through the graph to where they are needed."""
 
     def __init__(self, channels: Channels, constants: Constants) -> None:
-        self._channels, self._constants = channels, constants
+        self._channels, self._constants, self._pins = channels, constants, channels.reasons()
+        self._own: dict[ir.Value, tuple[Ids, np.ndarray]] = {}
+        self._taps: dict[ir.Node, np.ndarray] = {}
+        self._reads: dict[ir.Node, Reads | None] = {}
 
-    def ends(self, value: ir.Value, ids: Ids) -> dict[int, dict[str, list[ir.Node]]]:
-        """Return for each of the channels `ids` of `value`, constants, why it is needed, and by which nodes."""
-        found: dict[int, dict[str, list[ir.Node]]] = defaultdict(lambda: defaultdict(list))
-        pending, seen = [(value, ids)], {value}
+    def ends(self, value: ir.Value, channel: int) -> dict[str, list[ir.Node]]:
+        """Return why `channel` of `value`, a constant, is needed, and at which nodes; none where the reason says it."""
+        found: dict[str, list[ir.Node]] = defaultdict(list)
+        pending, seen = [(value, np.array([channel]))], {value}
         while pending:
             value, ids = pending.pop()
+            pins = [self._pins[each] for each in ids.tolist() if each in self._pins]
+            if pins:
+                return {pins[0]: []}
             for node in dict.fromkeys(use.node for use in value.uses()):
-                if not self._channels.follows(node):
-                    continue
-                for reason, ended in self._ends_at(node, value, ids):
-                    for channel in np.unique(ended).tolist():
-                        found[channel][reason].append(node)
-                weights = weights_of(node)
-                for output in () if weights is not None and weights.group == 1 else node.outputs:
-                    going = self._known(output, ids)
-                    if going.size and output not in seen:
-                        seen.add(output)
-                        pending.append((output, going))
+                if self._channels.follows(node):
+                    reasons, going = self._at(node, value, ids)
+                    for reason in reasons:
+                        found[reason].append(node)
+                    pending += [(output, each) for output, each in going if output not in seen]
+                    seen |= {output for output, _ in going}
         return found
 
-    def _ends_at(self, node: ir.Node, value: ir.Value, ids: Ids) -> Iterator[tuple[str, Ids]]:
-        """Yield why `node` needs which of the channels `ids` of its input `value`."""
-        weights = weights_of(node)
-        if weights is not None and value is node.inputs[0]:
-            columns = self._channels.of(value)
-            if columns is None or columns.size != weights.channels:
-                return
-            taps = _read_taps(weights) & self._are_known(value, ids)[:, None]
-            padded = (taps & weights.padded.reshape(-1)).any(axis=1)
-            yield PADDED, columns[padded]
-            if weights.group == 1:
-                yield UNBIASED, columns[taps.any(axis=1) & ~padded & (not weights.holds_bias)]
-            else:
-                yield GROUPED, np.setdiff1d(ids, np.append(columns[padded], self._known(node.outputs[0], ids)))
-            return
-        reason = COMBINED if len(self._channels.view(node).computed()) > 1 else SPREAD
+    def _at(self, node: ir.Node, value: ir.Value, ids: Ids) -> tuple[list[str], list[tuple[ir.Value, Ids]]]:
+        """Return why `node` needs the constants `ids` of its input `value`, and in which outputs they go on."""
+        weights = weights_of(node) if value is node.inputs[0] else None
+        if weights is not None:
+            reason = self._read(node, weights, value, ids)
+            if reason is not None or weights.group == 1:
+                return [] if reason is None else [reason], []
+        carried, reasons, going = self._behind(node, ids), [], []
         for output in node.outputs:
-            carried = self._channels.of(output)
-            if carried is not None:
-                yield reason, np.setdiff1d(np.intersect1d(ids, carried), self._known(output, ids))
+            own, known = self._known(output)
+            here = np.isin(own, carried)
+            if (here & known).any():
+                going.append((output, np.unique(own[here & known])))
+            elif here.any():
+                reasons.append(self._why_unknown(node, weights))
+        return reasons, going
 
-    def _known(self, value: ir.Value, ids: Ids) -> Ids:
-        """Return those of the channels `ids` that `value` has as a constant."""
-        own = self._channels.of(value)
-        return ids[:0] if own is None else np.unique(own[self._are_known(value, ids)])
+    def _read(self, node: ir.Node, weights: Weights, value: ir.Value, ids: Ids) -> str | None:
+        """Return why `node`, which reads `value` by `weights`, needs the constants `ids` of it; None if it does not."""
+        own, known = self._known(value)
+        if own.size != weights.channels:
+            return None
+        if node not in self._taps:
+            self._taps[node] = _read_taps(weights)
+        taps = self._taps[node][np.isin(own, ids) & known]
+        if taps[:, weights.padded.reshape(-1)].any():
+            return PADDED
+        return UNBIASED if weights.group == 1 and taps.any() and not weights.holds_bias else None
 
-    def _are_known(self, value: ir.Value, ids: Ids) -> np.ndarray:
-        """Return which channels of `value` are one of `ids` and a constant, bool `[C]`."""
-        own, constants = self._channels.of(value), self._constants.get(value)
-        assert own is not None
-        return np.zeros(own.size, bool) if constants is None else np.isin(own, ids) & ~np.isnan(constants)
+    def _why_unknown(self, node: ir.Node, weights: Weights | None) -> str:
+        """Return why what `node` gives of a constant is not known to be one."""
+        if weights is not None:
+            return GROUPED
+        return COMBINED if len(self._channels.view(node).computed()) > 1 else SPREAD
+
+    def _behind(self, node: ir.Node, ids: Ids) -> Ids:
+        """Return what the channels `ids` are behind `node`."""
+        if node not in self._reads:
+            self._reads[node] = rule_of(node).reads(self._channels.view(node))
+        reads = self._reads[node]
+        if reads is None:
+            return ids
+        rows = reads.weight[:, np.isin(reads.columns, ids)].any(axis=1)
+        return np.append(ids, reads.rows[rows])
+
+    def _known(self, value: ir.Value) -> tuple[Ids, np.ndarray]:
+        """Return the channels of `value`, none where they are not followed, and which of them are constants."""
+        if value not in self._own:
+            own, constants = self._channels.of(value), self._constants.get(value)
+            ids = np.zeros(0, np.int64) if own is None else own
+            self._own[value] = ids, np.zeros(ids.size, bool) if constants is None else ~np.isnan(constants)
+        return self._own[value]
 
 
 def _read_taps(weights: Weights) -> np.ndarray:
     """Return at which taps any filter reads which channel, bool `[C, taps]`."""
     live = (weights.weight != 0).reshape(weights.group, weights.filters // weights.group, -1, weights.padded.size)
-    return live.any(axis=1).reshape(weights.channels, -1)
+    read: np.ndarray = live.any(axis=1).reshape(weights.channels, -1)
+    return read

@@ -56,11 +56,11 @@ class Weights:
 
     def live_stripes(self) -> np.ndarray:
         """Return which stripes, of one filter and tap each, are not zero: bool `[N, *kernel]`."""
-        return (self.weight != 0).any(axis=1)
+        return np.asarray(self.weight.any(axis=1))
 
     def live_filters(self) -> np.ndarray:
         """Return which filters, or rows of a matrix product, are not zero: bool `[N]`."""
-        return self.weight.reshape(self.filters, -1).any(axis=1)
+        return np.asarray(self.weight.reshape(self.filters, -1).any(axis=1))
 
     def live_share(self) -> float:
         """Return the share of stripes that are not zero; 1 of a matrix product."""
