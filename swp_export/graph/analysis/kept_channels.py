@@ -14,14 +14,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from swp_export.graph.analysis.channels import Channels, rule_of
-from swp_export.graph.analysis.constant_channels import constant_channels
+from swp_export.graph.analysis.constant_channels import fixed_channels
 from swp_export.graph.convolutions import layer_name
 from swp_export.graph.operators.table import weights_of
+from swp_export.graph.passes.remove_dead_channels import needed_channels
 
 if TYPE_CHECKING:
     import onnx_ir as ir
 
-    from swp_export.graph.analysis.constant_channels import Constants
+    from swp_export.graph.operators.fixed_maps import FixedMaps
     from swp_export.graph.operators.identities import Ids
     from swp_export.graph.operators.operator import Reads
     from swp_export.graph.operators.weights import Weights
@@ -32,7 +33,7 @@ PADDED = "zero padding turns their constant into a map with borders"
 SPREAD = "an operator turns their constant into another map"
 UNBIASED = "what reads their constant holds no bias"
 LAST = "a tensor keeps one channel at least"
-_BY_RANK = (COMBINED, GROUPED, PADDED, SPREAD, UNBIASED)
+_BY_RANK = (COMBINED, SPREAD, GROUPED, PADDED, UNBIASED, LAST)
 """Where several hold of a filter, the first of these is told."""
 
 
@@ -55,13 +56,26 @@ class Kept:
 
 
 def kept_channels(graph: ir.Graph) -> list[Kept]:
-    """Return which filters, or rows of matrix products, `graph` holds without a weight that is not zero.
+    """Return which filters, or rows of matrix products, of the compact `graph` have no weight that is not zero.
 
     They come layer by layer in its order, the most frequent reason first.
     """
+    return _kept(graph, Channels(graph))
+
+
+def would_be_kept(graph: ir.Graph) -> list[Kept]:
+    """Return which would stay if `graph` was pruned, as far as that is certain without doing it.
+
+    Not told are those that zero padding needs, one or a few of each tensor, and those that stay with their group.
+    """
     channels = Channels(graph)
-    trail = _Trail(channels, constant_channels(graph))
-    result = []
+    needed = needed_channels(graph, channels)
+    uncertain = _BY_RANK[1:]
+    return [each for each in _kept(graph, channels, needed) if each.reason not in uncertain]
+
+
+def _kept(graph: ir.Graph, channels: Channels, needed: np.ndarray | None = None) -> list[Kept]:
+    trail, result = _Trail(channels, fixed_channels(graph)), []
     for node in graph:
         weights, rows = weights_of(node), channels.of(node.outputs[0])
         if weights is None or rows is None or weights.live_filters().all():
@@ -70,7 +84,7 @@ def kept_channels(graph: ir.Graph) -> list[Kept]:
         otherwise = GROUPED if weights.group > 1 else LAST
         counts: Counter[str] = Counter()
         nodes: dict[str, list[ir.Node]] = defaultdict(list)
-        for row in dead.tolist():
+        for row in (dead if needed is None else dead[needed[dead]]).tolist():
             ends = trail.ends(node.outputs[0], row)
             reason = min(ends, key=_rank, default=otherwise)
             counts[reason] += 1
@@ -94,8 +108,8 @@ def _rank(reason: str) -> int:
 class _Trail:
     """Follows constants through the graph to where they are needed."""
 
-    def __init__(self, channels: Channels, constants: Constants) -> None:
-        self._channels, self._constants, self._pins = channels, constants, channels.reasons()
+    def __init__(self, channels: Channels, fixed: dict[ir.Value, FixedMaps]) -> None:
+        self._channels, self._fixed, self._pins = channels, fixed, channels.reasons()
         self._own: dict[ir.Value, tuple[Ids, np.ndarray]] = {}
         self._taps: dict[ir.Node, np.ndarray] = {}
         self._reads: dict[ir.Node, Reads | None] = {}
@@ -132,7 +146,7 @@ class _Trail:
             if (here & known).any():
                 going.append((output, np.unique(own[here & known])))
             elif here.any():
-                reasons.append(self._why_unknown(node, weights))
+                reasons.append(GROUPED if weights is not None else self._why_none(node, output, here))
         return reasons, going
 
     def _read(self, node: ir.Node, weights: Weights, value: ir.Value, ids: Ids) -> str | None:
@@ -147,11 +161,11 @@ class _Trail:
             return PADDED
         return UNBIASED if weights.group == 1 and taps.any() and not weights.holds_bias else None
 
-    def _why_unknown(self, node: ir.Node, weights: Weights | None) -> str:
-        """Return why what `node` gives of a constant is not known to be one."""
-        if weights is not None:
-            return GROUPED
-        return COMBINED if len(self._channels.view(node).computed()) > 1 else SPREAD
+    def _why_none(self, node: ir.Node, output: ir.Value, here: np.ndarray) -> str:
+        """Return why no channel of `output` is a constant `here`, bool `[C]`, though each comes from one."""
+        maps = self._fixed.get(output)
+        is_fixed = maps is not None and maps.fixed()[here].any()
+        return COMBINED if len(self._channels.view(node).computed()) > 1 and not is_fixed else SPREAD
 
     def _behind(self, node: ir.Node, ids: Ids) -> Ids:
         """Return what the channels `ids` are behind `node`."""
@@ -166,9 +180,9 @@ class _Trail:
     def _known(self, value: ir.Value) -> tuple[Ids, np.ndarray]:
         """Return the channels of `value`, none where they are not followed, and which of them are constants."""
         if value not in self._own:
-            own, constants = self._channels.of(value), self._constants.get(value)
+            own, maps = self._channels.of(value), self._fixed.get(value)
             ids = np.zeros(0, np.int64) if own is None else own
-            self._own[value] = ids, np.zeros(ids.size, bool) if constants is None else ~np.isnan(constants)
+            self._own[value] = ids, np.zeros(ids.size, bool) if maps is None else ~np.isnan(maps.constants())
         return self._own[value]
 
 
