@@ -49,9 +49,22 @@ class Weights:
         """C."""
         return int(self.weight.shape[1]) * self.group
 
+    @property
+    def has_stripes(self) -> bool:
+        """A convolution's filters are stripes, one for each tap; the rows of a matrix product are not."""
+        return self.weight.ndim > 2
+
+    def live_stripes(self) -> np.ndarray:
+        """Return which stripes, of one filter and tap each, are not zero: bool `[N, *kernel]`."""
+        return np.asarray(self.weight.any(axis=1))
+
+    def live_filters(self) -> np.ndarray:
+        """Return which filters, or rows of a matrix product, are not zero: bool `[N]`."""
+        return np.asarray(self.weight.reshape(self.filters, -1).any(axis=1))
+
     def live_share(self) -> float:
-        """Return the share of stripes, of one filter and tap each, that are not zero; 1 of a matrix product."""
-        return 1.0 if self.weight.ndim == 2 else float((self.weight != 0).any(axis=1).mean())
+        """Return the share of stripes that are not zero; 1 of a matrix product."""
+        return float(self.live_stripes().mean()) if self.has_stripes else 1.0
 
     def biases(self) -> np.ndarray:
         """Return the bias `[N]`, zeros where there is none."""

@@ -40,7 +40,9 @@ def needed_channels(graph: ir.Graph, channels: Channels) -> np.ndarray:
         before = needed.sum()
         for reads in readers:
             needed[reads.columns[reads.weight[needed[reads.rows]].any(axis=0)]] = True
-        for ids in carried:
+        if needed.sum() > before:
+            continue
+        for ids in carried:  # only now, since a tensor that has none yet may have got one
             if not needed[ids].any():
                 needed[ids[0]] = True
         if needed.sum() == before:

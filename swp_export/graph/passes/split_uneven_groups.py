@@ -30,6 +30,8 @@ from swp_export.graph.analysis.channels import Channels
 from swp_export.graph.analysis.constant_channels import constant_channels
 from swp_export.graph.analysis.group_classes import group_classes
 from swp_export.graph.constants import array_of, register_initializer, unique_name, value_names
+from swp_export.graph.convolutions import layer_name
+from swp_export.graph.metadata import PART_OF
 from swp_export.graph.operators.node_view import taken
 from swp_export.graph.operators.rules.groups_apart import GroupsApart
 from swp_export.graph.operators.table import weighted, weights_of
@@ -234,6 +236,7 @@ class _Writer:
         )
         producer = value.producer()
         assert producer is not None
+        producer.metadata_props[PART_OF] = layer_name(node)
         weighted_rule.replace(producer, part.weight, None if bias is None else taken(bias, part.rows), part.groups)
         return value
 
