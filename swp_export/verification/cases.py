@@ -39,6 +39,7 @@ class Case:
         name: what it is.
         x: the only input, float32 `[N, C, H, W]` of an image, or all inputs by name.
         is_usual: of the magnitude that networks are made for; every output must be decided on one such case.
+        saturates: so large that activations are flat at most places: few carry what rounding or a mistake moves.
         is_of_user: the user's own samples; every output must be decided on them.
         unbatched: names of the inputs whose first axis is not the batch's.
 
@@ -47,6 +48,7 @@ class Case:
     name: str
     x: Feed
     is_usual: bool = False
+    saturates: bool = False
     is_of_user: bool = False
     unbatched: frozenset[str] = frozenset()
 
@@ -81,8 +83,9 @@ def make_cases(input_shape: InputShape, *, inputs: Sequence[TensorSpec] = (), se
         column = np.resize(levels, shape[:1])
         return np.ones(shape, np.float32) * column.reshape(-1, *[1] * (len(shape) - 1))
 
-    def case(name: str, count: int, fill: Fill, *, is_usual: bool = False) -> Case:
-        return Case(name=name, x=feeds.make(count, fill), is_usual=is_usual, unbatched=feeds.unbatched)
+    def case(name: str, count: int, fill: Fill, *, is_usual: bool = False, saturates: bool = False) -> Case:
+        x = feeds.make(count, fill)
+        return Case(name=name, x=x, is_usual=is_usual, saturates=saturates, unbatched=feeds.unbatched)
 
     impulses = _impulses(feeds.main, edges=not is_large)
 
@@ -94,7 +97,8 @@ def make_cases(input_shape: InputShape, *, inputs: Sequence[TensorSpec] = (), se
     yield case("zeros", 1, lambda shape: np.zeros(shape, np.float32))
     yield case("constants", len(levels), constants)
     yield case("impulses", len(impulses), impulses_or_noise)
-    yield case("noise times 1000", images, lambda shape: 1000 * noise(shape))
+    yield case("noise times 30", 1 if is_large else images, lambda shape: 30 * noise(shape), saturates=not is_large)
+    yield case("noise times 1000", images, lambda shape: 1000 * noise(shape), saturates=not is_large)
     yield case("noise times 0.001", images, lambda shape: np.float32(0.001) * noise(shape))
 
 

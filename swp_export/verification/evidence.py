@@ -189,14 +189,16 @@ def _moved(reference: Reference, answers: Sequence[_Answer]) -> list[dict[str, n
     """Return how far random roundings move each output of each case, as `Runs` has it.
 
     What counts is the largest of a few draws. The images of a batch are as many, so one run of it does; integers are
-    judged one by one, and need them all.
+    judged one by one, and need them all, and so do activations that are flat but at a few places, each in one image.
     """
     moved: list[dict[str, np.ndarray]] = [{} for _ in answers]
     for seed in range(ROUNDED_RUNS):
         run = reference.rounded(seed)
         for number, (each, so_far) in enumerate(zip(answers, moved, strict=True)):
-            is_enough = each.case.shape[0] >= ROUNDED_RUNS and all(
-                truth.dtype.kind == "f" for truth in each.truth.values()
+            is_enough = (
+                each.case.shape[0] >= ROUNDED_RUNS
+                and not each.case.saturates
+                and all(truth.dtype.kind == "f" for truth in each.truth.values())
             )
             if is_enough and seed != number % ROUNDED_RUNS:
                 continue

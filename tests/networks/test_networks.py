@@ -10,7 +10,6 @@ from matrix import NETWORKS, Network, damaged_network, export, export_in_the_old
 from oracle import floats_left
 
 import swp_export
-from swp_export.errors import SwpExportError
 from swp_export.lowerings.plan_file import PlanFile
 
 if TYPE_CHECKING:
@@ -18,25 +17,8 @@ if TYPE_CHECKING:
 
 MOST = 1.05
 """Floats in the file by those of the oracle."""
-NOT_YET = {
-    "squeeze_excite_linear": "Reshape between a gate and Linear layers pins its channels",
-    "detector": "Split pins its channels",
-    "face_resnet": "PRelu pins its channels",
-    "shufflenet_v2_x1_0": "Split and the shuffle pin their channels",
-    "convnext_tiny": "refused: shapes behind Range are not inferred",
-}
-"""Networks that do not reach it, or are refused, and why."""
-
 
 IN_THE_OLDER_WAY = ("squeeze_excite_linear", "detector", "shufflenet_v2_x1_0", "inception_v3")
-
-
-def marked(name: str) -> object:
-    """Return the row's name, marked where it is known to fail."""
-    if name not in NOT_YET:
-        return name
-    raises = (AssertionError, SwpExportError)
-    return pytest.param(name, marks=pytest.mark.xfail(reason=NOT_YET[name], raises=raises, strict=True))
 
 
 @pytest.fixture(scope="session")
@@ -62,13 +44,13 @@ def open_shape(network: Network) -> tuple[int, int, int] | None:
     return network.input_shape if network.open_size else None
 
 
-@pytest.mark.parametrize("name", [marked(name) for name in NETWORKS])
+@pytest.mark.parametrize("name", NETWORKS)
 def test_what_could_leave_is_gone(name: str, folder: Path) -> None:
     """The compact model is equivalent, and stores at most 1.05 times the floats that could be left."""
     assert_compact(name, exported(name, folder))
 
 
-@pytest.mark.parametrize("name", [marked(name) for name in IN_THE_OLDER_WAY])
+@pytest.mark.parametrize("name", IN_THE_OLDER_WAY)
 def test_the_older_exporter(name: str, folder: Path) -> None:
     """So it is where torch's older exporter wrote the file."""
     path = folder / f"{name}-older.onnx"

@@ -114,7 +114,7 @@ def faults(*, count: int, seed: int, keep: Path, zoo: bool, each: int) -> None:
 @KEEP
 def networks(*, count: int, seed: int, keep: Path) -> None:
     """Prune COUNT random networks, half of them checkpoints and half ONNX files; refused ones do not count."""
-    from .promised import FAILURES, checkpoint_promise, onnx_promise
+    from .promised import FAILURES, promise_of
 
     promises = []
     for number in itertools.count(seed):
@@ -122,7 +122,7 @@ def networks(*, count: int, seed: int, keep: Path) -> None:
             break
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
-            promise = (checkpoint_promise if number % 2 else onnx_promise)(number, folder)
+            promise = promise_of(number, folder)
             promises.append(promise)
             if promise.kind != "equivalent":
                 _say(dataclasses.asdict(promise))
@@ -203,12 +203,14 @@ def _defect(output: str) -> str:
 def _bases(seed: int, *, zoo: bool) -> Iterator[tuple[Any, int, Path]]:
     """Yield sound bases, the number of each one's first fault, and the folder of its files; for ever."""
     from .planted import onnx_bases, random_checkpoint_base, sound, zoo_base
+    from .random_models import random_model
+    from .random_routes import routed_model
 
     number = seed
     while True:
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
-            found: list[Any] = list(onnx_bases(number, folder))
+            found: list[Any] = list(onnx_bases(number, folder, routed_model if number % 2 else random_model))
             if number % 4 == 0:
                 found.append(random_checkpoint_base(number // 4, folder))
             if zoo and number % 5 == 0:

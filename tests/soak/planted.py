@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
     from swp_export.verification.references import Outputs, Reference
 
+    from .random_models import RandomModel
+
     Verdict = Literal["found", "missed", "refused", "crashed"]
     Run = Callable[[np.ndarray], Outputs]
 
@@ -128,11 +130,11 @@ def sound(base: Base) -> str | None:
     return None if verdict == "missed" else f"unspoiled, it is {verdict}"
 
 
-def onnx_bases(seed: int, folder: Path) -> Iterator[Base | str]:
-    """Yield the random ONNX file `seed` as it is, and what `prune` makes of it; or why there is none."""
-    model = random_model(seed)
+def onnx_bases(seed: int, folder: Path, make: Callable[[int], RandomModel] = random_model) -> Iterator[Base | str]:
+    """Yield the ONNX file `seed` that `make` makes, and what `prune` makes of it; or why there is none."""
+    model = make(seed)
     opset = model.proto.opset_import[0].version
-    name = f"random model {seed}, opset {opset}"
+    name = f"{make.__name__} {seed}, opset {opset}"
     source = folder / "source.onnx"
     source.write_bytes(model.proto.SerializeToString())
     inputs = truth.inputs_of(model.input_shape, batch=model.batch, resizable=model.resizable, seed=seed)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import os
 import traceback
 from typing import TYPE_CHECKING, Any
@@ -23,10 +24,19 @@ from swp_export.verification.report import NotEquivalentError
 from . import random_networks, truth
 from .planted import TIMES_NOISE, Case, cases_of, distance
 from .random_models import random_model
+from .random_routes import routed_model
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
+    from swp_export.verification.references import Outputs
+
+    from .planted import Run
+    from .random_models import RandomModel
+
+RUNTIME_TIMES_NOISE = 50.0
+"""Two float32 runs of one function that add in other orders differ by some times the noise of one of them."""
 FAILURES = ("false alarm", "wrong, and refused", "wrong, and called equivalent", "crashed")
 
 
@@ -40,6 +50,8 @@ class Promise:
         message: of the program.
         error_to_budget: as the program says.
         times_noise: how far what was written is from the source in float64, in multiples of float32's noise.
+        runtime_times_noise: the same of its run in ONNX Runtime, all optimisations off.
+        parameters: floats in the source, and in what was written.
 
     """
 
@@ -48,6 +60,15 @@ class Promise:
     message: str = ""
     error_to_budget: float = 0.0
     times_noise: float = 0.0
+    runtime_times_noise: float = 0.0
+    parameters: tuple[int, int] = (0, 0)
+
+
+def promise_of(number: int, folder: Path) -> Promise:
+    """Prune the random network `number`: a checkpoint, or an ONNX file of either kind."""
+    if number % 2:
+        return checkpoint_promise(number, folder)
+    return onnx_promise(number, folder, routed_model if number % 4 else random_model)
 
 
 def checkpoint_promise(seed: int, folder: Path) -> Promise:
@@ -89,9 +110,9 @@ def checkpoint_promise(seed: int, folder: Path) -> Promise:
     return _promise(f"random network {seed}, {form}", path, pruned, options, cases, planned)
 
 
-def onnx_promise(seed: int, folder: Path) -> Promise:
-    """Prune the random ONNX file `seed`."""
-    model = random_model(seed)
+def onnx_promise(seed: int, folder: Path, make: Callable[[int], RandomModel] = random_model) -> Promise:
+    """Prune the random ONNX file `seed` that `make` makes."""
+    model = make(seed)
     path, pruned = folder / "source.onnx", folder / "pruned.onnx"
     path.write_bytes(model.proto.SerializeToString())
     rng = np.random.default_rng([seed, 3])
@@ -105,7 +126,7 @@ def onnx_promise(seed: int, folder: Path) -> Promise:
         inputs = truth.inputs_of(model.input_shape, batch=model.batch, resizable=model.resizable, seed=seed)
         return cases_of(inputs, lambda x: truth.evaluate(model.proto, x), lambda x: truth.float32(session, x))
 
-    name = f"random model {seed}, opset {model.proto.opset_import[0].version}, {form}"
+    name = f"{make.__name__} {seed}, opset {model.proto.opset_import[0].version}, {form}"
     return _promise(name, path, pruned, options, cases, lambda: None)
 
 
@@ -145,25 +166,46 @@ def _promise(name: str, path: Path, pruned: Path, options: dict[str, Any], cases
         except Exception:  # noqa: BLE001
             return Promise(name=name, kind="crashed", message=traceback.format_exc())
     try:
-        furthest = _written(pruned, cases())
+        wide, narrow = _written(pruned, cases())
     except truth.UnsupportedError as error:
         return Promise(name=name, kind="no second opinion", message=str(error), error_to_budget=ratio)
-    wrong = furthest > TIMES_NOISE
+    wrong = wide > TIMES_NOISE or narrow > RUNTIME_TIMES_NOISE
     kinds = {
         (False, False): "equivalent",
         (True, False): "false alarm",
         (True, True): "wrong, and refused",
         (False, True): "wrong, and called equivalent",
     }
-    return Promise(name=name, kind=kinds[alarm, wrong], message=message, error_to_budget=ratio, times_noise=furthest)
+    return Promise(
+        name=name,
+        kind=kinds[alarm, wrong],
+        message=message,
+        error_to_budget=ratio,
+        times_noise=wide,
+        runtime_times_noise=narrow,
+        parameters=(_floats(path), _floats(pruned)),
+    )
 
 
-def _written(pruned: Path, cases: list[Case]) -> float:
-    model = onnx.load(pruned)
+def _written(pruned: Path, cases: list[Case]) -> tuple[float, float]:
+    """Return how far the model `pruned` is from the truth of `cases`: in float64, and in the runtime's float32."""
+    model, session = onnx.load(pruned), truth.float32_session(pruned.read_bytes())
     single = len(model.graph.output) == 1
 
-    def run(x: np.ndarray) -> dict[str, np.ndarray]:
-        found = truth.evaluate(model, x)
-        return dict(zip(cases[0].truth, found.values(), strict=True)) if single else found
+    def furthest(run: Run) -> float:
+        def named(x: np.ndarray) -> Outputs:
+            found = run(x)
+            return dict(zip(cases[0].truth, found.values(), strict=True)) if single else found
 
-    return max((distance(case, run) for case in cases), default=0.0)
+        return max((distance(case, named) for case in cases), default=0.0)
+
+    return furthest(lambda x: truth.evaluate(model, x)), furthest(lambda x: truth.float32(session, x))
+
+
+def _floats(path: Path) -> int:
+    """Return how many floats the initializers of an ONNX file hold, 0 of a checkpoint."""
+    if path.suffix != ".onnx":
+        return 0
+    return sum(
+        math.prod(tensor.dims) for tensor in onnx.load(path).graph.initializer if tensor.data_type == tensor.FLOAT
+    )

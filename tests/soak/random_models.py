@@ -17,7 +17,7 @@ import onnx.helper
 import onnx.numpy_helper
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 OPSETS = tuple(range(9, 22))
 IR_VERSIONS = {9: 4, 10: 5, 11: 6, 12: 7, 13: 7, 14: 7, 15: 8, 16: 8, 17: 8, 18: 8, 19: 9, 20: 9, 21: 10}
@@ -88,16 +88,23 @@ class Writer:
         self.initializers.append(onnx.numpy_helper.from_array(values, name))
         return name
 
-    def model(self, sizes: Sequence[int | str], outputs: Sequence[str]) -> onnx.ModelProto:
-        """Return the checked model."""
+    def model(
+        self, sizes: Sequence[int | str], outputs: Sequence[str], ranks: Mapping[str, int] | None = None
+    ) -> onnx.ModelProto:
+        """Return the checked model; `ranks` of outputs whose shapes cannot be inferred."""
         x = onnx.helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, list(sizes))
         found = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None) for name in outputs]
         graph = onnx.helper.make_graph(self.nodes, "random", [x], found, self.initializers)
         proto = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", self.opset)])
         proto.ir_version = IR_VERSIONS[self.opset]
-        inferred = onnx.shape_inference.infer_shapes(proto)
+        inferred = onnx.shape_inference.infer_shapes(proto, data_prop=True)
         proto.graph.ClearField("output")
         proto.graph.output.extend(inferred.graph.output)
+        for output in proto.graph.output:
+            if not output.type.tensor_type.HasField("shape"):
+                output.type.tensor_type.shape.dim.extend(
+                    onnx.TensorShapeProto.Dimension() for _ in range((ranks or {})[output.name])
+                )
         onnx.checker.check_model(proto)
         return proto
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from soak.promised import FAILURES, checkpoint_promise, onnx_promise
+from soak.random_routes import routed_model
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -16,6 +17,13 @@ if TYPE_CHECKING:
 def test_onnx_files(seed: int, tmp_path: Path) -> None:
     """A random ONNX file is pruned as it computes, and called equivalent."""
     promise = onnx_promise(seed, tmp_path)
+    assert promise.kind not in FAILURES, promise
+
+
+@pytest.mark.parametrize("seed", [0, 1, 3, 5, 8, 21, 40, 62])
+def test_routes(seed: int, tmp_path: Path) -> None:
+    """A random ONNX file of operators that channels run through is pruned as it computes, and called equivalent."""
+    promise = onnx_promise(seed, tmp_path, routed_model)
     assert promise.kind not in FAILURES, promise
 
 

@@ -220,6 +220,34 @@ def _lrn(inputs: Tensors, attributes: dict[str, Any]) -> torch.Tensor:
     return x / (bias + alpha / size * total) ** beta
 
 
+def _layer_norm(inputs: Tensors, attributes: dict[str, Any]) -> torch.Tensor:
+    x, scale, bias = [*inputs, None][:3]
+    assert x is not None
+    axes = list(range(attributes.get("axis", -1) % x.ndim, x.ndim))
+    centred = x - x.mean(axes, keepdim=True)
+    y = centred / torch.sqrt((centred * centred).mean(axes, keepdim=True) + attributes.get("epsilon", 1e-5)) * scale
+    return y if bias is None else y + bias
+
+
+def _depth_to_space(inputs: Tensors, attributes: dict[str, Any]) -> torch.Tensor:
+    x, size = inputs[0], attributes["blocksize"]
+    assert x is not None
+    count, channels, height, width = x.shape
+    if attributes.get("mode", b"DCR") == b"DCR":
+        parts = x.reshape(count, size, size, channels // size**2, height, width).permute(0, 3, 4, 1, 5, 2)
+    else:
+        parts = x.reshape(count, channels // size**2, size, size, height, width).permute(0, 1, 4, 2, 5, 3)
+    return parts.reshape(count, channels // size**2, height * size, width * size)
+
+
+def _space_to_depth(inputs: Tensors, attributes: dict[str, Any]) -> torch.Tensor:
+    x, size = inputs[0], attributes["blocksize"]
+    assert x is not None
+    count, channels, height, width = x.shape
+    parts = x.reshape(count, channels, height // size, size, width // size, size).permute(0, 3, 5, 1, 2, 4)
+    return parts.reshape(count, channels * size**2, height // size, width // size)
+
+
 def _softmax(function: Callable[..., torch.Tensor]) -> Callable[[Tensors, dict[str, Any]], torch.Tensor]:
     def apply(inputs: Tensors, attributes: dict[str, Any]) -> torch.Tensor:
         x = inputs[0]
@@ -452,6 +480,7 @@ OPERATORS: dict[str, Callable[[Tensors, dict[str, Any]], Any]] = {
     ),
     "Conv": _conv,
     "ConvTranspose": _conv_transpose,
+    "DepthToSpace": _depth_to_space,
     "Div": _many(_divide),
     "Dropout": lambda inputs, _: inputs[0],
     "Elu": _one(lambda x, alpha: torch.where(x > 0, x, alpha * torch.expm1(x)), alpha=1.0),
@@ -474,13 +503,19 @@ OPERATORS: dict[str, Callable[[Tensors, dict[str, Any]], Any]] = {
     "HardSigmoid": _one(lambda x, alpha, beta: (alpha * x + beta).clamp(0, 1), alpha=0.2, beta=0.5),
     "HardSwish": _one(lambda x: x * (x / 6 + 0.5).clamp(0, 1)),
     "Identity": lambda inputs, _: inputs[0],
+    "InstanceNormalization": lambda inputs, attributes: functional.instance_norm(
+        inputs[0], weight=inputs[1], bias=inputs[2], eps=attributes.get("epsilon", 1e-5)
+    ),
     "LRN": _lrn,
+    "LayerNormalization": _layer_norm,
     "LeakyRelu": _one(lambda x, alpha: torch.where(x < 0, alpha * x, x), alpha=0.01),
     "Less": _many(torch.lt),
+    "Log": _one(torch.log),
     "LogSoftmax": _softmax(torch.log_softmax),
     "MatMul": _many(torch.matmul),
     "Max": _many(torch.maximum),
     "MaxPool": _max_pool,
+    "Mean": lambda inputs, attributes: _many(torch.add)(inputs, attributes) / len(inputs),
     "Mish": _one(functional.mish),
     "Min": _many(torch.minimum),
     "Mul": _many(torch.mul),
@@ -504,6 +539,8 @@ OPERATORS: dict[str, Callable[[Tensors, dict[str, Any]], Any]] = {
     "Sigmoid": _one(torch.sigmoid),
     "Slice": _slice,
     "Softmax": _softmax(torch.softmax),
+    "Softsign": _one(functional.softsign),
+    "SpaceToDepth": _space_to_depth,
     "Softplus": _one(lambda x: torch.logaddexp(x, torch.zeros_like(x))),
     "Split": _split,
     "Sqrt": _one(torch.sqrt),
@@ -511,6 +548,7 @@ OPERATORS: dict[str, Callable[[Tensors, dict[str, Any]], Any]] = {
     "Sub": _many(torch.sub),
     "Sum": _many(torch.add),
     "Tanh": _one(torch.tanh),
+    "Tile": lambda inputs, _: inputs[0].repeat(_ints(inputs[1])),
     "Transpose": lambda inputs, attributes: inputs[0].permute(
         attributes.get("perm", tuple(reversed(range(inputs[0].ndim))))
     ),

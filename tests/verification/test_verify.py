@@ -460,12 +460,19 @@ class TestOptimisation:
         assert opened == [True, False]
 
 
+def test_between_flat_and_saturated() -> None:
+    """A filter that counts only where inputs are large, and not where they are so large that a Softmax is flat."""
+    body = f"h = Conv <{PADS}> (x, w0) m = Max (h, k) p = GlobalMaxPool (m) y = Softmax <axis = 1> (p)"
+    right, wrong = (network(y="double[N, 8, P, Q] y", body=body, k=40.0, w0=w) for w in (W0, W0 * 1.01))
+    assert [case.case for case in verified(wrong, right).cases if not case.ok] == ["noise times 30"]
+
+
 def test_what_is_undecided_is_compared_all_the_same() -> None:
     """Being within the budget proves nothing there; being beyond it, or of no number, is wrong."""
     sine = f"h = Conv <{PADS}> (x, w0) m = Mul (h, k) s = Sin (m)"
     steep = network(y="double[N, 8, P, Q] y", body=f"{sine} y = Identity (s)", k=100.0)
     undecided = {case.case for case in verified(steep, steep).cases if case.undecided is not None}
-    assert undecided == {"noise times 1000"}
+    assert undecided == {"noise times 30", "noise times 1000"}
     far = "a = Abs (x) b = ReduceMax <keepdims = 1> (a, axes) c = Greater (b, bound) d = Where (c, large, zero)"
     body = f"{sine} {far} y = Add (s, d)"
     constants = {"axes": np.array([1, 2, 3]), "bound": np.float32(100), "zero": np.float32(0)}

@@ -110,11 +110,12 @@ def _shapes_of_a_run(model: onnx.ModelProto, input_shape: Fed) -> dict[str, tupl
         shapes[name] = array.shape
         return array
 
-    program = Float64Model(ir.serde.deserialize_model(model))
-    by_name = input_shape if isinstance(input_shape, Mapping) else {program.inputs[0]: input_shape}
-    with contextlib.suppress(SwpExportError):  # what the run does not reach is told as what is not inferred
+    with contextlib.suppress(SwpExportError):  # what no run reaches, or can, is told as what is not inferred
+        program = Float64Model(ir.serde.deserialize_model(model))
+        by_name = input_shape if isinstance(input_shape, Mapping) else {program.inputs[0]: input_shape}
+        shapes |= {name: tuple(shape) for name, shape in by_name.items()}
         program.run({name: np.zeros(shape) for name, shape in by_name.items()}, on_value=record)
-    return shapes | {name: tuple(shape) for name, shape in by_name.items()}
+    return shapes
 
 
 def _counts(node: onnx.NodeProto) -> bool:

@@ -67,6 +67,16 @@ class TestFunction:
         assert weight_shapes(after)[0][0] == 8
         assert furthest(before, after, X) < 1e-10
 
+    def test_a_single_channel(self) -> None:
+        """Constants of the only channel are those of one, not of all: they are filled up too."""
+        numbers = {name: np.array([value]) for name, value in zip("sbmv", (2.0, 1.0, 0.5, 3.0), strict=True)}
+        body = f"h = Conv <{PADS}> (x, w0) n = BatchNormalization (h, s, b, m, v) y = Conv (n, w1)"
+        before = marked(model_from_text(body, w0=weights(RNG, 1, 3, 3, 3), w1=weights(RNG, 4, 1, 1, 1), **numbers))
+        after = ordered(before, conv0=np.array([0, -1, -1]))
+        sizes = [array.size for array in map(array_of, after.graph[1].inputs) if array is not None]
+        assert sizes == [3] * 4
+        assert furthest(before, after, X) < 1e-10
+
     def test_and_back(self) -> None:
         """An order that leaves out the filters of zeros undoes one that filled up with them."""
         before = chain("m = Relu (h)")

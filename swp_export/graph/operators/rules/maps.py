@@ -145,11 +145,12 @@ class MapWise(ChannelRule):
     def take(self, node: NodeView, inputs: Sequence[Places | None], outputs: Sequence[Places | None]) -> None:
         """Cut the parameters."""
         del inputs
-        places = outputs[0]
+        layout, places = node.layout(0), outputs[0]
+        assert layout is not None
         assert places is not None
         for index, fill in self._parameters.items():
             array = node.constant(index)
-            if array is not None and array.size > 1:
+            if array is not None and array.size == layout.ids.size:
                 set_input(node.node, index, str(index), taken(array.reshape(-1), places, fill=fill))
 
 
