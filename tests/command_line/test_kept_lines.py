@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 from swp_export.command_line.kept_lines import kept_lines
 from swp_export.graph.analysis.kept_channels import Kept
+
+if TYPE_CHECKING:
+    from real_networks import Pruned
 
 READS = "node x (Einsum) reads them"
 
@@ -47,3 +53,11 @@ def test_names_are_cut_and_harmless() -> None:
     (line,) = kept_lines([Kept(layer="x" * 300 + "\x1b[2J", filters=2, reason="node n reads them")])
     assert len(line) < 120
     assert "\x1b" not in line
+
+
+def test_what_readme_shows(resnet56: Pruned) -> None:
+    """README shows what is printed of the ResNet56."""
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    lines = kept_lines(resnet56.report.kept)
+    assert lines
+    assert "\n".join(["```text", *lines, "```"]) in readme

@@ -50,7 +50,7 @@ def mixed() -> nn.Module:
 
 
 def test_convolutions_of_every_kind() -> None:
-    """By hand, for 3x4x6: 6 x 16 outputs of 3 products each, as many inputs spread over 16, then 2 x 60 outputs of 20."""
+    """By hand, for 3x4x6: 6 x 16 outputs of 3 products, as many inputs spread over 16, then 2 x 60 outputs of 20."""
     counts = stock_counts("test_stock_counts:mixed", None, (3, 4, 6))
     assert counts.flops == 2 * (6 * 16 * 3 + 6 * 16 * 16 + 2 * 60 * 20)
     assert counts.skeletons == {"0": (6, 1, 3), "1": (4, 2, 2), "3": (2, 5)}
