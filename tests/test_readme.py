@@ -12,6 +12,9 @@ from pathlib import Path
 import pytest
 from tiny_training import write_images
 
+from swp_export.graph.operators.operator import ChannelRule
+from swp_export.graph.operators.table import OPERATORS
+
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
@@ -54,6 +57,14 @@ def test_every_python_block_runs(folder: Path) -> None:
     for block in blocks("python"):
         done = subprocess.run([sys.executable, "-c", block], cwd=folder, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(("before", "keeps"), [("Channels are followed through ", False), ("they read: ", True)])
+def test_the_lists_of_operators_are_those_of_the_table(before: str, keeps: bool) -> None:
+    """Each list names the operators of the table that follow channels, or keep them, by alphabet."""
+    names = [f"`{name}`" for name, row in sorted(OPERATORS.items()) if (type(row.channels) is ChannelRule) == keeps]
+    listed = ", ".join(names[:-1]) + " and " + names[-1] + "."
+    assert f"{before}{listed}" in " ".join(README.split()), f"README should say: {before}{listed}"
 
 
 def test_make_targets_exist() -> None:

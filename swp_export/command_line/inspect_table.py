@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from swp_export.command_line.drawing import bar, heat, spark
+from swp_export.command_line.kept_lines import kept_lines
 from swp_export.graph.metadata import OURS
 
 if TYPE_CHECKING:
@@ -54,6 +55,9 @@ def inspect_tables(report: InspectReport) -> list[RenderableType]:
     tables += [Text(f"Warning: {warning}", style="yellow") for warning in report.warnings]
     if report.layers:
         tables.append(_layer_table(report.layers, _headings(report)[0]))
+    if report.kept:
+        pruned = any(layer.lowering for layer in report.layers)
+        tables.append(Text("\n".join(kept_lines(report.kept, verb="stay" if pruned else "would stay"))))
     if report.values is not None:
         if report.values.thresholds:
             tables.append(_threshold_table(report.values.thresholds, report.totals))
@@ -160,7 +164,7 @@ def _layer_table(layers: Sequence[InspectedLayer], magnitude: str) -> Table:
     before = any(layer.filters_before is not None for layer in layers)
     striped = any(layer.magnitudes is not None for layer in layers)
     columns: list[tuple[str, bool, Callable[[InspectedLayer], RenderableType]]] = [
-        ("Size", True, lambda layer: f"{layer.shape[2]}x{layer.shape[3]}"),
+        ("Size", True, lambda layer: "x".join(map(str, layer.shape[2:]))),
         ("Filters", True, lambda layer: _of(layer.live_filters, layer.filters)),
         ("Was", before, lambda layer: str(layer.filters_before or "")),
         ("Stripes", True, lambda layer: _of(layer.live_stripes, layer.stripes)),

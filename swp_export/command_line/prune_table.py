@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from rich.markup import escape
 
+from swp_export.command_line.kept_lines import kept_lines
 from swp_export.command_line.table import new_table
 
 if TYPE_CHECKING:
@@ -16,13 +17,13 @@ if TYPE_CHECKING:
 
 
 def prune_tables(report: PruneReport) -> list[RenderableType]:
-    """Return one row per layer, the totals, and the written files with what was proved of them."""
+    """Return one row per layer, what stayed and why, the totals, and the written files with what was proved of them."""
     lines = [f"{report.model}: {report.bytes / 1e6:.2f} MB, sha256 {report.sha256[:16]}"]
     if report.dense is not None:
         lines.append(f"{report.dense}: the network before pruning")
     if report.verification is not None:
         lines.append(report.verification.summary())
-    return [_layer_table(report), _total_table(report), *lines, report.claim()]
+    return [_layer_table(report), *kept_lines(report.kept), _total_table(report), *lines, report.claim()]
 
 
 def _layer_table(report: PruneReport) -> Table:

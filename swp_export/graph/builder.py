@@ -27,12 +27,18 @@ class LayerBuilder:
         layer: its name.
         multiple: rows and channels that a lowering is free to add fill up to a multiple of this.
 
+    Args:
+        taken: the names of all values of the graph, to which those that are made are added; default: they are looked
+            up, which takes as long as the graph is.
+
     """
 
-    def __init__(self, graph: ir.Graph, layer: str, multiple: int = DEFAULT_MULTIPLE) -> None:
+    def __init__(
+        self, graph: ir.Graph, layer: str, multiple: int = DEFAULT_MULTIPLE, *, taken: set[str] | None = None
+    ) -> None:
         self._graph = graph
         self._tape = ir.tape.Tape()
-        self._taken = value_names(graph)
+        self._taken = value_names(graph) if taken is None else taken
         self.layer = layer
         self.multiple = multiple
 

@@ -1,10 +1,10 @@
-"""The view from Conv nodes to StripeConvs and back."""
+"""Convolutions of a graph, and the view from Conv nodes to StripeConvs and back."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from swp_export.graph.metadata import LAYER
+from swp_export.graph.metadata import LAYER, PART_OF
 from swp_export.graph.operators.naming import operator_of
 from swp_export.graph.operators.table import weights_of
 from swp_export.stripes import StripeConv
@@ -13,6 +13,34 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import onnx_ir as ir
+
+    from swp_export.graph.operators.weights import Weights
+
+
+def iterate_convolutions(graph: ir.Graph) -> Iterator[tuple[ir.Node, Weights]]:
+    """Yield every convolution with constant weights, of any kind and rank, in execution order."""
+    for node in graph:
+        weights = weights_of(node)
+        if weights is not None and weights.has_stripes:
+            yield node, weights
+
+
+def layer_name(node: ir.Node) -> str:
+    """Return what the layer of `node` is called: as in the checkpoint, else as the node, or what it gives."""
+    stated = node.metadata_props.get(PART_OF) or node.metadata_props.get(LAYER)
+    return stated or node.name or node.outputs[0].name or ""
+
+
+def kind_of(node: ir.Node, weights: Weights) -> str | None:
+    """Return what kind of convolution `node` is, where it is none that a StripeConv can say."""
+    if operator_of(node) != "Conv":
+        return "transposed"
+    if PART_OF in node.metadata_props:
+        return "grouped"
+    if weights.group > 1:
+        return "depthwise" if weights.weight.shape[1] == 1 else "grouped"
+    rank = weights.weight.ndim - 2
+    return None if rank == 2 else f"{rank}-D"
 
 
 def conv_attributes(node: ir.Node, kernel: tuple[int, int]) -> dict[str, list[int]]:

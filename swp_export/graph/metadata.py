@@ -40,6 +40,8 @@ VERSION = "swp_export.version"
 
 LAYER = "swp_export.layer"
 """Of a node: the name of the checkpoint's layer that it belongs to."""
+PART_OF = "swp_export.part_of"
+"""Of a convolution: the name of the grouped layer of which it has some groups."""
 FILTERS = "swp_export.filters"
 """Of a layer's last node: which of the layer's original filters are left, one bit each, as `N:hex`.
 

@@ -9,9 +9,11 @@ from onnx_ir.passes.common import RemoveUnusedNodesPass
 
 from swp_export.graph.passes.fold_constant_branches import FoldConstantBranches
 from swp_export.graph.passes.fold_constant_channels import FoldConstantChannels
+from swp_export.graph.passes.gather_channels import GatherChannels
 from swp_export.graph.passes.remove_dead_channels import RemoveDeadChannels
 from swp_export.graph.passes.remove_identity import RemoveIdentity
 from swp_export.graph.passes.remove_repeated_relu import RemoveRepeatedRelu
+from swp_export.graph.passes.split_uneven_groups import SplitUnevenGroups
 
 logger = logging.getLogger(__name__)
 
@@ -31,7 +33,10 @@ MAX_ROUNDS = 20
 def compact(model: ir.Model) -> ir.Model:
     """Prune `model` (dense, masked: weights exactly zero in dead stripes) in place, exactly, and return it."""
     before = len(model.graph)
-    passes = [make() for make in PASSES]
-    model = ir.passes.PassManager(passes, steps=MAX_ROUNDS, early_stop=True)(model).model
+    rounds = ir.passes.PassManager([make() for make in PASSES], steps=MAX_ROUNDS, early_stop=True)
+    model = rounds(model).model
+    if SplitUnevenGroups()(model).modified:  # last, since it takes what is left of each group for what will be left
+        model = rounds(model).model
+    model = ir.passes.Sequential(GatherChannels(), RemoveUnusedNodesPass(), RemoveDeadChannels())(model).model
     logger.debug("compacted %d nodes to %d", before, len(model.graph))
     return model

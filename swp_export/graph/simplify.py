@@ -8,7 +8,7 @@ import onnx_ir as ir
 from onnx_ir.passes.common import RemoveUnusedNodesPass
 
 from swp_export.graph.constants import array_of
-from swp_export.graph.convolutions import iterate_stripe_convs
+from swp_export.graph.convolutions import iterate_convolutions, kind_of
 from swp_export.graph.metadata import FILTERS, LAYER, encode_filters
 from swp_export.graph.passes.canonicalise_flatten import CanonicaliseFlatten
 from swp_export.graph.passes.drop_expand import DropExpand
@@ -53,11 +53,12 @@ def _hold_arrays(graph: ir.Graph) -> None:
 
 def _mark_layers(graph: ir.Graph) -> None:
     taken: set[str] = set()
-    for number, (node, conv) in enumerate(iterate_stripe_convs(graph)):
+    for number, (node, weights) in enumerate(iterate_convolutions(graph)):
         name = node.name or f"conv{number}"
         while name in taken:
             name += "_again"
         taken.add(name)
         node.name = name
         node.metadata_props[LAYER] = name
-        node.metadata_props[FILTERS] = encode_filters(np.ones(conv.filters, bool))
+        if kind_of(node, weights) is None:
+            node.metadata_props[FILTERS] = encode_filters(np.ones(weights.filters, bool))

@@ -57,6 +57,7 @@ def inspect_checkpoint(path: Path, threshold: float | None) -> InspectReport:
         metadata=_plain(checkpoint),
         layers=layers,
         totals=totals_of(layers, stripes_before=sum(map(math.prod, stock.values())) or None),
+        kept=None,
         values=skeleton_values(convolutions),
         graph=None,
         warnings=(*warnings, *_contradiction(checkpoint, fitting, applied), *dead_layer_warnings(layers)),

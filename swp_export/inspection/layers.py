@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,6 +26,7 @@ class Convolution:
         channels: C.
         skeleton: None where a threshold has yet to decide.
         magnitudes: |FilterSkeleton|, float32 `[N, K_h, K_w]`; None where no threshold applies.
+        kernel: its sizes, where they are not two.
 
     """
 
@@ -34,18 +36,19 @@ class Convolution:
     magnitudes: npt.NDArray[np.float32] | None = None
     filters_before: int | None = None
     lowering: str | None = None
+    kernel: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
         if self.skeleton is None and self.magnitudes is None:
             raise ValueError(f"{self.name}: a convolution has a skeleton, or values that a threshold decides on")
 
     @property
-    def shape(self) -> tuple[int, int, int, int]:
-        """`(N, C, K_h, K_w)`."""
+    def shape(self) -> tuple[int, ...]:
+        """`(N, C, K_h, K_w)`, or `(N, C, *kernel)`."""
         known = self.magnitudes if self.skeleton is None else self.skeleton.mask
         assert known is not None
-        filters, height, width = known.shape
-        return filters, self.channels, height, width
+        filters, *kernel = known.shape
+        return filters, self.channels, *(self.kernel or kernel)
 
     def skeleton_at(self, threshold: float) -> Skeleton:
         """Return the skeleton that `threshold` decides on; the known one where none applies."""
@@ -63,14 +66,14 @@ def skeleton_above(magnitudes: npt.NDArray[np.float32], threshold: float) -> Ske
 def inspected(conv: Convolution) -> InspectedLayer:
     """Return what there is to say about `conv`."""
     skeleton = conv.skeleton
-    filters, _, height, width = conv.shape
+    filters, _, *kernel = conv.shape
     return InspectedLayer(
         name=conv.name,
         shape=conv.shape,
         filters=filters,
         filters_before=conv.filters_before,
         live_filters=None if skeleton is None else skeleton.live_filters,
-        stripes=filters * height * width,
+        stripes=filters * math.prod(kernel),
         live_stripes=None if skeleton is None else skeleton.live_stripes,
         live_share_per_tap=None if skeleton is None else _shares(skeleton),
         stripes_per_filter=None if skeleton is None else _histogram(skeleton),

@@ -5,8 +5,11 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
-from swp_export.graph.constants import array_of
-from swp_export.graph.convolutions import stripe_conv_from_node
+import numpy as np
+
+from swp_export.errors import SwpExportError
+from swp_export.graph.analysis.kept_channels import kept_channels, would_be_kept
+from swp_export.graph.convolutions import iterate_convolutions, iterate_stripe_convs, kind_of
 from swp_export.graph.files.reading import read_model
 from swp_export.graph.metadata import (
     ARCHITECTURE,
@@ -21,7 +24,8 @@ from swp_export.graph.metadata import (
     threshold_of,
 )
 from swp_export.graph.normalise import normalised
-from swp_export.graph.operators.naming import operator_of
+from swp_export.graph.operators.table import weighted
+from swp_export.graph.simplify import CANONICAL_FORM
 from swp_export.inspection.layers import Convolution, dead_layer_warnings, inspected, skeleton_above, totals_of
 from swp_export.inspection.report import GraphFacts, InspectReport, TensorSpec
 from swp_export.inspection.values import skeleton_values
@@ -34,6 +38,7 @@ if TYPE_CHECKING:
 
     import onnx_ir as ir
 
+    from swp_export.graph.analysis.kept_channels import Kept
 
 _SHOWN = {ARCHITECTURE, THRESHOLD, RELATIVE_THRESHOLD, INPUT_SHAPE}
 
@@ -46,7 +51,13 @@ def inspect_onnx(path: Path, threshold: float | None) -> InspectReport:
     parameters, graph, lowerings = _parameters(model.graph), _graph_facts(model), _lowerings(model.graph)
     if threshold is not None:
         require_share(threshold)
+    trouble = None
+    try:
         model = model if lowerings else normalised(model, label)
+    except SwpExportError as error:
+        if threshold is not None:
+            raise
+        trouble = str(error)
     convolutions = _convolutions(lift(model).graph, lowerings, threshold)
     norms = [conv.magnitudes for conv in convolutions if conv.magnitudes is not None]
     layers = tuple(inspected(conv) for conv in convolutions)
@@ -65,9 +76,14 @@ def inspect_onnx(path: Path, threshold: float | None) -> InspectReport:
         metadata={k: v for k, v in file.model.metadata_props.items() if k not in _SHOWN},
         layers=layers,
         totals=totals_of(layers),
+        kept=None if trouble else _kept(model, label, threshold),
         values=skeleton_values(convolutions),
         graph=graph,
-        warnings=(*dead_layer_warnings(layers), *([] if threshold is None else beyond_gap(norms, threshold, path))),
+        warnings=(
+            *dead_layer_warnings(layers),
+            *([] if threshold is None else beyond_gap(norms, threshold, path)),
+            *([] if trouble is None else [f"which dead filters would stay if it was pruned cannot be told: {trouble}"]),
+        ),
     )
 
 
@@ -77,28 +93,25 @@ def _recorded(model: ir.Model, label: str) -> float | None:
 
 
 def _convolutions(graph: ir.Graph, lowerings: dict[str, str], threshold: float | None) -> list[Convolution]:
-    """Return every Conv of `graph` with a constant 2-D weight, grouped ones included.
+    """Return every convolution of `graph` with a constant weight, of any kind and rank.
 
     Those that a threshold applies to have their stripes' relative norms where one is given, or where a wide gap between
     norms that are not zero suggests one.
     """
     found = []
-    for node in graph:
-        if operator_of(node) != "Conv":
-            continue
-        weight = array_of(node.inputs[1])
-        if weight is None or weight.ndim != 4:
-            continue
+    for node, weights in iterate_convolutions(graph):
         name = node.metadata_props.get(LAYER) or node.name or node.outputs[0].name or ""
         filters = node.metadata_props.get(FILTERS)
-        norms = None if stripe_conv_from_node(node) is None else relative_norms(weight)
-        skeleton = Skeleton.from_weight(weight)
+        norms = None if kind_of(node, weights) else relative_norms(weights.weight)
+        filters_live, *kernel = (live := weights.live_stripes()).shape
+        skeleton = Skeleton(live.reshape(filters_live, -1, kernel[-1]))
         if threshold is not None and norms is not None:
             skeleton = skeleton_above(norms, threshold)
         found.append(
             Convolution(
                 name=name,
-                channels=weight.shape[1],
+                channels=weights.weight.shape[1],
+                kernel=tuple(kernel),
                 skeleton=skeleton,
                 magnitudes=norms,
                 filters_before=None if filters is None else decode_filters(filters).size,
@@ -108,6 +121,17 @@ def _convolutions(graph: ir.Graph, lowerings: dict[str, str], threshold: float |
     gap = widest_gap_of([conv.magnitudes for conv in found if conv.magnitudes is not None])
     suggests = gap is not None and gap[0] > 0
     return found if threshold is not None or suggests else [dataclasses.replace(c, magnitudes=None) for c in found]
+
+
+def _kept(model: ir.Model, label: str, threshold: float | None) -> tuple[Kept, ...]:
+    """Return which dead filters of `model`, which is used up, would stay; dead are those that are at `threshold`."""
+    for node, conv in [] if threshold is None else list(iterate_stripe_convs(model.graph)):
+        rule, live = weighted(node), relative_norms(conv.weight) > np.float32(threshold)
+        assert rule is not None
+        rule.replace(node, conv.weight * live[:, None], None)
+    if not any(LAYER in node.metadata_props for node in model.graph):
+        return tuple(would_be_kept(CANONICAL_FORM(model).model.graph))
+    return tuple(kept_channels(normalised(model, label).graph))  # which infers the shapes that the file leaves out
 
 
 def _lowerings(graph: ir.Graph) -> dict[str, str]:

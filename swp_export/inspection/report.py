@@ -6,6 +6,7 @@ import dataclasses
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from swp_export.graph.analysis.kept_channels import Kept
     from swp_export.graph.metadata import InputShape
 
 
@@ -24,14 +25,16 @@ class InspectedLayer:
 
     Attributes:
         name: its name in the checkpoint; of another ONNX model, its node's.
-        shape: of its weight, `(N, C, K_h, K_w)`; of a broken layer, of the convolution that it stands for.
+        shape: of its weight, `(N, C, K_h, K_w)`, in other dimensions `(N, C, *kernel)`; C is that of one group, a
+            transposed one has its filters first too. Of a broken layer, of the convolution that it stands for.
         filters: N.
         filters_before: that the layer had: in the stock network where the file is a broken checkpoint, in its own
             source where it is a model that `prune` wrote; None where nothing says so.
         live_filters: filters with a live stripe.
-        stripes: `N * K_h * K_w`.
+        stripes: `N * K_h * K_w`, of any kernel N times its taps.
         live_stripes: stripes that are live.
-        live_share_per_tap: at each tap `[K_h][K_w]`, the share of the filters whose stripe is live, 0 to 1.
+        live_share_per_tap: at each tap `[K_h][K_w]`, the share of the filters whose stripe is live, 0 to 1. Kernels
+            of another dimension are laid out in two: the last axis is `K_w`.
         stripes_per_filter: at index n, how many filters have n live stripes; `K_h * K_w + 1` counts.
         magnitudes: of its |FilterSkeleton|, where the file holds values to which a threshold applies; of an ONNX model
             of its relative norms, as `values` of `InspectReport`.
@@ -40,7 +43,7 @@ class InspectedLayer:
     """
 
     name: str
-    shape: tuple[int, int, int, int]
+    shape: tuple[int, ...]
     filters: int
     filters_before: int | None
     live_filters: int | None
@@ -156,6 +159,9 @@ class InspectReport:
         metadata: what else the file records of itself.
         layers: every convolution, in the file's order.
         totals: over the layers.
+        kept: of an ONNX model, dead filters that would stay if it was pruned, or stay in one that `prune` wrote, as
+            `kept` of `PruneReport`; with a threshold, of those that would be dead. Of a model that is yet to be pruned
+            those are not told that zero padding needs, one or a few of each tensor. None where that is not known.
         values: of the Filter Skeletons, where the file holds them. Of an ONNX model each stripe's L2 norm by the
             largest of its layer, where a threshold was given, or a wide gap between those that are not zero suggests
             one.
@@ -178,6 +184,7 @@ class InspectReport:
     metadata: dict[str, Any]
     layers: tuple[InspectedLayer, ...]
     totals: LayerTotals
+    kept: tuple[Kept, ...] | None
     values: SkeletonValues | None
     graph: GraphFacts | None
     warnings: tuple[str, ...]

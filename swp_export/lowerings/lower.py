@@ -12,7 +12,7 @@ import onnx_ir as ir
 
 from swp_export.errors import ModelError
 from swp_export.graph.builder import DEFAULT_MULTIPLE, LayerBuilder
-from swp_export.graph.constants import array_of
+from swp_export.graph.constants import array_of, value_names
 from swp_export.graph.convolutions import iterate_stripe_convs, stripe_conv_from_node
 from swp_export.graph.metadata import FILTERS, GEOMETRY, LAYER, LOWERING
 from swp_export.lowerings import LOWERINGS, lowering_for
@@ -44,13 +44,14 @@ def lower(model: ir.Model, choose: Callable[[StripeConv], str], *, multiple: int
         LoweringError: the chosen lowering does not exist or refuses the layer.
 
     """
+    taken = value_names(model.graph)
     for node, conv in list(iterate_stripe_convs(model.graph)):
         if LAYER not in node.metadata_props:
             continue
         lowering, source = lowering_for(conv, choose(conv)), node.inputs[0]
         assert source is not None
         logger.debug("%s: %s", conv.name, lowering.name)
-        _replace(model.graph, [node], source, conv, lowering, multiple)
+        _replace(model.graph, [node], source, conv, lowering, multiple, taken)
     ChainGemm()(model)
 
 
@@ -64,6 +65,7 @@ def lift(model: ir.Model) -> ir.Model:
     RaiseConcat()(model)
     UnchainGemm()(model)
     layers: dict[str, list[ir.Node]] = defaultdict(list)
+    taken = value_names(model.graph)
     for node in model.graph:
         if LAYER in node.metadata_props:
             layers[node.metadata_props[LAYER]].append(node)
@@ -91,7 +93,7 @@ def lift(model: ir.Model) -> ir.Model:
                     f"the model's metadata is damaged: other nodes read what is inside layer {name}, whose own lack "
                     f"{LAYER}; write the model again"
                 )
-            _replace(model.graph, nodes, source, conv, LOWERINGS["dense"])
+            _replace(model.graph, nodes, source, conv, LOWERINGS["dense"], DEFAULT_MULTIPLE, taken)
     return model
 
 
@@ -115,14 +117,16 @@ def _replace(
     source: ir.Value,
     conv: StripeConv,
     lowering: Lowering,
-    multiple: int = DEFAULT_MULTIPLE,
+    multiple: int,
+    taken: set[str],
 ) -> None:
-    """Put `conv` of `source`, written by `lowering`, in the place of the nodes `old`."""
+    """Put `conv` of `source`, written by `lowering`, in the place of the nodes `old`; `taken`: all names of values."""
     constants = {v for node in old for v in node.inputs[1:] if v is not None and v.is_initializer()}
     for value in constants:
         if value.name is not None and all(use.node in old for use in value.uses()):
             del graph.initializers[value.name]  # first, so that the new nodes may take its name
-    builder = LayerBuilder(graph, conv.name, multiple)
+            taken.discard(value.name)
+    builder = LayerBuilder(graph, conv.name, multiple, taken=taken)
     output = lowering.emit(builder, source, conv)
     _assert_promises(builder.nodes, output, conv, lowering.name)
     last, replaced = builder.nodes[-1], old[-1]

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 
     import torch
 
+_TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+_CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, *_TRANSPOSED)
+_WEIGHTED = (*_CONVOLUTIONS, nn.Linear)
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class StockCounts:
@@ -26,14 +30,14 @@ class StockCounts:
         folded_params: The same as a file holds them, with BatchNorm folded into one bias per filter.
         flops: 2 per multiply-add of convolutions and fully connected layers, at the positions of their output, for
             one input.
-        skeletons: Group-1 convolution -> `(N, K_h, K_w)`, in the order of the modules.
+        skeletons: Convolution -> `(N, *kernel)`, in the order of the modules.
 
     """
 
     params: int
     folded_params: int
     flops: int
-    skeletons: dict[str, tuple[int, int, int]]
+    skeletons: dict[str, tuple[int, ...]]
 
 
 def stock_counts(architecture: str, num_classes: int | None, input_shape: tuple[int, int, int]) -> StockCounts:
@@ -47,19 +51,19 @@ def stock_counts(architecture: str, num_classes: int | None, input_shape: tuple[
     module = construct(known, num_classes, input_shape[0])
     flops = 0
 
-    def count(layer: nn.Module, _inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
+    def count(layer: nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
         nonlocal flops
-        assert isinstance(layer, nn.Conv2d | nn.Linear)
-        flops += 2 * math.prod(layer.weight.shape[1:]) * output.numel()
+        assert isinstance(layer, _WEIGHTED)
+        spread = inputs[0] if isinstance(layer, _TRANSPOSED) else output
+        flops += 2 * math.prod(layer.weight.shape[1:]) * spread.numel()
 
     hook: Callable[..., None] = count
     skeletons = {}
     for name, layer in module.named_modules():
-        if isinstance(layer, nn.Conv2d | nn.Linear):
+        if isinstance(layer, _WEIGHTED):
             layer.register_forward_hook(hook)
-        if isinstance(layer, nn.Conv2d) and layer.groups == 1:
-            filters, _, height, width = layer.weight.shape
-            skeletons[name] = (filters, height, width)
+        if isinstance(layer, _CONVOLUTIONS):
+            skeletons[name] = (layer.out_channels, *layer.weight.shape[2:])
     run_without_data(module.eval(), input_shape, known)
     params = sum(p.numel() for key, p in module.named_parameters() if not key.endswith("FilterSkeleton"))
     return StockCounts(params=params, folded_params=params + _folding(module), flops=flops, skeletons=skeletons)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,15 +12,14 @@ import onnx_ir as ir
 from swp_export.atomic import atomic_outputs
 from swp_export.errors import LoweringError
 from swp_export.graph.analysis.counts import Counts, count, executed, stored_floats
+from swp_export.graph.analysis.kept_channels import kept_channels
 from swp_export.graph.builder import DEFAULT_MULTIPLE
-from swp_export.graph.convolutions import iterate_stripe_convs
 from swp_export.graph.files.external_data import files_of
 from swp_export.graph.files.writing import serialized
 from swp_export.graph.input_shape import image_shape
 from swp_export.graph.metadata import (
     ARCHITECTURE,
     INPUT_SHAPE,
-    LAYER,
     RELATIVE_THRESHOLD,
     SOURCE,
     THRESHOLD,
@@ -31,9 +29,9 @@ from swp_export.graph.pipeline import compact
 from swp_export.lowerings import lowering_named
 from swp_export.lowerings.plan_file import PlanFile, read_plan
 from swp_export.lowerings.rewrite import apply_plan_file
-from swp_export.lowerings.static_rule import choose
 from swp_export.pruning.report import PrunedLayer, PruneReport, Totals
 from swp_export.pruning.source import Source, read_source
+from swp_export.pruning.written_layers import WrittenLayer, chosen_lowerings, layer_table, planned, unwritten
 from swp_export.tuning.cache import LayerCache
 from swp_export.tuning.model_timer import ModelTimer
 from swp_export.tuning.tuned_model import find_tuned_model
@@ -46,23 +44,12 @@ if TYPE_CHECKING:
 
     from swp_export.graph.metadata import InputShape
     from swp_export.runtime.session import Device
-    from swp_export.stripes import StripeConv
     from swp_export.verification.report import VerificationReport
 
     Check = Callable[[bytes], VerificationReport]
 
 TUNE_SECONDS = 60.0
 """Time to search with `tune`; the command of that name has an option for it."""
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class _Choice:
-    """How a convolution is written, and why."""
-
-    name: str
-    lowering: str
-    reason: str
-    conv: StripeConv
 
 
 def prune(
@@ -116,7 +103,8 @@ def prune(
         progress("pruning and lowering")
         model = compact(origin.dense.clone())
         counts = count(model, origin.input_shape, live_only=True)
-        chosen = _chosen(model, lowering)
+        chosen = chosen_lowerings(model, lowering)
+        kept, others = kept_channels(model.graph), unwritten(model)
         content = _portable(model, origin, chosen, plan_file, multiple=1 if lowering is None else DEFAULT_MULTIPLE)
         if tune is not None:
             plan_file, content, verification = _tuned(content, origin, tune, check if verify else None, progress)
@@ -127,7 +115,7 @@ def prune(
         if dense_file is not None:
             progress("exporting the unpruned network")
             dense_file.write_bytes(_unpruned_bytes(origin, str(dense_out), verify=verify))
-    layers = _layers(origin, chosen, counts, plan_file)
+    layers = layer_table(origin.skeletons, [*planned(chosen, plan_file), *others], counts.layer_flops)
     return PruneReport(
         model=str(target),
         bytes=len(content),
@@ -137,6 +125,7 @@ def prune(
         threshold=origin.threshold,
         threshold_error=origin.threshold_error,
         layers=layers,
+        kept=tuple(kept),
         totals=_totals(origin, counts, content),
         verification=verification,
         dense=None if dense_out is None else str(dense_out),
@@ -167,7 +156,9 @@ def _check(origin: Source, name: str, data: str | Path | None, progress: Callabl
     return lambda content: verifier.verify(content, name)
 
 
-def _portable(model: ir.Model, origin: Source, chosen: list[_Choice], plan: PlanFile | None, *, multiple: int) -> bytes:
+def _portable(
+    model: ir.Model, origin: Source, chosen: list[WrittenLayer], plan: PlanFile | None, *, multiple: int
+) -> bytes:
     """Return the compact `model` written by `plan`, else as it was `chosen`.
 
     The static rule's lowerings gain nothing by filled blocks, which make the portable model larger: there `multiple` is
@@ -211,20 +202,6 @@ def default_output(source: str | Path) -> Path:
     return Path(Path(source).stem + ("-pruned.onnx" if name.endswith(".onnx") else ".onnx"))
 
 
-def _chosen(model: ir.Model, lowering: str | None) -> list[_Choice]:
-    """Return how each layer of the compact `model` is to be written, and why: as asked for, or by the static rule."""
-    convs = {conv.name: conv for node, conv in iterate_stripe_convs(model.graph) if LAYER in node.metadata_props}
-    if lowering is None:
-        choices = {name: choose(conv) for name, conv in convs.items()}
-    else:
-        reasons = {name: lowering_named(lowering).why_not(conv) for name, conv in convs.items()}
-        choices = {name: ("dense", why) if why else (lowering, "asked for") for name, why in reasons.items()}
-    return [
-        _Choice(name=name, lowering=choices[name][0], reason=choices[name][1], conv=conv)
-        for name, conv in convs.items()
-    ]
-
-
 def _facts(origin: Source, threshold: float | None) -> dict[str, str]:
     """Return what a model says of itself."""
     facts = {
@@ -262,32 +239,3 @@ def _totals(origin: Source, counts: Counts, content: bytes) -> Totals:
         paper_flops_before=origin.flops,
         paper_flops_after=counts.flops,
     )
-
-
-def _layers(origin: Source, chosen: list[_Choice], counts: Counts, plan: PlanFile | None) -> tuple[PrunedLayer, ...]:
-    """Return the table: every convolution of the unpruned network beside what is left of it."""
-    left = {layer.name: layer for layer in chosen}
-    if plan is not None:
-        left = {
-            name: dataclasses.replace(layer, lowering=plan.layers.get(name, "dense"), reason="planned")
-            for name, layer in left.items()
-        }
-    rows = []
-    again = {name: layer.conv for name, layer in left.items() if name not in origin.skeletons}
-    skeletons = origin.skeletons | {name: (conv.filters, *conv.kernel) for name, conv in again.items()}
-    for name, (filters, height, width) in skeletons.items():
-        layer = left.get(name)
-        after = None if layer is None else layer.conv.skeleton
-        rows.append(
-            PrunedLayer(
-                name=name,
-                filters=filters,
-                live_filters=0 if after is None else after.live_filters,
-                stripes=filters * height * width,
-                live_stripes=0 if after is None else after.live_stripes,
-                paper_flops=counts.layer_flops.get(name, 0),
-                lowering="removed" if layer is None else layer.lowering,
-                reason="constant, or nothing reads it" if layer is None else layer.reason,
-            )
-        )
-    return tuple(rows)

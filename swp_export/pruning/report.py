@@ -6,6 +6,7 @@ import dataclasses
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from swp_export.graph.analysis.kept_channels import Kept
     from swp_export.verification.report import VerificationReport
 
 
@@ -20,7 +21,8 @@ class PrunedLayer:
         stripes: stripes that it had.
         live_stripes: stripes that are left.
         paper_flops: of what is left, per image, by the paper's count: live stripes alone.
-        lowering: how it is written; `removed` where nothing is left to write.
+        lowering: how it is written; `removed` where nothing is left to write. Convolutions that no lowering writes
+            (transposed, grouped, with other than two axes) are `dense`.
         reason: why it is written so.
 
     """
@@ -107,6 +109,9 @@ class PruneReport:
             ONNX source as given, by their largest magnitude, on one image of noise; None where the source has
             forgotten it.
         layers: every convolution, in the source's order of execution.
+        kept: dead filters, and dead rows of fully connected layers, that the file still holds, by layer and reason:
+            `layer`, `filters` (how many), `reason` (they stay because ...) and `nodes`, which are where that happens,
+            unless the reason names the node.
         totals: before and after.
         verification: None where it was switched off.
         dense: path of the unpruned model, where one was asked for.
@@ -122,6 +127,7 @@ class PruneReport:
     threshold: float | None
     threshold_error: float | None
     layers: tuple[PrunedLayer, ...]
+    kept: tuple[Kept, ...]
     totals: Totals
     verification: VerificationReport | None
     dense: str | None
@@ -143,6 +149,7 @@ class PruneReport:
         document = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         return document | {
             "layers": [dataclasses.asdict(layer) for layer in self.layers],
+            "kept": [dataclasses.asdict(each) for each in self.kept],
             "totals": self.totals.to_json(),
             "verification": None if self.verification is None else self.verification.to_json(),
             "warnings": list(self.warnings),

@@ -10,7 +10,7 @@ import onnx
 
 from swp_export.errors import ModelError
 from swp_export.graph.analysis.counts import count, stored_floats
-from swp_export.graph.convolutions import iterate_stripe_convs
+from swp_export.graph.convolutions import iterate_convolutions, layer_name
 from swp_export.graph.files.reading import is_onnx, read_model
 from swp_export.graph.input_shape import fitted_input_shape, image_shape, one_image
 from swp_export.graph.metadata import RELATIVE_THRESHOLD
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from swp_export.checkpoint import Checkpoint
     from swp_export.graph.metadata import InputShape
     from swp_export.runtime.session import Feed
-    from swp_export.stripes import Skeleton
     from swp_export.verification.references import Reference
 
 
@@ -49,7 +48,7 @@ class Source:
         unpruned: returns the graph of the network before any stripe died, and what that must compute. Of an ONNX source
             it is the source as it came.
         input_shape: `(C, H, W)`, or of several inputs by name.
-        skeletons: `(N, K_h, K_w)` of every convolution of the unpruned network, by layer.
+        skeletons: `(N, *kernel)` of every convolution of the unpruned network, by layer.
         floats: of the unpruned network's file, as `params_before` of `Totals`.
         params: of the unpruned network, as `paper_params_before` of `Totals`.
         flops: of the unpruned network, as `flops_before` of `Totals`.
@@ -67,7 +66,7 @@ class Source:
     reference: Reference
     unpruned: Callable[[], tuple[ir.Model, Reference]]
     input_shape: InputShape
-    skeletons: dict[str, tuple[int, int, int]]
+    skeletons: dict[str, tuple[int, ...]]
     floats: int
     params: int
     flops: int
@@ -210,7 +209,7 @@ def _from_onnx(path: Path, threshold: float | None, input_shape: InputShape | No
         reference=reference,
         unpruned=lambda: (dense if silenced is None else _simplified(plain, file.model.doc_string), as_given),
         input_shape=shape,
-        skeletons={name: (skeleton.filters, *skeleton.kernel) for name, skeleton in skeletons.items()},
+        skeletons={name: live.shape for name, live in skeletons.items()},
         floats=stored_floats(file.model).total,
         params=counts.params,
         flops=counts.flops,
@@ -242,15 +241,15 @@ def _simplified(plain: ir.Model, doc_string: str | None) -> ir.Model:
     return dense
 
 
-def _require_dead_stripe(dense: ir.Model, label: str, threshold: float | None) -> dict[str, Skeleton]:
-    """Return the skeletons of `dense`, one of which has a dead stripe.
+def _require_dead_stripe(dense: ir.Model, label: str, threshold: float | None) -> dict[str, np.ndarray]:
+    """Return which stripes of `dense` are live, bool `[N, *kernel]` by layer; one is not.
 
     Raises:
         ModelError: none has.
 
     """
-    skeletons = {conv.name: conv.skeleton for _, conv in iterate_stripe_convs(dense.graph)}
-    if all(skeleton.live_stripes == skeleton.stripes for skeleton in skeletons.values()):
+    skeletons = {layer_name(node): weights.live_stripes() for node, weights in iterate_convolutions(dense.graph)}
+    if all(live.all() for live in skeletons.values()):
         raise ModelError(_why_nothing_to_prune(dense, len(skeletons), label, threshold))
     return skeletons
 
@@ -268,6 +267,6 @@ def _why_nothing_to_prune(dense: ir.Model, convolutions: int, label: str, thresh
         )
     carrying = operators_with_weights(dense)
     return (
-        f"{label} has no convolution that can be pruned, that is one with a constant weight [N, C, K_h, K_w], in one "
-        f"group, padded by numbers: {carrying + ' carry weights' if carrying else 'no operator carries weights'}"
+        f"{label} has no convolution that can be pruned, that is one whose weight is a constant and whose padding is "
+        f"numbers: {carrying + ' carry weights' if carrying else 'no operator carries weights'}"
     )

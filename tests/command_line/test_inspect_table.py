@@ -79,6 +79,7 @@ def report(**changes):
         "metadata": {"swp_export.version": "0.1.0"},
         "layers": (LAYER,),
         "totals": LayerTotals(filters=248, live_filters=240, stripes=2232, live_stripes=1250, stripes_before=None),
+        "kept": None,
         "values": None,
         "graph": GRAPH,
         "warnings": (),

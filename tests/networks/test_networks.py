@@ -10,7 +10,6 @@ from matrix import NETWORKS, Network, damaged_network, export, export_in_the_old
 from oracle import floats_left
 
 import swp_export
-from swp_export.errors import SwpExportError
 from swp_export.lowerings.plan_file import PlanFile
 
 if TYPE_CHECKING:
@@ -18,34 +17,8 @@ if TYPE_CHECKING:
 
 MOST = 1.05
 """Floats in the file by those of the oracle."""
-NOT_YET = {
-    "squeeze_excite_linear": "Reshape between a gate and Linear layers pins its channels",
-    "detector": "Split pins its channels",
-    "unet": "ConvTranspose pins its channels",
-    "face_resnet": "PRelu pins its channels",
-    "resnext50_32x4d": "a grouped convolution pins its channels",
-    "regnet_y_400mf": "a grouped convolution pins its channels",
-    "shufflenet_v2_x1_0": "Split and the shuffle pin their channels",
-    "inception_v3": "constants stay behind an average pool with padding",
-    "mobilenet_v2": "constants stay behind a depthwise convolution with padding",
-    "mobilenet_v3_small": "constants stay behind a depthwise convolution with padding",
-    "mnasnet1_0": "constants stay behind a depthwise convolution with padding",
-    "efficientnet_b0": "constants stay behind a depthwise convolution with padding",
-    "convnext_tiny": "refused: shapes behind Range are not inferred",
-    "preactivation": "columns of trunk channels that are born later stay",
-}
-"""Networks that do not reach it, or are refused, and why."""
-
 
 IN_THE_OLDER_WAY = ("squeeze_excite_linear", "detector", "shufflenet_v2_x1_0", "inception_v3")
-
-
-def marked(name: str) -> object:
-    """Return the row's name, marked where it is known to fail."""
-    if name not in NOT_YET:
-        return name
-    raises = (AssertionError, SwpExportError)
-    return pytest.param(name, marks=pytest.mark.xfail(reason=NOT_YET[name], raises=raises, strict=True))
 
 
 @pytest.fixture(scope="session")
@@ -71,13 +44,13 @@ def open_shape(network: Network) -> tuple[int, int, int] | None:
     return network.input_shape if network.open_size else None
 
 
-@pytest.mark.parametrize("name", [marked(name) for name in NETWORKS])
+@pytest.mark.parametrize("name", NETWORKS)
 def test_what_could_leave_is_gone(name: str, folder: Path) -> None:
     """The compact model is equivalent, and stores at most 1.05 times the floats that could be left."""
     assert_compact(name, exported(name, folder))
 
 
-@pytest.mark.parametrize("name", [marked(name) for name in IN_THE_OLDER_WAY])
+@pytest.mark.parametrize("name", IN_THE_OLDER_WAY)
 def test_the_older_exporter(name: str, folder: Path) -> None:
     """So it is where torch's older exporter wrote the file."""
     path = folder / f"{name}-older.onnx"
@@ -89,7 +62,7 @@ def assert_compact(name: str, source: Path) -> None:
     """Prune `source`, which is the network of that row, and hold it against the oracle."""
     plan = source.with_suffix(".json")
     # Every layer dense: zero stripes are stored. Not filled up to whole blocks: that is for speed, and not dead weight.
-    plan.write_text(PlanFile(layers={}, block=1).to_text())
+    plan.write_text(PlanFile(layers={}, multiple=1).to_text())
     report = swp_export.prune(
         source, plan=plan, input_shape=open_shape(NETWORKS[name]), output=source.with_suffix(".pruned.onnx")
     )

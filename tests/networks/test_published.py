@@ -68,7 +68,7 @@ def test_what_could_leave_is_gone(name: str, input_shape: tuple[int, int, int], 
     assert file.exists(), f"{file} is missing: `make test` installs it, see PUBLISHED in the Makefile"
     model, source, plan = damaged(file), tmp_path / "source.onnx", tmp_path / "dense.json"
     onnx.save(model, source)
-    plan.write_text(PlanFile(layers={}, block=1).to_text())
+    plan.write_text(PlanFile(layers={}, multiple=1).to_text())
     report = swp_export.prune(source, plan=plan, input_shape=input_shape, output=tmp_path / "pruned.onnx")
     assert report.verification is not None
     assert report.verification.equivalent

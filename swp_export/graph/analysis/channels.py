@@ -16,7 +16,7 @@ from swp_export.graph.operators.operator import ChannelRule
 from swp_export.graph.operators.table import operator
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     import onnx_ir as ir
 
@@ -26,9 +26,16 @@ _UNKNOWN = ChannelRule("is no operator that is known here")
 
 
 class Channels:
-    """The channels of every tensor of `graph`; see the module's docstring."""
+    """The channels of every tensor of `graph`; see the module's docstring.
 
-    def __init__(self, graph: ir.Graph) -> None:
+    Args:
+        graph: to follow.
+        rules: of nodes that are to be followed by another rule than the table's.
+
+    """
+
+    def __init__(self, graph: ir.Graph, rules: Mapping[ir.Node, ChannelRule] | None = None) -> None:
+        self._rules = rules or {}
         self._identities = Identities()
         self._layouts: dict[ir.Value, Layout] = {}
         self._followed: set[ir.Node] = set()
@@ -59,6 +66,10 @@ class Channels:
         """Tell whether the channels of `node`'s outputs follow from those of its inputs."""
         return node in self._followed
 
+    def rule(self, node: ir.Node) -> ChannelRule:
+        """Return how `node` treats channels here."""
+        return self._rules.get(node) or rule_of(node)
+
     def view(self, node: ir.Node) -> NodeView:
         """Return `node` as the rules of the table see it."""
         return NodeView(node, self._layouts, self._identities)
@@ -73,7 +84,7 @@ class Channels:
 
     def _visit(self, node: ir.Node) -> None:
         view = self.view(node)
-        flow = rule_of(node).flow(view)
+        flow = self.rule(node).flow(view)
         if isinstance(flow, Pins):
             for index in range(len(node.inputs)):
                 view.pin(index, flow.reason)

@@ -16,6 +16,7 @@ import onnx_ir as ir
 
 from swp_export.graph.analysis.flops import infer_shapes, node_flops
 from swp_export.graph.constants import array_of
+from swp_export.graph.convolutions import layer_name
 from swp_export.graph.input_shape import one_image
 from swp_export.graph.metadata import LAYER
 from swp_export.graph.operators.naming import operator_of
@@ -57,8 +58,8 @@ def count(model: ir.Model, input_shape: InputShape, *, live_only: bool) -> Count
         if weight is None:
             continue
         share = 1.0 if weights is None or not live_only else weights.live_share()
-        name = node.metadata_props.get(LAYER) or node.name or node.op_type
-        by_layer[name] = by_layer.get(name, 0) + round(dense * share)  # nodes without a name count together
+        name = layer_name(node)
+        by_layer[name] = by_layer.get(name, 0) + round(dense * share)  # of a grouped layer there may be several
         params += round(weight.size * share) + (weight.shape[-1] if weights is None else weights.filters)
     return Counts(params=params, flops=sum(by_layer.values()), layer_flops=by_layer)
 

@@ -7,10 +7,13 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+import numpy as np
 import onnx
 import onnx.shape_inference
+import onnx_ir as ir
 
-from swp_export.errors import ModelError
+from swp_export.errors import ModelError, SwpExportError
+from swp_export.graph.float64.model import Float64Model
 from swp_export.graph.operators.naming import operator_of
 from swp_export.graph.operators.table import OPERATORS
 
@@ -36,6 +39,8 @@ def node_flops(model: onnx.ModelProto, input_shape: Fed) -> list[int]:
 
     """
     shapes = infer_shapes(model, input_shape)
+    if any(_counts(node) and not shapes.keys() >= {*node.input[:2], node.output[0]} for node in model.graph.node):
+        shapes = _shapes_of_a_run(model, input_shape) | shapes
     return [_flops(node, shapes) for node in model.graph.node]
 
 
@@ -95,6 +100,27 @@ def require_affordable(name: str, shape: Sequence[int]) -> None:
             f"value {name!r} of the model would be {list(shape)}, {math.prod(shape):,} numbers, expected at most "
             f"{MOST_ELEMENTS:,}; pass a smaller --input-shape, or export the model with smaller sizes"
         )
+
+
+def _shapes_of_a_run(model: onnx.ModelProto, input_shape: Fed) -> dict[str, tuple[int, ...]]:
+    """Return the shape of every value that one run in float64 gives, where inference alone does not find them all."""
+    shapes: dict[str, tuple[int, ...]] = {}
+
+    def record(name: str, array: np.ndarray) -> np.ndarray:
+        shapes[name] = array.shape
+        return array
+
+    with contextlib.suppress(SwpExportError):  # what no run reaches, or can, is told as what is not inferred
+        program = Float64Model(ir.serde.deserialize_model(model))
+        by_name = input_shape if isinstance(input_shape, Mapping) else {program.inputs[0]: input_shape}
+        shapes |= {name: tuple(shape) for name, shape in by_name.items()}
+        program.run({name: np.zeros(shape) for name, shape in by_name.items()}, on_value=record)
+    return shapes
+
+
+def _counts(node: onnx.NodeProto) -> bool:
+    row = OPERATORS.get(operator_of(node))
+    return row is not None and row.flops is not None
 
 
 def _flops(node: onnx.NodeProto, shapes: Shapes) -> int:

@@ -37,7 +37,7 @@ def model_from_module(module: nn.Module, input_shape: tuple[int, int, int]) -> i
     """
     model = _exported(_with_plain_convolutions(module), input_shape)
     for node in model.graph:
-        weight = node.inputs[1] if operator_of(node) in {"Conv", "Gemm"} else None
+        weight = node.inputs[1] if operator_of(node) in {"Conv", "ConvTranspose", "Gemm"} else None
         if weight is not None and weight.name is not None:
             node.name = weight.name.removesuffix(".weight")
     _name_open_dimensions(model.graph)

@@ -10,9 +10,10 @@ import numpy as np
 import onnx_ir as ir
 
 from swp_export.graph.operators.examples import MAPS, PER_CHANNEL, pinned
-from swp_export.graph.operators.node_view import Pins
+from swp_export.graph.operators.node_view import Pins, shape_of
 from swp_export.graph.operators.operator import ChannelRule, Example, Operator, Tensor
 from swp_export.graph.operators.rules.weighted import Weighted
+from swp_export.graph.operators.seen_taps import seen_taps, taps_of_conv, taps_of_transposed
 from swp_export.graph.operators.weights import Weights, floats_of, has_input, put_bias, put_weight
 from swp_export.graph.operators.windows import windows_of
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from swp_export.graph.operators.call import Call
+    from swp_export.graph.operators.node_view import Dim
 
 COLUMNS = 1 << 20
 """Numbers that a convolution copies side by side at a time: 8 MB."""
@@ -146,11 +148,18 @@ def _read_conv(node: ir.Node) -> Weights | Pins:
     if _pads_by_name(node) or weight.ndim < 3:
         return Pins("pads by name")
     kernel = weight.shape[2:]
-    pads = _integers(node, "pads", 2 * len(kernel) * [0])
+    strides, dilations, pads = _geometry(node, len(kernel))
     if min(pads) < 0:
         return Pins("has negative pads")
-    padded = taps_that_see_padding(kernel, pads, _integers(node, "dilations", len(kernel) * [1]))
-    return Weights(weight=weight, bias=bias, group=group, padded=padded)
+    sizes = _map_sizes(node)
+    return Weights(
+        weight=weight,
+        bias=bias,
+        group=group,
+        padded=taps_that_see_padding(kernel, pads, dilations),
+        seen=None if sizes is None else seen_taps(taps_of_conv, sizes, kernel, strides, dilations, pads),
+        in_place=max(kernel) == 1 and max(pads) == 0,
+    )
 
 
 def _write_conv(node: ir.Node, weight: np.ndarray, bias: np.ndarray | None, group: int) -> None:
@@ -164,8 +173,17 @@ def _read_transposed(node: ir.Node) -> Weights | Pins:
     if weight is None or (bias is None and has_input(node, 2)):
         return Pins("computes its weight or bias")
     # Each output position sees the taps of one phase only, fewer of them at borders: no map of constants is one.
-    padded = np.ones(weight.shape[2:], bool)
-    return Weights(weight=_filters_first(weight, group), bias=bias, group=group, padded=padded)
+    kernel, sizes = weight.shape[2:], _map_sizes(node)
+    strides, dilations, pads = _geometry(node, len(kernel))
+    is_plain = not _pads_by_name(node) and not {"output_shape", "output_padding"} & set(node.attributes)
+    told = is_plain and sizes is not None and min(pads) >= 0
+    return Weights(
+        weight=_filters_first(weight, group),
+        bias=bias,
+        group=group,
+        padded=np.ones(kernel, bool),
+        seen=seen_taps(taps_of_transposed, sizes, kernel, strides, dilations, pads) if told and sizes else None,
+    )
 
 
 def _write_transposed(node: ir.Node, weight: np.ndarray, bias: np.ndarray | None, group: int) -> None:
@@ -197,6 +215,18 @@ def taps_that_see_padding(kernel: Sequence[int], pads: Sequence[int], dilations:
         here = (offsets < pads[axis]) | (offsets[::-1] < pads[axis + len(kernel)])
         sees |= here.reshape([-1 if a == axis else 1 for a in range(len(kernel))])
     return sees
+
+
+def _geometry(node: ir.Node, rank: int) -> tuple[Sequence[int], Sequence[int], Sequence[int]]:
+    """Return strides, dilations and pads."""
+    strides, dilations = (_integers(node, name, rank * [1]) for name in ("strides", "dilations"))
+    return strides, dilations, _integers(node, "pads", 2 * rank * [0])
+
+
+def _map_sizes(node: ir.Node) -> Sequence[Dim] | None:
+    """Return the sizes of the map's axes; None where even their number is not known."""
+    shape = shape_of(node.inputs[0])
+    return None if shape is None or len(shape) < 3 else shape[2:]
 
 
 def _pads_by_name(node: ir.Node) -> bool:

@@ -12,7 +12,7 @@ from swp_export.graph.operators.call import positive_axis
 from swp_export.graph.operators.examples import MAPS, PER_CHANNEL, TOKENS
 from swp_export.graph.operators.node_view import Pins, taken
 from swp_export.graph.operators.operator import Example, Operator, Rounding, Tensor
-from swp_export.graph.operators.rules.routes import Moves, Route, from_input
+from swp_export.graph.operators.rules.routes import Moves, Route, Selects, from_input
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -105,7 +105,7 @@ def _concat_route(node: NodeView) -> tuple[Route | None, ...] | Pins:
         return Pins("joins them with a tensor whose channels are not known")
     parts = [from_input(axis, range(size or 0), index) for index, size in enumerate(sizes)]
     origin, position = (np.concatenate([getattr(part, name) for part in parts]) for name in ("origin", "position"))
-    return (Route(axis, origin, position),)
+    return (Route(axis, origin, position, whole=True),)
 
 
 def _size(node: NodeView, index: int, axis: int) -> int | None:
@@ -146,7 +146,7 @@ def _split_route(node: NodeView) -> tuple[Route | None, ...] | Pins:
     if len(sizes) != count or sum(sizes) != layout.ids.size:
         return Pins("splits them into parts that do not fit")
     starts = np.cumsum([0, *sizes])
-    return tuple(from_input(layout.axis, range(a, b)) for a, b in itertools.pairwise(starts.tolist()))
+    return tuple(from_input(layout.axis, range(a, b), whole=True) for a, b in itertools.pairwise(starts.tolist()))
 
 
 def _retake_split(node: NodeView, inputs: Sequence[Places | None], outputs: Sequence[Places | None]) -> None:
@@ -172,7 +172,7 @@ def _slice_route(node: NodeView) -> tuple[Route | None, ...] | Pins:
     part = _part(*bounds[layout.axis], layout.ids.size)
     if part.step not in {None, 1}:
         return Pins("takes some of them in steps")
-    return (from_input(layout.axis, np.arange(layout.ids.size)[part]),)
+    return (from_input(layout.axis, np.arange(layout.ids.size)[part], whole=len(bounds) == 1),)
 
 
 def _bounds(node: NodeView) -> dict[int, tuple[int, int, int]] | None:
@@ -225,7 +225,7 @@ def _gather_route(node: NodeView) -> tuple[Route | None, ...] | Pins:
         return (from_input(moved, range(layout.ids.size)),)
     if indices is None or indices.ndim != 1:
         return Pins("takes some of them by index")
-    return (from_input(axis, indices % layout.ids.size),)
+    return (from_input(axis, indices % layout.ids.size, whole=True),)
 
 
 def _retake_gather(node: NodeView, inputs: Sequence[Places | None], outputs: Sequence[Places | None]) -> None:
@@ -259,7 +259,7 @@ OPERATORS: dict[str, Operator] = {
     ),
     "Gather": Operator(
         compute=gather,
-        channels=Moves(_gather_route, _retake_gather),
+        channels=Selects(_gather_route, _retake_gather),
         rounding=Rounding.EXACT,
         examples=[
             Example(inputs=[MAPS, np.array([0, 3, 1, 4, 2, -1])], attributes={"axis": 1}),

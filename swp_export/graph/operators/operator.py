@@ -6,12 +6,13 @@ import dataclasses
 import enum
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from swp_export.graph.operators.fixed_maps import CONSTANT, FixedMaps, Space, common_space
 from swp_export.graph.operators.node_view import Layout, NodeView, Pins
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-
-    import numpy as np
 
     from swp_export.graph.operators.call import Call, Result
     from swp_export.graph.operators.identities import Ids
@@ -29,6 +30,15 @@ class Rounding(enum.Enum):
     EXACT = "it rounds nothing: what it gives is what it was given, or an integer"
     ROUNDED = "it rounds its result"
     APPROXIMATED = "a runtime approximates it: near zero it may be off by more than its result rounds"
+
+
+class Acts(enum.Enum):
+    """How an operator makes the map of a channel."""
+
+    MOVES = "it is that of another channel"
+    BY_PLACE = "each element follows from those at its place in the inputs, or broadcast to it"
+    LINEAR = "it is a linear function of the channel's map, the same for all channels"
+    OTHERWISE = "in another way"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -68,6 +78,46 @@ class ChannelRule:
         del known, evaluate
         return (None,) * len(node.node.outputs)
 
+    def acts(self, node: NodeView) -> Acts:
+        """Return how it makes maps. Only asked where `flow` returned layouts."""
+        del node
+        return Acts.OTHERWISE
+
+    def fixed_maps(
+        self, node: NodeView, known: Sequence[FixedMaps | None], evaluate: Evaluate
+    ) -> tuple[FixedMaps | None, ...]:
+        """Return the fixed maps among the outputs' where those among the inputs' are `known`.
+
+        They follow from what becomes of constants, and from how it `acts`.
+        """
+        constants = [None if maps is None else maps.constants() for maps in known]
+        results = [None if c is None else FixedMaps.of(c) for c in self.constants(node, constants, evaluate)]
+        acts, space = self.acts(node), common_space([*known])
+        if acts is Acts.LINEAR and known[0] is not None:
+            keeps = self._keeps_ones(node, known[0].values.shape[0], evaluate)
+            results[0] = _linear(known[0], results[0], keeps_ones=keeps)
+        elif space not in {None, CONSTANT} and (acts is Acts.MOVES or (acts is Acts.BY_PLACE and space.kinds)):
+            results = self._by_kind(node, known, space, evaluate)
+        return tuple(results)
+
+    def _by_kind(
+        self, node: NodeView, known: Sequence[FixedMaps | None], space: Space, evaluate: Evaluate
+    ) -> list[FixedMaps | None]:
+        """Return what each map of `space` becomes by itself."""
+        told = [None if maps is None else maps.within(space) for maps in known]
+        columns = [
+            self.constants(node, [None if values is None else values[:, kind] for values in told], evaluate)
+            for kind in range(space.size)
+        ]
+        return [
+            None if any(column is None for column in of_output) else FixedMaps(space, np.stack(of_output, axis=1))
+            for of_output in zip(*columns, strict=True)
+        ]
+
+    def _keeps_ones(self, node: NodeView, channels: int, evaluate: Evaluate) -> bool:
+        constants = self.constants(node, [np.ones(channels), *[None] * (len(node.node.inputs) - 1)], evaluate)[0]
+        return constants is not None and bool((constants == 1).all())
+
     def reads(self, node: NodeView) -> Reads | None:
         """Return which channels are read where an output does not simply have those of its inputs."""
         del node
@@ -87,6 +137,16 @@ class ChannelRule:
             outputs: the same of each output.
 
         """
+
+
+def _linear(maps: FixedMaps, constants: FixedMaps | None, *, keeps_ones: bool) -> FixedMaps:
+    """Return the maps that a linear function makes of `maps`, of which `constants` are known to be constants."""
+    ones = maps.space.ones if keeps_ones else np.append(np.zeros(maps.space.size), 1)
+    space = Space(ones, kinds=False)
+    values = maps.values if keeps_ones else np.pad(maps.values, ((0, 0), (0, 1)))
+    if constants is not None:
+        values = np.where(constants.fixed()[:, None], constants.within(space), values)
+    return FixedMaps(space, values)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)

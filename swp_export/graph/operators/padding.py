@@ -80,6 +80,16 @@ def _centered(node: NodeView) -> set[int] | None:
     return None if rank is None else {axis % rank for axis in axes} if axes else {*range(rank)}
 
 
+def _adds_nothing(node: NodeView) -> bool:
+    """Tell whether what is put beside the map is zero, or taken from it."""
+    value = node.constant(2)
+    if node.text("mode", "constant") != "constant":
+        return True
+    if value is None:
+        return node.input(2) is None and node.real("value", 0.0) == 0
+    return not value.any()
+
+
 _RING = np.array([0, 0, 1, 2, 0, 0, 1, 0])
 
 OPERATORS: dict[str, Operator] = {
@@ -95,7 +105,7 @@ OPERATORS: dict[str, Operator] = {
     ),
     "Pad": Operator(
         compute=pad,
-        channels=MapWise(_padded, _beside_padding, joins="pads the axis that counts them"),
+        channels=MapWise(_padded, _beside_padding, joins="pads the axis that counts them", linear=_adds_nothing),
         rounding=Rounding.EXACT,
         examples=[
             Example(inputs=[MAPS], attributes={"pads": _RING.tolist(), "value": 0.5}, until=10),

@@ -9,7 +9,7 @@ import numpy as np
 from swp_export.graph.operators.call import UnsupportedError
 from swp_export.graph.operators.examples import MAPS
 from swp_export.graph.operators.operator import ChannelRule, Example, Operator, Rounding, Tensor
-from swp_export.graph.operators.rules.maps import MapWise, behind_channels, zero_kept
+from swp_export.graph.operators.rules.maps import MapWise, always, behind_channels, zero_kept
 from swp_export.graph.operators.windows import Windows, windows_of
 
 if TYPE_CHECKING:
@@ -133,14 +133,16 @@ _PADDED = {"kernel_shape": [3, 3], "pads": [1, 1, 1, 1]}
 OPERATORS: dict[str, Operator] = {
     "AveragePool": Operator(
         compute=average_pool,
-        channels=MapWise(behind_channels, _mean_of_constants),
+        channels=MapWise(behind_channels, _mean_of_constants, linear=always),
         examples=[
             Example(inputs=[MAPS], attributes=_SQUARE),
             Example(inputs=[MAPS], attributes=_PADDED),
             Example(inputs=[MAPS], attributes={**_PADDED, "count_include_pad": 1}),
         ],
     ),
-    "GlobalAveragePool": Operator(compute=global_average_pool, channels=MapWise(), examples=[Example(inputs=[MAPS])]),
+    "GlobalAveragePool": Operator(
+        compute=global_average_pool, channels=MapWise(linear=always), examples=[Example(inputs=[MAPS])]
+    ),
     "GlobalLpPool": Operator(
         compute=global_lp_pool,
         channels=MapWise(behind_channels, zero_kept),

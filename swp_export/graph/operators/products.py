@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import onnx_ir as ir
 
     from swp_export.graph.operators.call import Call
+    from swp_export.graph.operators.fixed_maps import FixedMaps
     from swp_export.graph.operators.node_view import Layout, NodeView, Places
     from swp_export.graph.operators.operator import Evaluate, Known, Reads
 
@@ -62,7 +63,7 @@ def _read_gemm(node: ir.Node) -> Weights | Pins:
         if bias.size not in {1, len(weight)} or (bias.size > 1 and bias.shape[-1] != len(weight)):
             return Pins("adds another matrix")
         bias = np.broadcast_to(bias.reshape(-1), (len(weight),))
-    return Weights(weight=weight, bias=bias, padded=np.zeros((), bool))
+    return Weights(weight=weight, bias=bias, padded=np.zeros((), bool), in_place=True)
 
 
 def _write_gemm(node: ir.Node, weight: np.ndarray, bias: np.ndarray | None, group: int) -> None:
@@ -80,7 +81,9 @@ def _read_matmul(node: ir.Node) -> Weights | Pins:
     weight, shape = floats_of(node, 1), node.inputs[0].shape if node.inputs[0] is not None else None
     if weight is None or weight.ndim != 2 or shape is None or len(shape) < 2:
         return Pins("multiplies them with a matrix that is computed")
-    return Weights(weight=weight.T, bias=None, axis=len(shape) - 1, holds_bias=False, padded=np.zeros((), bool))
+    return Weights(
+        weight=weight.T, bias=None, axis=len(shape) - 1, holds_bias=False, padded=np.zeros((), bool), in_place=True
+    )
 
 
 def _write_matmul(node: ir.Node, weight: np.ndarray, bias: np.ndarray | None, group: int) -> None:
@@ -108,6 +111,14 @@ class _Product(Weighted):
             return super().constants(node, known, evaluate)
         values = known[maps]
         return (None if values is None else np.where(values == 0, 0.0, np.nan),)
+
+    def fixed_maps(
+        self, node: NodeView, known: Sequence[FixedMaps | None], evaluate: Evaluate
+    ) -> tuple[FixedMaps | None, ...]:
+        """Of maps that are multiplied themselves zeros alone are known."""
+        if self._maps(node) is None:
+            return super().fixed_maps(node, known, evaluate)
+        return ChannelRule.fixed_maps(self, node, known, evaluate)
 
     def reads(self, node: NodeView) -> Reads | None:
         """Return which channels are read, where they are what is multiplied."""

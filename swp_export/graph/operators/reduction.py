@@ -11,7 +11,7 @@ from swp_export.graph.operators.arithmetic import cast_to
 from swp_export.graph.operators.call import positive_axis
 from swp_export.graph.operators.examples import MAPS, TOKENS, VECTORS
 from swp_export.graph.operators.operator import ChannelRule, Example, Operator, Rounding, Tensor
-from swp_export.graph.operators.rules.maps import MapWise, kept, zero_kept
+from swp_export.graph.operators.rules.maps import MapWise, always, kept, never, zero_kept
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from swp_export.graph.operators.call import Call
     from swp_export.graph.operators.node_view import NodeView
     from swp_export.graph.operators.operator import Evaluate, Known
-    from swp_export.graph.operators.rules.maps import MapConstant
+    from swp_export.graph.operators.rules.maps import MapConstant, Tells
 
     Over = Callable[[np.ndarray, tuple[int, ...]], np.ndarray]
 
@@ -162,12 +162,13 @@ def _over(
     low: float = -2.0,
     *,
     finite: bool = True,
+    linear: Tells = never,
 ) -> Operator:
     """Return a row of a reduction over axes."""
     maps = Tensor(shape=MAPS.shape, low=low)
     return Operator(
         compute=over_axes(function, since),
-        channels=MapWise(_reduced_axes, constant, removes=_removed_axes, finite=finite),
+        channels=MapWise(_reduced_axes, constant, removes=_removed_axes, finite=finite, linear=linear),
         rounding=rounding,
         examples=[
             Example(inputs=[maps], attributes={"axes": [2, 3]}, until=since - 1),
@@ -234,10 +235,10 @@ OPERATORS: dict[str, Operator] = {
     "ReduceLogSum": _over(log_sum, _unknown, low=0.1, finite=False),
     "ReduceLogSumExp": _over(log_sum_exp, _unknown),
     "ReduceMax": _over(largest, kept, rounding=Rounding.EXACT),
-    "ReduceMean": _over(mean, kept),
+    "ReduceMean": _over(mean, kept, linear=always),
     "ReduceMin": _over(smallest, kept, rounding=Rounding.EXACT),
     "ReduceProd": _over(product),
-    "ReduceSum": _over(total, since=13),
+    "ReduceSum": _over(total, since=13, linear=always),
     "ReduceSumSquare": _over(sum_of_squares),
     "TopK": Operator(
         compute=top_k,

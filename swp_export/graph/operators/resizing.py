@@ -16,7 +16,7 @@ from swp_export.graph.constants import set_input
 from swp_export.graph.operators.call import UnsupportedError, positive_axis
 from swp_export.graph.operators.examples import MAPS
 from swp_export.graph.operators.operator import Example, Operator, Rounding
-from swp_export.graph.operators.rules.maps import MapWise, kept
+from swp_export.graph.operators.rules.maps import MapWise, always, kept
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -240,6 +240,11 @@ def _retake_sizes(node: NodeView, places: Places) -> None:
         set_input(node.node, 3, "sizes", changed)
 
 
+def _stays_inside(node: NodeView) -> bool:
+    """Tell whether nothing is put beside the map, as a part that is cut out of it may ask for."""
+    return node.text("coordinate_transformation_mode", "") != "tf_crop_and_resize"
+
+
 class _Resized(MapWise):
     """Each map is resized; where the sizes of all axes are stated, the number of channels is among them."""
 
@@ -255,7 +260,9 @@ _TWICE = np.array([1, 1, 2, 2], np.float32)
 OPERATORS: dict[str, Operator] = {
     "Resize": Operator(
         compute=resize,
-        channels=_Resized(_resized_axes, kept, others=2, joins="resizes the axis that counts them"),
+        channels=_Resized(
+            _resized_axes, kept, others=2, joins="resizes the axis that counts them", linear=_stays_inside
+        ),
         examples=[
             Example(inputs=[MAPS, None, _TWICE], attributes={"mode": "nearest"}, since=13),
             Example(inputs=[MAPS, None, _TWICE], attributes={"mode": "linear"}, since=13),
@@ -271,7 +278,7 @@ OPERATORS: dict[str, Operator] = {
     ),
     "Upsample": Operator(
         compute=upsample,
-        channels=MapWise(_resized_axes, kept, joins="resizes the axis that counts them"),
+        channels=MapWise(_resized_axes, kept, joins="resizes the axis that counts them", linear=always),
         rounding=Rounding.EXACT,
         examples=[Example(inputs=[MAPS, _TWICE], since=9, until=9)],
     ),

@@ -298,7 +298,7 @@ OPERATORS: dict[str, Operator] = {
         examples=[
             Example(inputs=[MAPS]),
             Example(inputs=[TOKENS], attributes={"axis": 2}),
-            Example(inputs=[Tensor(shape=(2, 1, 6, 3), axis=2)], attributes={"axis": -3}),
+            Example(inputs=[Tensor(shape=(2, 1, 6, 3), axis=2)], attributes={"axis": -3}, since=11),
             Example(inputs=[MAPS], attributes={"axis": 0}, pins="mixes them with other axes"),
         ],
     ),

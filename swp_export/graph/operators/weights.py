@@ -24,6 +24,9 @@ class Weights:
         axis: the axis of the input that counts the channels; the same of the output.
         holds_bias: a bias can be given to the node.
         padded: for each tap, whether it sees zeros in place of the map for some output: there a constant map is none.
+        seen: bool `[kinds, *kernel]`: which taps see the map at each kind of place of the output, and no others do;
+            None where the kinds are not told.
+        in_place: the one tap there is sees the place of its output, or every n-th place.
 
     """
 
@@ -33,6 +36,8 @@ class Weights:
     axis: int = 1
     holds_bias: bool = True
     padded: np.ndarray
+    seen: np.ndarray | None = None
+    in_place: bool = False
 
     @property
     def filters(self) -> int:
@@ -44,9 +49,22 @@ class Weights:
         """C."""
         return int(self.weight.shape[1]) * self.group
 
+    @property
+    def has_stripes(self) -> bool:
+        """A convolution's filters are stripes, one for each tap; the rows of a matrix product are not."""
+        return self.weight.ndim > 2
+
+    def live_stripes(self) -> np.ndarray:
+        """Return which stripes, of one filter and tap each, are not zero: bool `[N, *kernel]`."""
+        return np.asarray(self.weight.any(axis=1))
+
+    def live_filters(self) -> np.ndarray:
+        """Return which filters, or rows of a matrix product, are not zero: bool `[N]`."""
+        return np.asarray(self.weight.reshape(self.filters, -1).any(axis=1))
+
     def live_share(self) -> float:
-        """Return the share of stripes, of one filter and tap each, that are not zero; 1 of a matrix product."""
-        return 1.0 if self.weight.ndim == 2 else float((self.weight != 0).any(axis=1).mean())
+        """Return the share of stripes that are not zero; 1 of a matrix product."""
+        return float(self.live_stripes().mean()) if self.has_stripes else 1.0
 
     def biases(self) -> np.ndarray:
         """Return the bias `[N]`, zeros where there is none."""

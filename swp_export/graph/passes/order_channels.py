@@ -26,14 +26,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import onnx_ir as ir
 
-from swp_export.graph.analysis.channels import Channels, rule_of
+from swp_export.graph.analysis.channels import Channels
 from swp_export.graph.analysis.constant_channels import evaluation
 from swp_export.graph.convolutions import iterate_stripe_convs
 from swp_export.graph.operators.table import weights_of
 from swp_export.graph.passes.take_channels import take_channels
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Container, Mapping, Sequence
 
     from swp_export.graph.operators.identities import Ids
     from swp_export.graph.operators.node_view import Places
@@ -79,29 +79,32 @@ class OrderChannels(ir.passes.InPlacePass):
 
 def channel_groups(graph: ir.Graph) -> list[list[str]]:
     """Return the names of the group-1 convolutions whose channels are free, those that share them together."""
-    channels = Channels(graph)
+    layers = {node for node, _ in iterate_stripe_convs(graph)}
+    return [[node.name or "" for node in nodes] for nodes, _ in free_channels(graph, Channels(graph), layers)]
+
+
+def free_channels(
+    graph: ir.Graph, channels: Channels, producers: Container[ir.Node]
+) -> list[tuple[list[ir.Node], Ids]]:
+    """Return the channels that are free to order and made by some of `producers` alone, with those that make them."""
     stays = np.zeros(len(channels), bool)
     stays[np.concatenate([channels.pinned(), *_not_always_finite(graph, channels)])] = True
-    producers: dict[bytes, list[str]] = {}
+    sharing: dict[bytes, tuple[list[ir.Node], Ids]] = {}
     owners = np.zeros(len(channels), np.int64)
-    rows_of: dict[bytes, np.ndarray] = {}
     for node in graph:
-        reads = rule_of(node).reads(channels.view(node)) if channels.follows(node) else None
+        reads = channels.rule(node).reads(channels.view(node)) if channels.follows(node) else None
         if reads is not None:
-            key = reads.rows.tobytes()
-            producers.setdefault(key, []).append(node.name or "")
-            rows_of[key] = reads.rows
+            sharing.setdefault(reads.rows.tobytes(), ([], reads.rows))[0].append(node)
             np.add.at(owners, reads.rows, 1)
-    layers = {node.name or "" for node, _ in iterate_stripe_convs(graph)}
     carriers = _Carriers([layout.ids for _, layout in channels.layouts()])
     return [
-        names
-        for key, names in producers.items()
-        if layers.issuperset(names)
-        and np.array_equal(rows_of[key], np.arange(rows_of[key].size) + rows_of[key][0])
-        and (owners[rows_of[key]] == len(names)).all()
-        and not stays[rows_of[key]].any()
-        and all(is_whole(ids, rows_of[key]) for ids in carriers.of(rows_of[key]))
+        (nodes, rows)
+        for nodes, rows in sharing.values()
+        if all(node in producers for node in nodes)
+        and np.array_equal(rows, np.arange(rows.size) + rows[0])
+        and (owners[rows] == len(nodes)).all()
+        and not stays[rows].any()
+        and all(is_whole(ids, rows) for ids in carriers.of(rows))
     ]
 
 
@@ -115,7 +118,7 @@ def _not_always_finite(graph: ir.Graph, channels: Channels) -> list[Ids]:
     return [
         layout.ids
         for node in graph
-        if channels.follows(node) and not rule_of(node).stays_finite(channels.view(node), evaluation(node))
+        if channels.follows(node) and not channels.rule(node).stays_finite(channels.view(node), evaluation(node))
         for value in (*node.inputs, *node.outputs)
         if (layout := channels.layout(value)) is not None
     ]
@@ -149,7 +152,10 @@ def is_whole(identities: np.ndarray, rows: np.ndarray) -> bool:
 def _are_zeros(graph: ir.Graph, channels: Channels, dropped: Ids) -> bool:
     """Tell whether the channels `dropped` are zero wherever they are written, and read times zero."""
     for node in graph if dropped.size else ():
-        weights, reads = weights_of(node), rule_of(node).reads(channels.view(node)) if channels.follows(node) else None
+        weights, reads = (
+            weights_of(node),
+            channels.rule(node).reads(channels.view(node)) if channels.follows(node) else None,
+        )
         if weights is None or reads is None:
             continue
         live = weights.weight.reshape(weights.filters, -1).any(axis=1) | (weights.biases() != 0)

@@ -14,7 +14,7 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
-from swp_export.graph.analysis.channels import Channels, rule_of
+from swp_export.graph.analysis.channels import Channels
 from swp_export.graph.passes.take_channels import take_channels
 
 
@@ -34,13 +34,15 @@ def needed_channels(graph: ir.Graph, channels: Channels) -> np.ndarray:
     needed = np.zeros(len(channels), bool)
     needed[channels.pinned()] = True
     followed = [node for node in reversed(graph) if channels.follows(node)]
-    readers = [reads for node in followed if (reads := rule_of(node).reads(channels.view(node))) is not None]
+    readers = [reads for node in followed if (reads := channels.rule(node).reads(channels.view(node))) is not None]
     carried = [layout.ids for _, layout in channels.layouts() if layout.ids.size]
     while True:
         before = needed.sum()
         for reads in readers:
             needed[reads.columns[reads.weight[needed[reads.rows]].any(axis=0)]] = True
-        for ids in carried:
+        if needed.sum() > before:
+            continue
+        for ids in carried:  # only now, since a tensor that has none yet may have got one
             if not needed[ids].any():
                 needed[ids[0]] = True
         if needed.sum() == before:

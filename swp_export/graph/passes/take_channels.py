@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import onnx_ir as ir
 
-from swp_export.graph.analysis.channels import rule_of
-
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -36,7 +34,7 @@ def take_channels(graph: ir.Graph, channels: Channels, places: Callable[[Ids], P
     for node in graph:
         if channels.follows(node) and not changed.isdisjoint([*node.inputs, *node.outputs]):
             inputs = [None if value is None else after.get(value) for value in node.inputs]
-            rule_of(node).take(channels.view(node), inputs, [after.get(value) for value in node.outputs])
+            channels.rule(node).take(channels.view(node), inputs, [after.get(value) for value in node.outputs])
     for value in changed:
         if value.shape is not None:
             sizes = list(value.shape)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from small_models import PADS, model_from_text, weights
 
-from swp_export.graph.analysis.constant_channels import constant_channels
+from swp_export.graph.analysis.constant_channels import constant_channels, fixed_channels
 from swp_export.graph.float64.model import Float64Model
 from swp_export.graph.operators.convolution import taps_that_see_padding
 from swp_export.graph.operators.rules.elementwise import Elementwise
@@ -207,7 +207,7 @@ def test_every_constant_reaches_its_reader() -> None:
         b=BIAS,
     )
     seen: list[tuple[ir.Node, list[int]]] = []
-    constant_channels(model.graph, before_node=lambda node, known: seen.append((node, channels(known))))
+    fixed_channels(model.graph, before_node=lambda node, maps: seen.append((node, channels(maps.constants()))))
     assert seen == [(model.graph[2], list(DEAD))]
 
 

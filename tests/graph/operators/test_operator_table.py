@@ -12,6 +12,7 @@ import pytest
 from swp_export.graph.analysis.channels import rule_of
 from swp_export.graph.analysis.constant_channels import evaluation
 from swp_export.graph.float64.execution import compute
+from swp_export.graph.operators.fixed_maps import FixedMaps, Space
 from swp_export.graph.operators.identities import Identities
 from swp_export.graph.operators.node_view import Layout, NodeView, Pins, taken
 from swp_export.graph.operators.operator import Example, Tensor
@@ -208,6 +209,58 @@ def test_claimed_constants_are_true(operator: str, example: Example) -> None:
             assert not np.isnan(values[1::3]).any(), "every operand is known there"
         for channel in np.flatnonzero(~np.isnan(values)):
             assert np.abs(flat[channel] - values[channel]).max() < 1e-9, (channel, values[channel])
+
+
+@pytest.mark.parametrize("kinds", [True, False])
+@pytest.mark.parametrize(("operator", "example"), RUNNING)
+def test_claimed_fixed_maps_are_true(operator: str, example: Example, *, kinds: bool) -> None:
+    """Where some channels are sums of a few fixed maps, the output's are the sums that are claimed, of other ones.
+
+    Those other maps need not be told: the claim is true if the same few maps explain all channels that are claimed.
+    """
+    case, rng = build(operator, example, seed=2), np.random.default_rng(5)
+    space = Space(np.ones(3) if kinds else np.array([0.0, 0.0, 1.0]), kinds=kinds)
+    known: list[FixedMaps | None] = []
+    basis: np.ndarray | None = None
+    for index, feed in enumerate(case.feeds):
+        layout, given = case.view.layout(index), example.inputs[index]
+        if layout is None or feed is None or not isinstance(given, Tensor) or feed.dtype.kind != "f":
+            known.append(None)
+            continue
+        values = rng.uniform(given.low, given.high, (layout.ids.size, 3))
+        values[::3] = np.nan
+        flat = np.moveaxis(feed, layout.axis, 0)
+        if basis is None:
+            basis = fixed_basis(flat.shape[1:], layout.axis, rng, kinds=kinds)
+        if flat.shape[1:] != basis.shape[1:]:  # a smaller map of the same kinds is constant
+            values = values[:, :1] * space.ones
+        maps = basis if flat.shape[1:] == basis.shape[1:] else np.eye(3)[-1].reshape(-1, *[1] * (flat.ndim - 1))
+        for channel in np.flatnonzero(~np.isnan(values[:, 0])):
+            flat[channel] = np.tensordot(values[channel], maps, 1)
+        known.append(FixedMaps(space, values))
+    results = outputs_of(case.node, case.feeds)
+    claimed = rule_of(case.node).fixed_maps(case.view, known, evaluation(case.node))
+    for number, (maps, result) in enumerate(zip(claimed, results, strict=True)):
+        layout = case.view.output_layout(number)
+        if maps is None or layout is None or not maps.fixed().any():
+            continue
+        flat = np.moveaxis(result.astype(np.float64), layout.axis, 0).reshape(layout.ids.size, -1)[maps.fixed()]
+        told, ones = maps.values[maps.fixed()], np.ones((1, flat.shape[1]))
+        found = np.linalg.lstsq(np.vstack([told, maps.space.ones]), np.vstack([flat, ones]), rcond=None)[0]
+        assert np.abs(told @ found - flat).max() < 1e-9
+        assert np.abs(maps.space.ones @ found - 1).max() < 1e-9
+        if maps.space.kinds and np.linalg.matrix_rank(told) == maps.space.size:
+            assert np.abs(np.sort(found, axis=0) - np.eye(maps.space.size)[-1][:, None]).max() < 1e-9
+
+
+def fixed_basis(shape: Sequence[int], axis: int, rng: np.random.Generator, *, kinds: bool) -> np.ndarray:
+    """Return three maps `[3, *shape]`, the same for each image: kinds of places, or any two beside ones."""
+    alike = (1, *shape[1:]) if axis > 0 else shape
+    if kinds:
+        maps = (rng.integers(0, 3, alike) == np.arange(3).reshape(-1, *[1] * len(alike))).astype(np.float64)
+    else:
+        maps = np.stack([rng.normal(size=alike), rng.normal(size=alike), np.ones(alike)])
+    return np.broadcast_to(maps, (3, *shape))
 
 
 def decided(case: Case, known: Sequence[np.ndarray | None]) -> bool:

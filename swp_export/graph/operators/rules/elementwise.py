@@ -8,7 +8,7 @@ import numpy as np
 
 from swp_export.graph.constants import set_input
 from swp_export.graph.operators.node_view import Layout, Pins, taken
-from swp_export.graph.operators.operator import ChannelRule
+from swp_export.graph.operators.operator import Acts, ChannelRule
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -87,6 +87,11 @@ class Elementwise(ChannelRule):
                 zero |= operand == 0
             result = np.where(zero, 0.0, result)
         return (result, *[None] * (outputs - 1))
+
+    def acts(self, node: NodeView) -> Acts:
+        """By the elements of each place."""
+        del node
+        return Acts.BY_PLACE
 
     def stays_finite(self, node: NodeView, evaluate: Evaluate) -> bool:
         """Try some values, each beside each."""

@@ -8,7 +8,7 @@ import numpy as np
 
 from swp_export.graph.constants import set_input
 from swp_export.graph.operators.node_view import Layout, Pins, taken
-from swp_export.graph.operators.operator import ChannelRule
+from swp_export.graph.operators.operator import Acts, ChannelRule
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from swp_export.graph.operators.operator import Evaluate, Known
 
     Axes = Callable[[NodeView], set[int] | None]
+    Tells = Callable[[NodeView], bool]
     MapConstant = Callable[[NodeView, Known, Evaluate], Known]
 
 
@@ -30,6 +31,18 @@ def none(node: NodeView) -> set[int] | None:
     """Return no axis: each element is computed by itself."""
     del node
     return set()
+
+
+def always(node: NodeView) -> bool:
+    """Return that it holds whatever the node's settings."""
+    del node
+    return True
+
+
+def never(node: NodeView) -> bool:
+    """Return that it holds for no setting."""
+    del node
+    return False
 
 
 def kept(node: NodeView, known: Known, evaluate: Evaluate) -> Known:
@@ -69,6 +82,7 @@ class MapWise(ChannelRule):
         removes: returns the axes that the output lacks.
         joins: what it does to channels when the axes are theirs, to complete "because node X ...".
         finite: a map of finite numbers gives such.
+        linear: tells whether it is a linear function of each map, the same for all.
 
     """
 
@@ -82,8 +96,10 @@ class MapWise(ChannelRule):
         removes: Axes = none,
         joins: str = "joins all of them",
         finite: bool = True,
+        linear: Tells = never,
     ) -> None:
         super().__init__()
+        self._linear = linear
         self._axes, self._constant, self._removes = axes, constant, removes
         self._parameters, self._others, self._joins, self._finite = parameters or {}, others, joins, finite
 
@@ -114,6 +130,12 @@ class MapWise(ChannelRule):
         (first, *_), outputs = known, len(node.node.outputs)
         result = None if first is None else self._constant(node, first, evaluate)
         return (result, *[None] * (outputs - 1))
+
+    def acts(self, node: NodeView) -> Acts:
+        """By element where no axis is joined."""
+        if self._linear(node):
+            return Acts.LINEAR
+        return Acts.OTHERWISE if self._axes(node) or self._removes(node) else Acts.BY_PLACE
 
     def stays_finite(self, node: NodeView, evaluate: Evaluate) -> bool:
         """All but logarithms of sums do."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from swp_export.graph.operators.node_view import Layout, Pins, label_of
-from swp_export.graph.operators.operator import ChannelRule
+from swp_export.graph.operators.operator import Acts, ChannelRule, Reads
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -31,6 +31,7 @@ class Route:
         position: and its place there, int64.
         alike: other inputs or places, of the same size each, that must be the same channels: what stands at one place
             of `axis` came from all of them.
+        whole: each channel's map is moved as a whole: nothing along other axes.
 
     """
 
@@ -38,6 +39,7 @@ class Route:
     origin: npt.NDArray[np.int64]
     position: npt.NDArray[np.int64]
     alike: Sequence[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]] = ()
+    whole: bool = False
 
     @property
     def sources(self) -> Sequence[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]]:
@@ -45,10 +47,10 @@ class Route:
         return ((self.origin, self.position), *self.alike)
 
 
-def from_input(axis: int, position: npt.ArrayLike, index: int = 0) -> Route:
+def from_input(axis: int, position: npt.ArrayLike, index: int = 0, *, whole: bool = False) -> Route:
     """Return the route whose channels are those at `position` of one input."""
     places = np.asarray(position, np.int64)
-    return Route(axis, np.full(places.size, index, np.int64), places)
+    return Route(axis, np.full(places.size, index, np.int64), places, whole=whole)
 
 
 class Moves(ChannelRule):
@@ -98,10 +100,43 @@ class Moves(ChannelRule):
             results.append(first)
         return tuple(results)
 
+    def acts(self, node: NodeView) -> Acts:
+        """Whole maps, or parts of them."""
+        routes = self._route(node)
+        whole = not isinstance(routes, Pins) and all(route is None or route.whole for route in routes)
+        return Acts.MOVES if whole else Acts.OTHERWISE
+
     def take(self, node: NodeView, inputs: Sequence[Places | None], outputs: Sequence[Places | None]) -> None:
         """Let `retake` change what the node says of places and sizes."""
         if self._retake is not None:
             self._retake(node, inputs, outputs)
+
+
+class Selects(Moves):
+    """Whole channels of one input are chosen: each may go by itself, and those of the input that nothing else reads."""
+
+    def flow(self, node: NodeView) -> tuple[Layout | None, ...] | Pins:
+        """Give the output channels of its own."""
+        layouts, routes = super().flow(node), self._route(node)
+        if isinstance(layouts, Pins) or isinstance(routes, Pins):
+            return layouts
+        return tuple(
+            Layout(route.axis, node.identities.fresh(route.position.size))
+            if route is not None and route.whole
+            else given
+            for route, given in zip(routes, layouts, strict=True)
+        )
+
+    def reads(self, node: NodeView) -> Reads | None:
+        """Return which channel each is."""
+        routes, rows, columns = self._route(node), node.output_layout(), node.layout(0)
+        if isinstance(routes, Pins) or rows is None or columns is None:
+            return None
+        (route,) = routes
+        if route is None or not route.whole:
+            return None
+        chosen = route.position[:, None] == np.arange(columns.ids.size)
+        return Reads(rows.ids, columns.ids, chosen)
 
 
 def _ids(node: NodeView, origin: np.ndarray, position: np.ndarray) -> np.ndarray:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from swp_export.graph.metadata import FILTERS, decode_order, encode_order
+from swp_export.graph.operators.fixed_maps import CONSTANT, FixedMaps, Space, space_of_kinds
 from swp_export.graph.operators.node_view import Layout, Pins, taken
 from swp_export.graph.operators.operator import ChannelRule, Reads
 
@@ -94,6 +95,40 @@ class Weighted(ChannelRule):
             result[number] += _sum_of_constants(row, source[first : first + columns], weights.padded)
         return (result,)
 
+    def fixed_maps(
+        self, node: NodeView, known: Sequence[FixedMaps | None], evaluate: Evaluate
+    ) -> tuple[FixedMaps | None, ...]:
+        """Return beside the constants what filters give that read fixed maps only.
+
+        A constant behind zero padding has one value at each kind of place; a single tap that moves nothing gives the
+        sum of what it reads.
+        """
+        maps, weights = known[0], self.weights(node.node)
+        (constants,) = self.constants(node, [None if maps is None else maps.constants()], evaluate)
+        assert constants is not None
+        assert weights is not None
+        result = FixedMaps.of(constants)
+        if maps is None:
+            return (result,)
+        values = maps.values
+        if weights.in_place:
+            if maps.space is CONSTANT:
+                return (result,)
+            space, seen = Space(maps.space.ones, kinds=maps.space.kinds), np.ones((1, 1), bool)
+        elif weights.seen is None:
+            return (result,)
+        else:
+            values, seen = maps.constants()[:, None], weights.seen.reshape(weights.seen.shape[0], -1)
+            space = space_of_kinds(seen.shape[0])
+        result = FixedMaps(space, result.within(space).copy())
+        columns, per_group = weights.weight.shape[1], weights.filters // weights.group
+        for number in np.flatnonzero(np.isnan(constants)).tolist():
+            first = number // per_group * columns
+            row = weights.weight[number].reshape(columns, -1)
+            total = _sum_of_maps(row, values[first : first + columns], seen)
+            result.values[number] = total + float(weights.biases()[number]) * space.ones
+        return (result,)
+
     def take(self, node: NodeView, inputs: Sequence[Places | None], outputs: Sequence[Places | None]) -> None:
         """Cut rows and columns; of a grouped one whole groups."""
         weights, columns, rows = self.weights(node.node), inputs[0], outputs[0]
@@ -117,6 +152,23 @@ def _sum_of_constants(row: np.ndarray, values: Known, padded: np.ndarray) -> flo
     held = np.flatnonzero(~unknown & (values != 0))
     taps = row[held].reshape(held.size, padded.size).astype(np.float64)
     return np.nan if taps[:, padded.reshape(-1)].any() else float(values[held] @ taps.sum(axis=1))
+
+
+def _sum_of_maps(row: np.ndarray, values: np.ndarray, seen: np.ndarray) -> np.ndarray:
+    """Return `[kinds]` what the filter `row` `[C, taps]` makes of fixed maps, NaN where it reads one that varies.
+
+    Args:
+        row: a filter's weights.
+        values: float64 `[C, maps]`; of several maps where there is one tap only.
+        seen: bool `[kinds, taps]`: which taps see the map.
+
+    """
+    live = row.any(axis=1)
+    if np.isnan(values[live]).any():
+        return np.full(max(values.shape[1], seen.shape[0]), np.nan)
+    by_tap = row[live].T.astype(np.float64) @ values[live]
+    # Tap by tap, so that kinds that see the same live taps get the same bits.
+    return (by_tap * seen.T).sum(axis=0) if values.shape[1] == 1 else by_tap[0]
 
 
 def _take_filters(node: ir.Node, rows: Places) -> None:
