@@ -17,6 +17,7 @@ TENSORS = {
     "b": CONSTANTS,
     "v": weights(RNG, 8, 8, 3, 3),
     "u": weights(RNG, 4, 8, 1, 1),
+    "p": weights(RNG, 5, 6, dead=[1]).T,
 }
 
 
@@ -28,6 +29,7 @@ TENSORS = {
         (f"y = Conv <{PADS}> (h, v)", ("c", 1, "node y (Conv) reads the constant beside zero padding")),
         (f"a = Conv <{PADS}> (h, v) s = Add (h, a) y = Conv (s, u)", ("c", 3, "others that they are added to")),
         ("y = Conv (h, u)", None),
+        ("m = MatMul (h, p) y = Relu (m)", ("c", 3, "the network gives them as output")),
     ],
 )
 def test_reasons(body: str, expected: tuple[str, int, str] | None) -> None:
