@@ -11,6 +11,7 @@ import onnx_ir as ir
 
 from swp_export.errors import InputError
 from swp_export.graph.analysis.inferred_shapes import with_inferred_shapes
+from swp_export.graph.constants import array_of
 from swp_export.graph.float64.model import Float64Model
 from swp_export.graph.operators.naming import operator_of
 from swp_export.graph.operators.operator import Rounding
@@ -18,7 +19,7 @@ from swp_export.graph.operators.table import operator
 from swp_export.runtime.session import open_session
 from swp_export.verification import parting
 from swp_export.verification.feeds import main_of, zeros
-from swp_export.verification.rounding import UNIT, UNIT_OF_FLOAT16, move_module, moved
+from swp_export.verification.rounding import UNIT, UNIT_OF_FLOAT16, move_module, moved, rounding_of_mean
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -189,7 +190,20 @@ class OnnxReference:
                 constants[name] = moved(array, rng, UNIT)
             return constants[name]
 
-        return lambda x: self._double.run(x, on_value=move)
+        centring: dict[str | None, list[ir.Node]] = {}
+        for node in self._model.graph:
+            if operator_of(node) == "InstanceNormalization" and node.inputs[0] is not None:
+                centring.setdefault(node.inputs[0].name, []).append(node)
+        off: dict[str | None, np.ndarray] = {}
+
+        def see(name: str, array: np.ndarray) -> np.ndarray:
+            array = move(name, array + off.pop(name) if name in off else array)
+            for node in centring.get(name, ()):
+                epsilon = node.attributes["epsilon"].as_float() if "epsilon" in node.attributes else 1e-5
+                off[node.outputs[0].name] = rounding_of_mean(array, rng, UNIT, epsilon, array_of(node.inputs[1]))
+            return array
+
+        return lambda x: self._double.run(x, on_value=see)
 
     def unoptimised(self) -> Reference | None:
         """Load it again, with all optimisations of ONNX Runtime off."""

@@ -9,7 +9,7 @@ rounding may move it, where a single float32 run may be exact by luck (Monte Car
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -51,6 +51,20 @@ def moved(array: np.ndarray, rng: np.random.Generator, unit: float, *, least: fl
     return result
 
 
+def rounding_of_mean(
+    x: np.ndarray, rng: np.random.Generator, unit: float, epsilon: float, scale: np.ndarray | None
+) -> np.ndarray:
+    """Return what an InstanceNormalization of `x` `[N, C, ...]` is off where the mean that it takes off is rounded.
+
+    All of a map is off alike, so that no later mean evens it out; where the map is nearly constant, by far more than
+    its values round. `[N, C, 1, ...]`
+    """
+    axes = tuple(range(2, x.ndim))
+    noise = unit * (2 * rng.random(x.shape[:2]) - 1)
+    off = noise * np.abs(x.mean(axis=axes)) / np.sqrt(x.var(axis=axes) + epsilon) * (1.0 if scale is None else scale)
+    return np.asarray(off.reshape(*x.shape[:2], *[1] * len(axes)))
+
+
 def move_module(module: nn.Module, seed: int, unit: float) -> None:
     """Move the weights of a float64 `module`, now, and the outputs of its layers, whenever it runs, as `moved` does.
 
@@ -66,14 +80,29 @@ def move_module(module: nn.Module, seed: int, unit: float) -> None:
         *(nn.Softplus, nn.Tanh),
     )
 
+    centring = (nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d, nn.GroupNorm)
+
     def move(tensor: torch.Tensor, least: float = 0.0) -> torch.Tensor:
         noise = unit * (2 * torch.rand(tensor.shape, generator=generator, dtype=torch.float64) - 1)
         exact = (tensor == tensor.round()) & (tensor.abs() <= LARGEST_EXACT)
         return tensor + (noise * tensor.abs().clamp(min=least)).masked_fill(exact, 0)
 
-    def hook(layer: nn.Module, _inputs: object, output: object) -> object:
-        least = 2.0 if isinstance(layer, approximated) else 0.0
-        return move(output, least) if isinstance(output, torch.Tensor) and output.is_floating_point() else output
+    def shift(layer: Any, x: torch.Tensor) -> torch.Tensor:
+        # As `rounding_of_mean`.
+        groups = layer.num_groups if isinstance(layer, nn.GroupNorm) else x.shape[1]
+        flat = x.reshape(x.shape[0], groups, -1)
+        noise = unit * (2 * torch.rand(flat.shape[:2], generator=generator, dtype=torch.float64) - 1)
+        off = noise * flat.mean(2).abs() / (flat.var(2, correction=0) + layer.eps).sqrt()
+        off = off.repeat_interleave(x.shape[1] // groups, 1) * (1.0 if layer.weight is None else layer.weight)
+        by_map: torch.Tensor = off.reshape(*x.shape[:2], *[1] * (x.ndim - 2))
+        return by_map
+
+    def hook(layer: nn.Module, inputs: tuple[object, ...], output: object) -> object:
+        if not isinstance(output, torch.Tensor) or not output.is_floating_point():
+            return output
+        if isinstance(layer, centring) and isinstance(inputs[0], torch.Tensor) and inputs[0].ndim > 2:
+            output = output + shift(layer, inputs[0])
+        return move(output, 2.0 if isinstance(layer, approximated) else 0.0)
 
     with torch.no_grad():
         for tensor in (*module.parameters(), *module.buffers()):

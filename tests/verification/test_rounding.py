@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from small_models import model_from_text, to_float32
 from torch import nn
 
-from swp_export.verification.references import TorchReference
+from swp_export.verification.references import OnnxReference, TorchReference
 from swp_export.verification.rounding import UNIT, UNIT_OF_FLOAT16, move_module, moved
+
+if TYPE_CHECKING:
+    from swp_export.verification.references import Reference
 
 
 @given(st.integers(0, 100), st.sampled_from([UNIT, 2.0**-11]))
@@ -63,6 +69,21 @@ def test_where_float32_does() -> None:
     off = np.abs(reference.rounded(0)(x)["output"] - reference.float64(x)["output"]).reshape(-1)
     assert off[0] <= UNIT
     assert UNIT / 100 < off[1] <= 2 * UNIT
+
+
+@pytest.mark.parametrize("norm", [nn.InstanceNorm2d(4, affine=True), nn.GroupNorm(2, 4), None])
+def test_a_mean_that_is_taken_off_is_rounded(norm: nn.Module | None) -> None:
+    """Constant maps minus their mean are off by its rounding, over a small deviation: all alike, so a pool sees it."""
+    if norm is not None:
+        reference: Reference = TorchReference(nn.Sequential(norm, nn.AdaptiveAvgPool2d(1)), "r")
+    else:
+        body = "a = Abs (x) b = InstanceNormalization (a, s, t) y = GlobalAveragePool (b)"
+        model = model_from_text(body, x="double[N, 4, H, W] x", s=np.ones(4), t=np.zeros(4))
+        reference = OnnxReference(to_float32(model), "r")
+    x = np.full((2, 4, 5, 6), 0.7, np.float32)
+    (truth,), (rounded,) = (run(x).values() for run in (reference.float64, reference.rounded(0)))
+    assert np.abs(truth).max() < 1e-12
+    assert 20 * UNIT < np.abs(rounded).max() < 0.7 * UNIT / np.sqrt(1e-5) * 1.001
 
 
 def test_a_seed_repeats_a_run() -> None:

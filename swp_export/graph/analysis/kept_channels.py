@@ -78,15 +78,17 @@ def would_be_kept(graph: ir.Graph) -> list[Kept]:
 def _kept(graph: ir.Graph, channels: Channels, needed: np.ndarray | None = None) -> list[Kept]:
     trail, result = _Trail(channels, fixed_channels(graph), through_groups=needed is None), []
     for node in graph:
-        weights, rows = weights_of(node), channels.of(node.outputs[0])
+        weights, layout = weights_of(node), channels.layout(node.outputs[0])
         if weights is None or weights.live_filters().all():
             continue
         is_dead = ~weights.live_filters()
-        if rows is None:
+        if layout is None:
             reason = channels.why_not_followed(node)
             result.append(Kept(layer=layer_name(node), filters=int(is_dead.sum()), reason=reason))
             continue
-        dead = rows[is_dead]
+        if layout.axis != weights.axis:
+            continue  # a matrix that is applied to each map
+        dead = layout.ids[is_dead]
         otherwise = GROUPED if weights.group > 1 else LAST if weights.filters == 1 else SHARED
         counts: Counter[str] = Counter()
         nodes: dict[str, list[ir.Node]] = defaultdict(list)
@@ -141,7 +143,9 @@ class _Trail:
 
     def _at(self, node: ir.Node, value: ir.Value, ids: Ids) -> tuple[list[str], list[tuple[ir.Value, Ids]]]:
         """Return why `node` needs the constants `ids` of its input `value`, and in which outputs they go on."""
-        weights = weights_of(node) if value is node.inputs[0] else None
+        layout, weights = self._channels.layout(value), weights_of(node) if value is node.inputs[0] else None
+        if weights is not None and layout is not None and layout.axis != weights.axis:
+            weights = None  # it is applied to each map, or to each image
         if weights is not None:
             reason = self._read(node, weights, value, ids)
             if reason is not None or weights.group == 1 or not self._through_groups:

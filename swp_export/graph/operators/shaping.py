@@ -97,7 +97,10 @@ def reshaped_axis(before: Sequence[Dim], after: Sequence[Dim], axis: int) -> tup
     """
     size = before[axis]
     assert isinstance(size, int)
-    for place, found in enumerate(after):
+    # One channel may be at any axis of size 1; where it was, it is no image of a batch.
+    places = sorted(range(len(after)), key=lambda place: place != axis) if size == 1 else range(len(after))
+    for place in places:
+        found = after[place]
         same_before, same_behind = _as_many(before[:axis], after[:place]), _as_many(before[axis:], after[place:])
         if not (same_before or same_behind) or (found == 1 != size):
             continue

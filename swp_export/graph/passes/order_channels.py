@@ -141,10 +141,15 @@ class _Carriers:
 
 
 def is_whole(identities: np.ndarray, rows: np.ndarray) -> bool:
-    """Tell whether `identities` hold all of `rows` in order, each equally often, side by side; or none of them."""
+    """Tell whether `identities` hold all of `rows` in order, each equally often, side by side; or none of them.
+
+    Of one channel that is there twice it cannot be told whether a Flatten repeats it or a Concat the tensor: False.
+    """
     held = np.flatnonzero(np.isin(identities, rows))
     if not held.size:
         return True
+    if rows.size == 1 < held.size:
+        return False
     repeats = held.size // rows.size
     return bool(np.array_equal(identities[held[0] : held[-1] + 1], np.repeat(rows, repeats)))
 

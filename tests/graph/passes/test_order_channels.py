@@ -77,6 +77,12 @@ class TestFunction:
         assert sizes == [3] * 4
         assert furthest(before, after, X) < 1e-10
 
+    def test_a_single_channel_twice(self) -> None:
+        """Where a tensor of one channel is repeated, its places could be taken for those of a Flatten: it stays."""
+        body = f"h = Conv <{PADS}> (x, w0) m = Concat <axis = 1> (h, h) y = Conv (m, w1)"
+        model = model_from_text(body, w0=weights(RNG, 1, 3, 3, 3), w1=weights(RNG, 4, 2, 1, 1))
+        assert channel_groups(marked(model).graph) == []
+
     def test_and_back(self) -> None:
         """An order that leaves out the filters of zeros undoes one that filled up with them."""
         before = chain("m = Relu (h)")
