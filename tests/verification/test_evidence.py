@@ -475,13 +475,7 @@ def test_other_kernels_of_the_runtime_count_as_its_own_error() -> None:
 
 def test_a_source_is_run_with_and_without_optimisation() -> None:
     """ONNX Runtime's two runs of an ONNX reference are both looked at; a module has one."""
-    model = model_from_text(
-        f"h = Conv <{PADS}> (x, w) y = Relu (h)",
-        x="float[N, 3, 6, 6] x",
-        y="float[N, 8, 6, 6] y",
-        w=weights(np.random.default_rng(0), 8, 3, 3, 3).astype(np.float32),
-    )
-    found = gather(
-        OnnxReference(model, "it"), [(Case(name="a", x=np.ones((1, 3, 6, 6), np.float32)), True)], lambda _: None
-    )
+    model = to_float32(model_from_text(f"h = Conv <{PADS}> (x, w) y = Relu (h)", w=weights(RNG, 8, 3, 3, 3)))
+    case = Case(name="ones", x=np.ones((1, 3, 6, 6), np.float32))
+    found = gather(OnnxReference(model, "it"), [(case, True)], lambda _: None)
     assert found.evidence[0].runs["y"].other is not None
