@@ -1,6 +1,7 @@
 """State sizes that a graph computes from those it has, so that the channels can be followed.
 
     Reshape(x, Concat(Shape(x)[0], [-1]))               ->  Reshape(x, [0, -1])
+    Reshape(x [N, 64], [-1, 64, 1, 1])                  ->  Reshape(x, [0, 64, 1, 1])
     Resize(x, sizes = Concat(Shape(x)[0:2], [H, W]))    ->  Resize<axes = [2, 3]>(x, sizes = [H, W])
 
 In the target of a Reshape 0 means the size of the input, and -1 what is left; it can say one size that is not known.
@@ -8,6 +9,7 @@ In the target of a Reshape 0 means the size of the input, and -1 what is left; i
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -35,7 +37,7 @@ class StateSizes(ir.passes.InPlacePass):
         """Visit every Reshape and Resize."""
         modified = False
         for node in list(model.graph):
-            if operator_of(node) == "Reshape" and array_of(node.inputs[1]) is None:
+            if operator_of(node) == "Reshape":
                 modified |= _state_target(node)
             elif _is_resized_to_sizes(node) and model.opset_imports.get("", 0) >= _AXES_OF_RESIZE:
                 modified |= _leave_out_kept(model.graph, node)
@@ -48,7 +50,9 @@ def _is_resized_to_sizes(node: ir.Node) -> bool:
 
 def _state_target(node: ir.Node) -> bool:
     sizes, shape = sizes_of(node.inputs[1]), shape_of(node.inputs[0])
-    if sizes is None or shape is None or ("allowzero" in node.attributes and node.attributes["allowzero"].as_int()):
+    if sizes is None or shape is None:
+        return False
+    if 0 in sizes and "allowzero" in node.attributes and node.attributes["allowzero"].as_int():
         return False
     target = [
         size if isinstance(size, int) else 0 if size is not None and shape[axis : axis + 1] == (size,) else -1
@@ -56,8 +60,25 @@ def _state_target(node: ir.Node) -> bool:
     ]
     if target.count(-1) > 1:
         return False
+    place = target.index(-1) if -1 in target else len(shape)
+    if place < len(shape) and _is_what_is_left(place, target, shape):
+        target[place] = 0
+    if array_of(node.inputs[1]) is not None and sizes == target:
+        return False
     set_input(node, 1, "shape", np.array(target, np.int64))
+    node.attributes.pop("allowzero", None)  # PyTorch states it where no size is zero
     return True
+
+
+def _is_what_is_left(place: int, target: Sequence[int], shape: Sequence[Dim]) -> bool:
+    """Tell whether the -1 at `place` of a target is the size of the input there: the others hold as many elements."""
+    before = [size for axis, size in enumerate(shape) if axis != place]
+    after = [shape[axis] if size == 0 else size for axis, size in enumerate(target) if axis != place]
+    return (
+        shape[place] is not None
+        and all(isinstance(size, int) and size > 0 for size in (*before, *after))
+        and math.prod(before) == math.prod(after)  # type: ignore[arg-type]  # they are
+    )
 
 
 def _leave_out_kept(graph: ir.Graph, node: ir.Node) -> bool:

@@ -6,6 +6,7 @@ from onnx_ir.passes.common import RemoveUnusedNodesPass
 from small_models import copied, model_from_text, ops
 
 from swp_export.graph.float64.model import Float64Model
+from swp_export.graph.normalise import normalised
 from swp_export.graph.passes.drop_expand import DropExpand
 
 RNG = np.random.default_rng(0)
@@ -38,3 +39,16 @@ def test_what_gives_the_size_stays(reader: str) -> None:
     DropExpand()(model)
     assert Float64Model(model).run(RNG.random((2, 3, 4, 5)))["y"].shape == before
     assert "Expand" in ops(model)
+
+
+def test_a_size_that_is_known_by_name() -> None:
+    """The batch is repeated to itself, whatever it is; PyTorch states the other sizes as numbers."""
+    model = model_from_text(
+        "g = GlobalMaxPool (x) s = Shape <end = 1> (x) t = Concat <axis = 0> (s, c) e = Expand (g, t) y = Mul (x, e)",
+        x="double[N, 3, 4, 5] x",
+        y="double[N, 3, 4, 5] y",
+        c=np.array([3, 4, 5]),
+    )
+    dropped = DropExpand()(normalised(model, "it")).model
+    RemoveUnusedNodesPass()(dropped)
+    assert ops(dropped) == ["GlobalMaxPool", "Mul"]

@@ -93,3 +93,17 @@ def test_a_rank_that_inference_does_not_find() -> None:
         **{name: NUMBERS[name] for name in ("zero", "one", "rest")},
     )
     assert "Softmax" in ops(normalised(model, "it"))
+
+
+@pytest.mark.parametrize(
+    ("target", "stated"), [((-1, 3, 1, 1), [0, 3, 1, 1]), ((-1, 1, 3), [0, 1, 3]), ((3, -1), [3, -1])]
+)
+def test_what_is_left_is_the_size_of_the_input(target: tuple[int, ...], stated: list[int]) -> None:
+    """A -1 in the place of a size of which all others are kept is that size, so that its name is not lost."""
+    rank = ", ".join("ABCD"[: len(target)])
+    model = model_from_text(
+        "y = Reshape <allowzero = 1> (x, t)", x="double[N, 3] x", y=f"double[{rank}] y", t=np.array(target)
+    )
+    found = array_of(normalised(model, "it").graph[0].inputs[1])
+    assert found is not None
+    assert found.tolist() == stated
