@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from swp_export.errors import SwpExportError
+from swp_export.errors import ModelError, SwpExportError
 from swp_export.graph.analysis.kept_channels import kept_channels, would_be_kept
 from swp_export.graph.convolutions import iterate_convolutions, iterate_stripe_convs, kind_of
 from swp_export.graph.files.reading import read_model
@@ -25,7 +26,7 @@ from swp_export.graph.metadata import (
 )
 from swp_export.graph.normalise import normalised
 from swp_export.graph.operators.table import weighted
-from swp_export.graph.simplify import CANONICAL_FORM
+from swp_export.graph.simplify import CANONICAL_FORM, simplify
 from swp_export.inspection.layers import Convolution, dead_layer_warnings, inspected, skeleton_above, totals_of
 from swp_export.inspection.report import GraphFacts, InspectReport, TensorSpec
 from swp_export.inspection.values import skeleton_values
@@ -130,8 +131,17 @@ def _kept(model: ir.Model, label: str, threshold: float | None) -> tuple[Kept, .
         assert rule is not None
         rule.replace(node, conv.weight * live[:, None], None)
     if not any(LAYER in node.metadata_props for node in model.graph):
-        return tuple(would_be_kept(CANONICAL_FORM(model).model.graph))
+        return _would_be_kept(model)
     return tuple(kept_channels(normalised(model, label).graph))  # which infers the shapes that the file leaves out
+
+
+def _would_be_kept(model: ir.Model) -> tuple[Kept, ...]:
+    """Return what would stay of a normalised `model` that was not pruned yet; onnx-simplifier helps if that matters."""
+    kept = would_be_kept(CANONICAL_FORM(model).model.graph)
+    if any(not each.nodes for each in kept):  # a node keeps its channels: perhaps since what it reads is not folded yet
+        with contextlib.suppress(ModelError):  # it is not installed where models only run
+            kept = would_be_kept(simplify(model).graph)
+    return tuple(kept)
 
 
 def _lowerings(graph: ir.Graph) -> dict[str, str]:

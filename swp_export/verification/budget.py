@@ -2,7 +2,8 @@
 
 For each case and channel c of an output:
 
-    own(c)     how far the reference's own float32 run is from the truth, at its worst
+    own(c)     how far the reference's own float32 runs are from the truth, at their worst: as ONNX Runtime optimises it
+               for this CPU, and as it does not
     moved(c)   how far the largest of a few random roundings moves it (`rounding`)
     k          how many times as far off as rounded runs the float32 run is: one number per output, by rms
     off(c)     = max(own(c), TAIL * k * moved(c))
@@ -71,7 +72,7 @@ def unexplained(runs: Runs, usual: Sequence[Runs]) -> float | None:
 
     A share of its channel's scale, on this case or on the `usual` ones.
     """
-    own, moved = by_channel(runs.own), by_channel(runs.moved)
+    own, moved = by_channel(runs.own_single), by_channel(runs.moved)
     scale = _largest([runs, *usual], 1, own.shape)
     lucky = np.maximum(moved, np.minimum(LUCK * moved, np.median(moved) if moved.size else 0.0))
     beyond = own > TAIL * MOST * lucky + NOT_MODELLED * scale + EPS * np.max(scale, initial=0)

@@ -5,11 +5,14 @@ import hashlib
 import numpy as np
 import onnx
 import pytest
+from small_models import model_from_text, to_bytes, to_float32
 
 from swp_export.errors import ModelError, ThresholdError
 from swp_export.graph.metadata import THRESHOLD
+from swp_export.inspection import onnx_file
 from swp_export.inspection.inspect import inspect
 from swp_export.inspection.report import TensorSpec
+from swp_export.pruning.prune import prune
 
 
 def test_a_portable_model_shows_the_skeletons_it_was_broken_from(portable):
@@ -120,3 +123,65 @@ def test_a_truncated_file_is_an_error(dense):
     dense.write_bytes(dense.read_bytes()[:50])
     with pytest.raises(ModelError, match=r"dense\.onnx"):
         inspect(dense)
+
+
+def kinds():
+    """Return a model of a transposed and a 1-D convolution, each with a dead filter, the second of which is kept."""
+    w, v = np.ones((2, 3, 2, 2), np.float32), np.ones((4, 2, 3), np.float32)
+    w[:, 1], w[0, 0, 1, 0], w[1, 0, 1, 0], v[2] = 0, 0, 0, 0
+    return to_float32(
+        model_from_text(
+            "a = ConvTranspose <strides = [2, 2]> (x, w) b = Conv (z, v) y = Relu (a) u = Relu (b)",
+            x="double[N, 2, H, W] x, double[N, 2, L] z",
+            y="double[N, 3, P, Q] y, double[N, 4, R] u",
+            w=w,
+            v=v,
+        )
+    )
+
+
+def test_convolutions_of_every_kind(tmp_path):
+    """Transposed ones have their filters first; the taps of any rank are counted and drawn."""
+    (tmp_path / "kinds.onnx").write_bytes(to_bytes(kinds()))
+    transposed, line = inspect(tmp_path / "kinds.onnx").layers
+    assert (transposed.shape, transposed.live_filters) == ((3, 2, 2, 2), 2)
+    assert (transposed.stripes, transposed.live_stripes) == (12, 7)
+    assert (line.shape, line.live_filters, line.stripes, line.live_stripes) == ((4, 2, 3), 3, 12, 9)
+    assert line.live_share_per_tap == ((0.75, 0.75, 0.75),)
+
+
+def test_what_would_stay(tmp_path):
+    """Dead filters that pruning would leave, with why; a model that was pruned has what did stay."""
+    file = tmp_path / "kinds.onnx"
+    file.write_bytes(to_bytes(kinds()))
+    assert [(each.filters, each.reason) for each in inspect(file).kept] == 2 * [(1, "the network gives them as output")]
+    pruned = prune(file, output=tmp_path / "pruned.onnx", input_shape={"x": (2, 5, 5), "z": (2, 7)})
+    assert [(each.filters, each.reason) for each in inspect(pruned.model).kept] == [
+        (each.filters, each.reason) for each in pruned.kept
+    ]
+    assert [each.filters for each in pruned.kept] == [1, 1]
+
+
+def test_what_would_stay_at_a_threshold(tmp_path):
+    """Filters that are small, not zero, are dead at a threshold, and those of them that would stay are told."""
+    weight = np.ones((4, 3, 3, 3), np.float32)
+    weight[1:3] = 1e-4
+    model = model_from_text("y = Conv (x, w)", x="float[N, 3, H, W] x", y="float[N, 4, P, Q] y", w=weight)
+    file = tmp_path / "small.onnx"
+    file.write_bytes(to_bytes(model))
+    assert inspect(file).kept == ()
+    assert [each.filters for each in inspect(file, threshold=0.01).kept] == [2]
+
+
+def test_a_file_that_cannot_be_pruned_is_shown_all_the_same(dense, monkeypatch):
+    """What would stay is not known then, and a warning says why; with a threshold it is an error."""
+
+    def refuses(*_):
+        raise ModelError("it contradicts itself")
+
+    monkeypatch.setattr(onnx_file, "normalised", refuses)
+    report = inspect(dense)
+    assert (report.kept, len(report.layers)) == (None, 3)
+    assert report.warnings[-1] == "which dead filters would stay if it was pruned cannot be told: it contradicts itself"
+    with pytest.raises(ModelError, match="contradicts"):
+        inspect(dense, threshold=0.1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from torch import nn
 
 from swp_export.network.stock_counts import stock_counts
 
@@ -36,3 +37,20 @@ def test_grey_images_change_the_first_layer_only() -> None:
 def test_folded_parameters(name: str, floats: int) -> None:
     """BatchNorm becomes one bias per filter: what the unpruned networks' ONNX files, by --dense-out, hold."""
     assert stock_counts(name, 10, (3, 32, 32)).folded_params == floats
+
+
+def mixed() -> nn.Module:
+    """Return a depthwise, a 1-D and a transposed convolution, each with a bias."""
+    return nn.Sequential(
+        nn.Conv2d(3, 6, (1, 3), groups=3),
+        nn.ConvTranspose2d(6, 4, 2, stride=2),
+        nn.Flatten(2),
+        nn.Conv1d(4, 2, 5),
+    )
+
+
+def test_convolutions_of_every_kind() -> None:
+    """By hand, for 3x4x6: 6 x 16 outputs of 3 products, as many inputs spread over 16, then 2 x 60 outputs of 20."""
+    counts = stock_counts("test_stock_counts:mixed", None, (3, 4, 6))
+    assert counts.flops == 2 * (6 * 16 * 3 + 6 * 16 * 16 + 2 * 60 * 20)
+    assert counts.skeletons == {"0": (6, 1, 3), "1": (4, 2, 2), "3": (2, 5)}

@@ -23,13 +23,14 @@ SHAPE = (3, 9, 9)
 
 
 def network() -> nn.Module:
-    """Return convolutions of every kind: plain, depthwise, grouped and 1x1."""
+    """Return convolutions of every kind: plain, depthwise, grouped, transposed and 1x1."""
     return nn.Sequential(
         nn.Conv2d(3, 8, 3, padding=1, bias=False),
         nn.BatchNorm2d(8),
         nn.ReLU(),
         nn.Conv2d(8, 8, 3, padding=1, groups=8),
         nn.Conv2d(8, 8, 3, padding=1, groups=2),
+        nn.ConvTranspose2d(8, 8, 2, stride=2),
         nn.Conv2d(8, 6, 1),
         nn.AdaptiveAvgPool2d(1),
         nn.Flatten(),
@@ -56,6 +57,10 @@ def test_pruned_and_verified(checkpoint: Path, tmp_path: Path) -> None:
     assert report.verification is not None
     assert report.verification.equivalent
     assert (report.layers[0].name, report.layers[0].live_filters, report.layers[0].stripes) == ("0", 5, 72)
+    kinds = {"3": "depthwise", "4": "grouped", "5": "transposed"}
+    assert [layer.name for layer in report.layers] == ["0", *kinds, "6"]
+    for layer, kind in zip(report.layers[1:-1], kinds.values(), strict=True):
+        assert layer.reason == f"no lowering writes {kind} convolutions"
     assert report.architecture == ARCH
     assert (report.threshold_error is not None) == small
     metadata = {entry.key: entry.value for entry in onnx.load(out).metadata_props}

@@ -15,6 +15,7 @@ from swp_export.errors import InputError, UnprovableError
 from swp_export.verification.cases import Case, make_cases
 from swp_export.verification.evidence import CEILING, Gathered, gather
 from swp_export.verification.references import OnnxReference, TorchReference
+from swp_export.verification.runs import Runs
 from swp_export.verification.verify import Verifier, verify_model
 
 if TYPE_CHECKING:
@@ -461,3 +462,26 @@ def test_integers_that_the_float32_run_flips_are_no_contradiction() -> None:
     assert found.notes == ()
     assert found.optimise
     assert not any(each.undecided for each in found.evidence)
+
+
+def test_other_kernels_of_the_runtime_count_as_its_own_error() -> None:
+    """A pruned model is run by other kernels than its source; how far those are off is what the source is, too."""
+    truth, near, far = np.zeros((1, 2)), np.full((1, 2), 1e-7), np.array([[3e-7, np.nan]])
+    runs = Runs(truth=truth, single=near, moved=near, other=far)
+    assert runs.own.tolist() == [[3e-7, 1e-7]]
+    assert runs.own_single.tolist() == [[1e-7, 1e-7]]
+    assert Runs(truth=truth, single=near, moved=near).own.tolist() == [[1e-7, 1e-7]]
+
+
+def test_a_source_is_run_with_and_without_optimisation() -> None:
+    """ONNX Runtime's two runs of an ONNX reference are both looked at; a module has one."""
+    model = model_from_text(
+        f"h = Conv <{PADS}> (x, w) y = Relu (h)",
+        x="float[N, 3, 6, 6] x",
+        y="float[N, 8, 6, 6] y",
+        w=weights(np.random.default_rng(0), 8, 3, 3, 3).astype(np.float32),
+    )
+    found = gather(
+        OnnxReference(model, "it"), [(Case(name="a", x=np.ones((1, 3, 6, 6), np.float32)), True)], lambda _: None
+    )
+    assert found.evidence[0].runs["y"].other is not None

@@ -39,6 +39,7 @@ class Channels:
         self._identities = Identities()
         self._layouts: dict[ir.Value, Layout] = {}
         self._followed: set[ir.Node] = set()
+        self._refused: dict[ir.Node, str] = {}
         for node in graph:
             self._visit(node)
         self._pin(graph.outputs, "the network gives them as output")
@@ -70,6 +71,10 @@ class Channels:
         """Return how `node` treats channels here."""
         return self._rules.get(node) or rule_of(node)
 
+    def why_not_followed(self, node: ir.Node) -> str:
+        """Return why the channels of the outputs of `node`, which is not followed, are not known."""
+        return self._refused[node]
+
     def view(self, node: ir.Node) -> NodeView:
         """Return `node` as the rules of the table see it."""
         return NodeView(node, self._layouts, self._identities)
@@ -86,6 +91,7 @@ class Channels:
         view = self.view(node)
         flow = self.rule(node).flow(view)
         if isinstance(flow, Pins):
+            self._refused[node] = f"{label_of(node)} {flow.reason}"
             for index in range(len(node.inputs)):
                 view.pin(index, flow.reason)
         else:

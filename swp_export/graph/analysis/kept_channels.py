@@ -32,8 +32,9 @@ GROUPED = "they go only with their whole group, which is needed"
 PADDED = "zero padding turns their constant into a map with borders"
 SPREAD = "an operator turns their constant into another map"
 UNBIASED = "what reads their constant holds no bias"
+SHARED = "what they are combined with is needed"
 LAST = "a tensor keeps one channel at least"
-_BY_RANK = (COMBINED, SPREAD, GROUPED, PADDED, UNBIASED, LAST)
+_BY_RANK = (COMBINED, SPREAD, GROUPED, PADDED, UNBIASED, SHARED, LAST)
 """Where several hold of a filter, the first of these is told."""
 
 
@@ -75,13 +76,20 @@ def would_be_kept(graph: ir.Graph) -> list[Kept]:
 
 
 def _kept(graph: ir.Graph, channels: Channels, needed: np.ndarray | None = None) -> list[Kept]:
-    trail, result = _Trail(channels, fixed_channels(graph)), []
+    trail, result = _Trail(channels, fixed_channels(graph), through_groups=needed is None), []
     for node in graph:
         weights, rows = weights_of(node), channels.layout(node.outputs[0])
-        if weights is None or rows is None or rows.axis != weights.axis or weights.live_filters().all():
+        if weights is None or weights.live_filters().all():
             continue
-        dead = rows.ids[~weights.live_filters()]
-        otherwise = GROUPED if weights.group > 1 else LAST
+        is_dead = ~weights.live_filters()
+        if rows is None:
+            reason = channels.why_not_followed(node)
+            result.append(Kept(layer=layer_name(node), filters=int(is_dead.sum()), reason=reason))
+            continue
+        if rows.axis != weights.axis:  # it is applied to maps
+            continue
+        dead = rows.ids[is_dead]
+        otherwise = GROUPED if weights.group > 1 else LAST if weights.filters == 1 else SHARED
         counts: Counter[str] = Counter()
         nodes: dict[str, list[ir.Node]] = defaultdict(list)
         for row in (dead if needed is None else dead[needed[dead]]).tolist():
@@ -106,9 +114,10 @@ def _rank(reason: str) -> int:
 
 
 class _Trail:
-    """Follows constants through the graph to where they are needed."""
+    """Follows constants through the graph to where they are needed; into grouped convolutions, or only up to those."""
 
-    def __init__(self, channels: Channels, fixed: dict[ir.Value, FixedMaps]) -> None:
+    def __init__(self, channels: Channels, fixed: dict[ir.Value, FixedMaps], *, through_groups: bool) -> None:
+        self._through_groups = through_groups
         self._channels, self._fixed, self._pins = channels, fixed, channels.reasons()
         self._own: dict[ir.Value, tuple[Ids, np.ndarray]] = {}
         self._taps: dict[ir.Node, np.ndarray] = {}
@@ -139,7 +148,7 @@ class _Trail:
             weights = None  # it is applied to each map, or to each image
         if weights is not None:
             reason = self._read(node, weights, value, ids)
-            if reason is not None or weights.group == 1:
+            if reason is not None or weights.group == 1 or not self._through_groups:
                 return [] if reason is None else [reason], []
         carried, reasons, going = self._behind(node, ids), [], []
         for output in node.outputs:
