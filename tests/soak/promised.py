@@ -37,7 +37,15 @@ if TYPE_CHECKING:
 
 RUNTIME_TIMES_NOISE = 50.0
 """Two float32 runs of one function that add in other orders differ by some times the noise of one of them."""
-FAILURES = ("false alarm", "wrong, and refused", "wrong, and called equivalent", "crashed")
+RIGHT_REFUSALS = (
+    "no dead stripe",
+    "no convolution that can be pruned",
+    "every FilterSkeleton in it is 1x1",
+    "nothing of the network would be live",
+    "nothing can be proved",
+)
+"""What is said of networks that there is nothing to do with; any other refusal of a sound network is a defect."""
+FAILURES = ("refused wrongly", "false alarm", "wrong, and refused", "wrong, and called equivalent", "crashed")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -46,7 +54,7 @@ class Promise:
 
     Attributes:
         name: what it is, enough to make it again.
-        kind: `equivalent`, `refused` (exit code 2), `no second opinion`, or one of FAILURES.
+        kind: `equivalent`, `refused` (exit code 2, for one of RIGHT_REFUSALS), `no second opinion`, or one of FAILURES.
         message: of the program.
         error_to_budget: as the program says.
         times_noise: how far what was written is from the source in float64, in multiples of float32's noise.
@@ -156,7 +164,8 @@ def _promise(name: str, path: Path, pruned: Path, options: dict[str, Any], cases
     except NotEquivalentError as error:
         ratio, message = error.report.worst.error_to_budget, str(error)
     except SwpExportError as error:
-        return Promise(name=name, kind="refused", message=str(error))
+        right = any(reason in str(error) for reason in RIGHT_REFUSALS)
+        return Promise(name=name, kind="refused" if right else "refused wrongly", message=str(error))
     except Exception:  # noqa: BLE001 - whatever it is, it is a defect, and counted as one
         return Promise(name=name, kind="crashed", message=traceback.format_exc())
     alarm = message.startswith("not equivalent")

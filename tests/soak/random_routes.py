@@ -339,6 +339,11 @@ def attended(writer: Writer, x: str, channels: int) -> tuple[str, int]:
     return writer.node("Add", [x, writer.node("Reshape", [y, writer.node("Shape", [x])])]), channels
 
 
+def halved(writer: Writer, x: str, channels: int) -> tuple[str, int]:
+    """Work on one half; of a single channel there is none."""
+    return halves(writer, x, channels) if channels > 1 else layer(writer, x, channels)
+
+
 def shared(writer: Writer, x: str, channels: int) -> tuple[str, int]:
     """Apply one weight twice, one after the other or side by side."""
     weight = writer.constant(masked(writer.rng, channels, channels, (3, 3)))
@@ -393,7 +398,7 @@ KEEPING: tuple[Block, ...] = (
     layer, layer, depthwise, depthwise, grouped, grouped, same_transposed, with_constants, with_constants, functions,
     branches, branches, branches, shuffled, shuffle_unit, parts_kept, picked, more_channels, normalised, gated,
     linear_units, channels_last, channels_last, along_a_row, attended, shared, repeated, residual, squeeze_and_excite,
-    halves, bordered, scaled,
+    halved, bordered, scaled,
 )  # fmt: skip
 RESIZING: tuple[Block, ...] = (downsampled, upsampled)
 

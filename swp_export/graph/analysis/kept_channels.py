@@ -78,17 +78,17 @@ def would_be_kept(graph: ir.Graph) -> list[Kept]:
 def _kept(graph: ir.Graph, channels: Channels, needed: np.ndarray | None = None) -> list[Kept]:
     trail, result = _Trail(channels, fixed_channels(graph), through_groups=needed is None), []
     for node in graph:
-        weights, layout = weights_of(node), channels.layout(node.outputs[0])
+        weights, rows = weights_of(node), channels.layout(node.outputs[0])
         if weights is None or weights.live_filters().all():
             continue
         is_dead = ~weights.live_filters()
-        if layout is None:
+        if rows is None:
             reason = channels.why_not_followed(node)
             result.append(Kept(layer=layer_name(node), filters=int(is_dead.sum()), reason=reason))
             continue
-        if layout.axis != weights.axis:
-            continue  # a matrix that is applied to each map
-        dead = layout.ids[is_dead]
+        if rows.axis != weights.axis:  # it is applied to maps
+            continue
+        dead = rows.ids[is_dead]
         otherwise = GROUPED if weights.group > 1 else LAST if weights.filters == 1 else SHARED
         counts: Counter[str] = Counter()
         nodes: dict[str, list[ir.Node]] = defaultdict(list)

@@ -36,7 +36,7 @@ TENSORS = {
     "p": np.array([0, 0, 1, 1, 0, 0, 1, 1]),
     "i": np.arange(8)[::-1].copy(),
     "one": np.array(1.0),
-    "maps": weights(RNG, 5, 6, dead=[1]).T,
+    "onmaps": weights(RNG, 5, 6, dead=[1]).T,
 }
 EINSUM = 'n = Einsum <equation = "nchw->nhwc"> ({}) y = Neg (n)'
 POOL = f"AveragePool <kernel_shape = [3, 3], {PADS}, count_include_pad = 1>"
@@ -53,7 +53,7 @@ BODIES = [
     (f"a = {POOL} (h) y = Conv (a, u)", [("c", 1, SPREAD, ("a",))]),
     (f"a = Conv <{PADS}, group = 8> (h, d) y = Conv (a, u)", [("c", 3, PADDED, ("a",))]),
     ("y = Conv (h, u)", []),
-    ("a = MatMul (h, maps) y = Relu (a)", [("c", 3, OUTPUT, ())]),
+    ("l = MatMul (h, onmaps) y = Relu (l)", [("c", 3, OUTPUT, ())]),
 ]
 
 
