@@ -512,11 +512,11 @@ class TestReview:
         assert ir.load(tmp_path / "out.onnx").metadata_props["names"] == "cat,dog"
 
     def test_rows_are_layers_that_can_be_pruned(self, tmp_path: Path) -> None:
-        """A depthwise convolution is no row, least of all a removed one; a layer that runs twice is two."""
+        """A depthwise convolution is a row that no lowering writes, and not a removed one; a layer run twice is two."""
         checkpoint = write_checkpoint(tmp_path / "mixed.pth", factory=mixed)
         options = {"arch": "small_networks:mixed", "threshold": 0.05, "input_shape": (3, 10, 9)}
         report = prune(checkpoint, output=tmp_path / "mixed.onnx", **options)
-        assert [layer.name for layer in report.layers] == ["stem", "twice", "twice_again"]
+        assert [layer.name for layer in report.layers] == ["stem", "depthwise", "twice", "twice_again"]
         assert all(layer.lowering != "removed" and layer.paper_flops for layer in report.layers)
         depthwise = [n for n in ir.load(tmp_path / "mixed.onnx").graph if n.name == "depthwise"]
         assert len(depthwise) == 1
