@@ -44,7 +44,7 @@ class GatherChannels(ir.passes.InPlacePass):
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         """Try it at each convolution and matrix product whose input has channels."""
-        graph, modified = model.graph, False
+        graph, modified, unread = model.graph, False, 0
         constants = {value: maps.constants() for value, maps in fixed_channels(graph).items()}
         channels = Channels(graph)
         for node in list(graph):
@@ -55,7 +55,8 @@ class GatherChannels(ir.passes.InPlacePass):
             if weights.group == 1:
                 modified |= _without_zero_columns(node, source, weights)
             elif weights.weight.shape[1] == 1:
-                modified |= _with_one_constant(node, source, weights, constants.get(source))
+                left = _with_one_constant(node, source, weights, constants.get(source), unread)
+                modified, unread = modified or left > unread, left
         return ir.passes.PassResult(model, modified)
 
 
@@ -72,34 +73,38 @@ def _without_zero_columns(node: ir.Node, source: ir.Value, weights: Weights) -> 
     return True
 
 
-def _with_one_constant(node: ir.Node, source: ir.Value, weights: Weights, constants: np.ndarray | None) -> bool:
+def _with_one_constant(
+    node: ir.Node, source: ir.Value, weights: Weights, constants: np.ndarray | None, unread: int
+) -> int:
+    """Return how many floats of the graph nothing reads now: the `unread` of before where it does not pay."""
     known = np.full(weights.channels, np.nan) if constants is None else constants.copy()
     of_channel = weights.weight.reshape(weights.channels, -1)
     known[~of_channel.any(axis=1)] = 0  # whatever they are, their filters make zeros of them
     fixed = np.flatnonzero(~np.isnan(known))
     others = np.flatnonzero(np.isnan(known))
-    if not fixed.size:
-        return False
+    if fixed.size < 2:  # none, or the holder alone
+        return unread
     holder = fixed[np.argmax(np.abs(known[fixed]))] if known[fixed].any() or not others.size else others[0]
     graph = node.graph
     assert isinstance(graph, ir.Graph)
     places = np.arange(weights.channels)
     places[fixed] = holder
     gathered = _read_gathered(node, source, places, weights.axis)
-    if not _pays(_floats_unread(graph), weights.channels, source):
+    left = _floats_unread(graph)
+    if not _pays(left - unread, weights.channels, source):
         node.replace_input_with(0, source)
         indices = gathered.inputs[1]
         graph.remove(gathered, safe=True)
         assert indices is not None
         del graph.initializers[indices.name or ""]
-        return False
+        return unread
     shares = np.ones(weights.channels)
     shares[fixed] = known[fixed] / known[holder] if known[fixed].any() else 0
     rule = weighted(node)
     assert rule is not None
     scaled = of_channel.astype(np.float64) * shares[:, None]
     rule.replace(node, scaled.reshape(weights.weight.shape), None, weights.group)
-    return True
+    return left
 
 
 def _read_gathered(node: ir.Node, source: ir.Value, places: np.ndarray, axis: int) -> ir.Node:

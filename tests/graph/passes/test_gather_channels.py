@@ -160,6 +160,24 @@ def test_an_attempt_that_does_not_pay_leaves_no_trace() -> None:
     assert ir.to_proto(result.model) == ir.to_proto(before)
 
 
+@pytest.mark.parametrize("names", [("a", "z"), ("z", "a")])
+def test_what_one_saves_pays_for_no_other(names: tuple[str, str]) -> None:
+    """A Gather that saves much is written alone, and not one that saves nothing, whichever comes first."""
+    pays = "h{0} = Conv (x, w, b) r{0} = Relu (h{0}) d{0} = Conv <group = 40, PADS> (r{0}, k) y{0} = Neg (d{0})"
+    other = pays.replace("Neg (d{0})", "Add (d{0}, r{0})")
+    first, second = (pays, other) if names == ("a", "z") else (other, pays)
+    before = model_from_text(
+        f"{first.format('a')} {second.format('z')}".replace("PADS", PADS),
+        x="double[N, 128, 5, 4] x",
+        y="double[N, 40, 5, 4] ya, double[N, 40, 5, 4] yz",
+        w=weights(RNG, CHANNELS, 128, 1, 1, dead=DEAD),
+        b=np.abs(RNG.normal(size=CHANNELS)) + 0.1,
+        k=RNG.normal(size=(CHANNELS, 1, 3, 3)),
+    )
+    after = gathered(before)
+    assert [node.inputs[0].name for node in after.graph if node.op_type == "Gather"] == [f"r{names[0]}"]
+
+
 def test_a_gate_reads_no_constants() -> None:
     """The squeeze of a gate reads the pooled channels that vary, and those few that tell the borders of all others."""
     rng = np.random.default_rng(3)
