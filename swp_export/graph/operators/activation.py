@@ -13,14 +13,12 @@ from swp_export.graph.operators.call import UnsupportedError, positive_axis
 from swp_export.graph.operators.examples import MAPS, PER_CHANNEL, TOKENS, VECTORS, one_input
 from swp_export.graph.operators.operator import Example, Operator, Rounding
 from swp_export.graph.operators.rules.elementwise import Elementwise
-from swp_export.graph.operators.rules.maps import MapWise
+from swp_export.graph.operators.rules.maps import MapWise, stated_axis, unknown
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from swp_export.graph.operators.call import Call
-    from swp_export.graph.operators.node_view import NodeView
-    from swp_export.graph.operators.operator import Evaluate, Known
 
 
 def relu(call: Call) -> np.ndarray:
@@ -208,7 +206,7 @@ def _softmax(compute: Callable[[Call], np.ndarray], rounding: Rounding = Roundin
     """Return a row of the softmax family: it joins the axis that it normalises along."""
     return Operator(
         compute=compute,
-        channels=MapWise(_normalised, _spread_evenly, joins="normalises over them"),
+        channels=MapWise(stated_axis(-1), unknown, joins="normalises over them"),
         rounding=rounding,
         examples=[
             Example(inputs=[MAPS], attributes={"axis": 3}, since=13),
@@ -217,17 +215,6 @@ def _softmax(compute: Callable[[Call], np.ndarray], rounding: Rounding = Roundin
             Example(inputs=[VECTORS], pins="normalises over them"),
         ],
     )
-
-
-def _normalised(node: NodeView) -> set[int] | None:
-    rank = node.rank(0)
-    return None if rank is None else {node.integer("axis", -1) % rank}
-
-
-def _spread_evenly(node: NodeView, known: Known, evaluate: Evaluate) -> Known:
-    """Return nothing: what a constant becomes depends on how many elements share it."""
-    del node, evaluate
-    return np.full(known.size, np.nan)
 
 
 OPERATORS: dict[str, Operator] = {

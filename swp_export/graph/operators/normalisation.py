@@ -9,7 +9,7 @@ import numpy as np
 from swp_export.graph.operators.call import UnsupportedError, positive_axis
 from swp_export.graph.operators.examples import MAPS, PER_CHANNEL, TOKENS, VECTORS, pinned
 from swp_export.graph.operators.operator import ChannelRule, Example, Operator
-from swp_export.graph.operators.rules.maps import MapWise, behind_channels, evaluated, none, zero_kept
+from swp_export.graph.operators.rules.maps import MapWise, behind_channels, evaluated, none, stated_axis, zero_kept
 
 if TYPE_CHECKING:
     from swp_export.graph.operators.call import Call
@@ -113,11 +113,6 @@ def _standardised(x: np.ndarray, axes: tuple[int, ...], epsilon: float) -> np.nd
     return (x - x.mean(axis=axes, keepdims=True)) / np.sqrt(x.var(axis=axes, keepdims=True) + epsilon)
 
 
-def _along_axis(node: NodeView) -> set[int] | None:
-    rank = node.rank(0)
-    return None if rank is None else {node.integer("axis", -1) % rank}
-
-
 def _joint_axes(node: NodeView) -> set[int] | None:
     rank = node.rank(0)
     return None if rank is None else {axis % rank for axis in node.integers("axes") or [0, 2, 3]}
@@ -167,7 +162,7 @@ OPERATORS: dict[str, Operator] = {
     ),
     "LpNormalization": Operator(
         compute=lp_normalization,
-        channels=MapWise(_along_axis, zero_kept, joins="normalises over them"),
+        channels=MapWise(stated_axis(-1), zero_kept, joins="normalises over them"),
         examples=[
             Example(inputs=[MAPS], attributes={"axis": 3}),
             Example(inputs=[MAPS], attributes={"axis": 1}, pins="normalises over them"),

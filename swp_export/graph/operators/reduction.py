@@ -11,14 +11,13 @@ from swp_export.graph.operators.arithmetic import cast_to
 from swp_export.graph.operators.call import positive_axis
 from swp_export.graph.operators.examples import MAPS, TOKENS, VECTORS
 from swp_export.graph.operators.operator import ChannelRule, Example, Operator, Rounding, Tensor
-from swp_export.graph.operators.rules.maps import MapWise, always, kept, never, zero_kept
+from swp_export.graph.operators.rules.maps import MapWise, always, kept, never, stated_axis, unknown, zero_kept
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from swp_export.graph.operators.call import Call
     from swp_export.graph.operators.node_view import NodeView
-    from swp_export.graph.operators.operator import Evaluate, Known
     from swp_export.graph.operators.rules.maps import MapConstant, Tells
 
     Over = Callable[[np.ndarray, tuple[int, ...]], np.ndarray]
@@ -185,9 +184,7 @@ def _over(
     )
 
 
-def _chosen_axis(node: NodeView) -> set[int] | None:
-    rank = node.rank(0)
-    return None if rank is None else {node.integer("axis", 0) % rank}
+_chosen_axis = stated_axis(0)
 
 
 def _summed_axis(node: NodeView) -> set[int] | None:
@@ -199,16 +196,11 @@ def _chosen_and_removed(node: NodeView) -> set[int] | None:
     return set() if node.integer("keepdims", 1) else _chosen_axis(node)
 
 
-def _unknown(node: NodeView, known: Known, evaluate: Evaluate) -> Known:
-    del node, evaluate
-    return np.full(known.size, np.nan)
-
-
 def _chosen(compute: Callable[[Call], np.ndarray]) -> Operator:
     """Return a row of an operator that says where the largest or smallest stands."""
     return Operator(
         compute=compute,
-        channels=MapWise(_chosen_axis, _unknown, removes=_chosen_and_removed, joins="compares all of them"),
+        channels=MapWise(_chosen_axis, unknown, removes=_chosen_and_removed, joins="compares all of them"),
         rounding=Rounding.EXACT,
         examples=[
             Example(inputs=[MAPS], attributes={"axis": 3}),
@@ -232,8 +224,8 @@ OPERATORS: dict[str, Operator] = {
     ),
     "ReduceL1": _over(norm_1),
     "ReduceL2": _over(norm_2),
-    "ReduceLogSum": _over(log_sum, _unknown, low=0.1, finite=False),
-    "ReduceLogSumExp": _over(log_sum_exp, _unknown),
+    "ReduceLogSum": _over(log_sum, unknown, low=0.1, finite=False),
+    "ReduceLogSumExp": _over(log_sum_exp, unknown),
     "ReduceMax": _over(largest, kept, rounding=Rounding.EXACT),
     "ReduceMean": _over(mean, kept, linear=always),
     "ReduceMin": _over(smallest, kept, rounding=Rounding.EXACT),

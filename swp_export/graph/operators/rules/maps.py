@@ -33,6 +33,16 @@ def none(node: NodeView) -> set[int] | None:
     return set()
 
 
+def stated_axis(default: int) -> Axes:
+    """Return what returns the axis that a node states, `default` where it states none."""
+
+    def axes(node: NodeView) -> set[int] | None:
+        rank = node.rank(0)
+        return None if rank is None else {node.integer("axis", default) % rank}
+
+    return axes
+
+
 def always(node: NodeView) -> bool:
     """Return that it holds whatever the node's settings."""
     del node
@@ -55,6 +65,12 @@ def zero_kept(node: NodeView, known: Known, evaluate: Evaluate) -> Known:
     """Return that a map of zeros stays one, and nothing of others."""
     del node, evaluate
     return np.where(known == 0, 0.0, np.nan)
+
+
+def unknown(node: NodeView, known: Known, evaluate: Evaluate) -> Known:
+    """Return that nothing is known of what a constant becomes."""
+    del node, evaluate
+    return np.full(known.size, np.nan)
 
 
 def evaluated(node: NodeView, known: Known, evaluate: Evaluate) -> Known:
