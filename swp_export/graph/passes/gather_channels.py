@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from swp_export.graph.operators.weights import Weights
 
 SAVED_BY_COPIED = 32
-"""Multiplications saved for each float that is copied; a copy takes the time of ten or twenty."""
+"""Multiplications saved for each float that is copied, at least: a copy is bound by memory."""
 SAVED_BY_COPIED_ONCE = 4
 """The same where there is only one place, and a copy takes no time."""
 
