@@ -11,17 +11,17 @@ from swp_export.checkpoint import read_checkpoint
 from swp_export.errors import InputError
 from swp_export.network.instantiate import instantiate
 from swp_export.nn import freeze_skeletons
+from swp_export.progress import silent
 from swp_export.training.datasets import load_dataset
 from swp_export.training.ranks import join_ranks
 from swp_export.training.run import Run, seed_everything
 from swp_export.training.run_folder import RunFolder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from torch import nn
 
     from swp_export.checkpoint import Checkpoint
+    from swp_export.progress import Progress
     from swp_export.training.datasets import ImageData
     from swp_export.training.report import TrainReport
 
@@ -45,7 +45,7 @@ def train(
     resume: bool = False,
     fine_tune: str | Path | None = None,
     force: bool = False,
-    progress: Callable[[str], None] = lambda _: None,
+    progress: Progress = silent,
 ) -> TrainReport:
     """Train a network with Filter Skeletons, as the method does; see `swp_export.nn.SkeletonUpdate`.
 

@@ -14,6 +14,7 @@ from swp_export.graph.input_shape import fitted_input_shape, image_shape, one_im
 from swp_export.graph.metadata import RELATIVE_THRESHOLD, SOURCE, input_shape_of, threshold_of
 from swp_export.graph.normalise import normalised
 from swp_export.graph.relative_threshold import silence
+from swp_export.progress import silent, under
 from swp_export.verification.cases import require_small
 from swp_export.verification.comparison import Tolerance
 from swp_export.verification.references import OnnxReference
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     import onnx_ir as ir
 
     from swp_export.graph.metadata import InputShape
+    from swp_export.progress import Progress
     from swp_export.verification.references import Reference
     from swp_export.verification.report import VerificationReport
 
@@ -40,7 +42,7 @@ def verify(
     data: str | Path | None = None,
     atol: float | None = None,
     rtol: float | None = None,
-    progress: Callable[[str], None] | None = None,
+    progress: Progress | None = None,
 ) -> VerificationReport:
     """Compare an ONNX `model`, run in float32 by ONNX Runtime on the CPU, with `against` in float64.
 
@@ -78,7 +80,7 @@ def verify(
         samples=None if data is None else read_samples(data, shape),
         tolerance=tolerance,
         dense=dense,
-        progress=None if progress is None else lambda case: progress(f"verifying: {case}"),
+        progress=under(progress or silent, "verifying"),
     )
 
 

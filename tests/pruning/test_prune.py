@@ -159,7 +159,7 @@ class TestOwnArchitecture:
     def test_progress(self, checkpoint: Path, tmp_path: Path) -> None:
         """Every stage is announced."""
         said: list[str] = []
-        prune_own(checkpoint, tmp_path / "m.onnx", progress=said.append)
+        prune_own(checkpoint, tmp_path / "m.onnx", progress=lambda text, _=None: said.append(text))
         text = "\n".join(said)
         for part in ("reading", "exporting", "pruning and lowering", "verifying: impulses"):
             assert part in text
