@@ -68,6 +68,11 @@ def verify(
     if (atol is None) != (rtol is None):
         raise InputError("--atol and --rtol replace the error budget together: pass both, or neither")
     tolerance = None if atol is None or rtol is None else Tolerance(atol=atol, rtol=rtol)
+    if not is_onnx(model) and is_onnx(against):
+        raise InputError(
+            f"{model} is no .onnx file but {against} is: the model comes first, what it must compute behind --against: "
+            f"`swp-export verify {against} --against {model}`"
+        )
     file = read_model(model)
     reference, shape, dense = _reference(file, Path(against), threshold, arch, input_shape)
     require_small(shape)
