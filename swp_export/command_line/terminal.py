@@ -44,13 +44,14 @@ def print_report(report: R, tables: Callable[[R], Iterable[RenderableType]], *, 
 def print_data(renderables: Iterable[RenderableType]) -> None:
     """Print `renderables` on standard output, long names cut and what would steer the terminal spelled out.
 
-    A string is one line, however long.
+    A string is one line, however long, but for a terminal, where it is broken between words.
     """
-    width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else PLAIN_WIDTH
-    console = Console(file=sys.stdout, width=width, highlight=False)
+    is_measured = sys.stdout.isatty() or "COLUMNS" in os.environ
+    console = Console(file=sys.stdout, width=None if is_measured else PLAIN_WIDTH, highlight=False)
     for renderable in renderables:
         if isinstance(renderable, str):
-            sys.stdout.write(f"{printable(renderable)}\n")
+            text = printable(renderable)
+            console.print(Text(text), soft_wrap=not is_measured)
         else:
             _cut(renderable)
             console.print(_Harmless(renderable))

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from swp_export.errors import InputError, UnprovableError
+from swp_export.figures import readable
 from swp_export.verification.budget import EPS, unexplained
 from swp_export.verification.cases import Case
 from swp_export.verification.comparison import NOT_FINITE
@@ -258,7 +259,7 @@ class _Suspect:
 
     def said(self, reference: Reference) -> str:
         """Say it, with the first node that is off."""
-        text = f"output {self.output!r} on {self.case.name} is off by {self.share:.2g} of its scale"
+        text = f"output {self.output!r} on {self.case.name} is off by {readable(self.share)} of its scale"
         at = reference.parts_at(self.case.x)
         return f"{text}, first at {at}" if at else text
 
@@ -307,7 +308,7 @@ def _decided_by_rounding(runs: Runs, most: float) -> str | None:
             None if 2 * np.count_nonzero(runs.is_stable) >= runs.truth.size else "rounding decides most of its values"
         )
     off = float(np.max(np.maximum(runs.moved, runs.own), initial=0))
-    return f"rounding alone moves it by {off:.2g}, on a scale of {runs.scale:.2g}" if off > most else None
+    return f"rounding alone moves it by {readable(off)}, on a scale of {readable(runs.scale)}" if off > most else None
 
 
 def _is_float(array: np.ndarray) -> bool:

@@ -67,6 +67,7 @@ def verify(*, model: str, junit: str | None, force: bool, as_json: bool, **argum
         if target is not None:
             target.write_text(junit_xml(report), encoding="utf-8")
     print_warnings(report.notes)
-    print_report(report, verify_tables, as_json=as_json)
+    atol, rtol = arguments["atol"], arguments["rtol"]
+    print_report(report, lambda found: verify_tables(found, atol=atol, rtol=rtol), as_json=as_json)
     if not report.equivalent:
         raise NotEquivalentError(report.summary(), report=report)
