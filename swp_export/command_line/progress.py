@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from swp_export.progress import Progress
 
-QUIET_KEY = "swp_export.quiet"
+QUIET_KEY = "swp-export: quiet"
 """Where the context of a command says that nobody wants to see progress."""
 
 _SHORTEST = 12

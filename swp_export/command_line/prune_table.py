@@ -28,7 +28,7 @@ def prune_tables(report: PruneReport) -> list[RenderableType]:
 
 
 def _layer_table(report: PruneReport) -> Table:
-    headings = ("~Layer", ">Filters", ">Stripes", ">Live", "Written as", "Because", ">?MFLOPs")
+    headings = ("~Layer", ">Filters", ">Stripes", ">Live", "Written as", "?Because", ">?MFLOPs")
     table = new_table(f"Layers of {report.source}", *headings, caption="Filters, Stripes: live ones of all")
     for layer in report.layers:
         table.add_row(

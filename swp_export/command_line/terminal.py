@@ -48,7 +48,11 @@ def print_data(renderables: Iterable[RenderableType]) -> None:
     """
     is_measured = sys.stdout.isatty() or "COLUMNS" in os.environ
     console = Console(file=sys.stdout, width=None if is_measured else PLAIN_WIDTH, highlight=False)
+    last: RenderableType = ""
     for renderable in renderables:
+        if isinstance(last, Table) and isinstance(renderable, Table):
+            console.print()
+        last = renderable
         if isinstance(renderable, str):
             text = printable(renderable)
             console.print(Text(text), soft_wrap=not is_measured)

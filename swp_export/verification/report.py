@@ -57,7 +57,8 @@ class VerificationReport:
         )
         if self.equivalent:
             undecided = sum(case.undecided is not None for case in self.cases)
-            text = f"equivalent on {len(self.cases) - undecided} comparisons"
+            decided = len(self.cases) - undecided
+            text = f"equivalent on {decided} comparison{'s' if decided > 1 else ''}"
             text += f" ({undecided} more are decided by rounding)" if undecided else ""
             return f"{text}; largest for its budget: {where}: {size}"
         share = 100 * worst.exceeding / worst.elements
