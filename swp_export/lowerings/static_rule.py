@@ -34,4 +34,4 @@ def choose(conv: StripeConv) -> tuple[str, str]:
     broken = rows * conv.channels + MOVE * (conv.channels + 5 * rows + 3 * conv.filters)
     if broken < dense:
         return "pad-slice-add", f"{dense / broken:.1f}x less work"
-    return "dense", f"{broken / dense:.1f}x the work if broken"
+    return "dense", f"{broken / dense:.1f}x if broken"
