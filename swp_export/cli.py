@@ -15,7 +15,7 @@ from swp_export.command_line.commands.train import train
 from swp_export.command_line.commands.tune import tune
 from swp_export.command_line.commands.verify import verify
 from swp_export.command_line.exit_codes import Commands, heed_termination, open_closed_streams
-from swp_export.command_line.options import VERBOSITY, options
+from swp_export.command_line.options import VERBOSITY, VERSION, options
 
 _EPILOG = """\b
 Start here:
@@ -48,7 +48,7 @@ Completion by the TAB key, for bash (or zsh, fish):
 
 
 @click.group("swp-export", cls=Commands, context_settings={"help_option_names": ["-h", "--help"]}, epilog=_EPILOG)
-@click.version_option(package_name="swp-export")
+@VERSION
 @options(VERBOSITY)
 def cli() -> None:
     """Turn stripe-wise pruned networks into small, verified, fast ONNX models."""

@@ -12,6 +12,7 @@ from click.shell_completion import CompletionItem
 
 from swp_export.command_line.names import ARCHITECTURES, DATASETS, LOWERINGS
 from swp_export.command_line.progress import QUIET_KEY
+from swp_export.distributions import DISTRIBUTIONS, installed_distributions, program_version
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -128,6 +129,23 @@ VERBOSITY = options(
         callback=_log,
         help="Log what happens inside, for bug reports.",
     ),
+)
+
+
+def _tell_version(ctx: click.Context, _param: click.Parameter, wanted: bool) -> None:  # noqa: FBT001 # click's signature
+    if wanted and not ctx.resilient_parsing:
+        name = next((each.name for each in installed_distributions()), DISTRIBUTIONS[0].name)
+        click.echo(f"{name}, version {program_version()}")
+        ctx.exit()
+
+
+VERSION = click.option(
+    "--version",
+    is_flag=True,
+    expose_value=False,
+    is_eager=True,
+    callback=_tell_version,
+    help="Show the version and exit.",
 )
 JSON = click.option(
     "--json", "as_json", is_flag=True, help="Print the result as one JSON document instead of tables, for scripts."

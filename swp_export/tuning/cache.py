@@ -6,13 +6,13 @@ import hashlib
 import json
 import logging
 import os
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from swp_export.atomic import atomic_write
+from swp_export.distributions import program_version
 from swp_export.errors import OutputError
 from swp_export.input_file import read_bytes
 from swp_export.lowerings import LOWERINGS
@@ -47,7 +47,7 @@ class LayerCache:
             [conv.strides, conv.pads, conv.dilations],
             [case.input_shape, case.free, timer.multiple],
             [timer.device, timer.threads, timer.batch, timer.tf32],
-            [onnxruntime.__version__, read_cpu().model, version("swp-export"), *LOWERINGS],
+            [onnxruntime.__version__, read_cpu().model, program_version(), *LOWERINGS],
         ]
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 

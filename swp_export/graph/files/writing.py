@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 import onnx
 import onnx.shape_inference
 import onnx_ir as ir
 
+from swp_export.distributions import program_version
 from swp_export.errors import ModelError
 from swp_export.graph.files.residue import remove_residue, state_true_outputs
 from swp_export.graph.metadata import VERSION
@@ -29,8 +29,8 @@ def serialized(model: ir.Model, facts: Mapping[str, str]) -> bytes:
 
     """
     model.metadata_props.clear()
-    model.metadata_props.update({**facts, VERSION: version("swp-export")})
-    model.producer_name, model.producer_version = "swp-export", version("swp-export")
+    model.metadata_props.update({**facts, VERSION: program_version()})
+    model.producer_name, model.producer_version = "swp-export", program_version()
     proto = ir.serde.serialize_model(model)
     remove_residue(proto)
     state_true_outputs(proto)
