@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[1] / "swp_export"
 STAGES: tuple[tuple[str, ...], ...] = (
     ("errors",),
     ("distributions", "stripes", "printable", "input_file", "figures", "file_kinds", "memory", "progress"),
-    ("atomic", "isolated", "npz"),
+    ("atomic", "isolated", "junit", "npz"),
     ("checkpoint",),
     ("nn",),
     ("architectures",),
