@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
+from torch import nn
 from torch.nn import functional
+from torchvision import models
 
 import swp_export
 from swp_export.architectures import resolve_architecture
@@ -27,10 +30,18 @@ FEW_SKELETONS = {"mobilenet_v3_small", "efficientnet_b0"}
 """Their first convolution is the only one that is neither depthwise nor 1x1."""
 
 
+class NarrowLinear(nn.Linear):
+    """64 where torchvision has 4096: the classifier of VGG16 has 120 million weights, and no convolution."""
+
+    def __init__(self, in_features: int, out_features: int, bias: bool = True) -> None:
+        super().__init__(*(64 if features == 4096 else features for features in (in_features, out_features)), bias)
+
+
 @pytest.mark.parametrize("name", SIZES)
 def test_from_constructor_to_onnx(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A step of training moves weights and skeletons; dead filters leave the graph; the result is equivalent."""
     monkeypatch.syspath_prepend(EXAMPLES)
+    monkeypatch.setattr(models.vgg, "nn", SimpleNamespace(**(vars(nn) | {"Linear": NarrowLinear})))
     torch.manual_seed(0)
     size = SIZES[name]
     network = resolve_architecture(f"torchvision_networks:{name}").constructor(10)
