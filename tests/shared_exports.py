@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     Export = Callable[[nn.Module, tuple[int, int, int]], ir.Model]
 
+_FLOATS = frozenset({ir.DataType.FLOAT, ir.DataType.DOUBLE, ir.DataType.FLOAT16, ir.DataType.BFLOAT16})
 _UNUSED = "num_batches_tracked"
 """A counter of training, which eval mode does not read."""
 
@@ -116,23 +117,30 @@ def _literal(value: object) -> str:
 
 
 def _floats(model: ir.Model) -> dict[str, ir.Value]:
-    floats = {ir.DataType.FLOAT, ir.DataType.DOUBLE, ir.DataType.FLOAT16, ir.DataType.BFLOAT16}
-    return {name: value for name, value in model.graph.initializers.items() if value.dtype in floats}
+    return {name: value for name, value in model.graph.initializers.items() if value.dtype in _FLOATS}
 
 
 def _only_holds_weights_of(module: nn.Module, model: ir.Model) -> bool:
     """Tell whether each float of `model` is the tensor of that name, a single number, or a bias of zeros."""
     state = dict(_state(module, once=False))
-    if any(node.op_type == "Constant" for node in model.graph):
-        return False
-    for name, value in _floats(model).items():
-        assert value.const_value is not None
-        if name not in state:
-            if value.const_value.size > 1 and value.const_value.numpy().any():
+    for node in model.graph:
+        if node.op_type == "Constant":
+            value = node.attributes.get("value")
+            if "value_floats" in node.attributes or (value is not None and not _says_little(value.as_tensor())):
                 return False
-        elif not torch.equal(torch.from_numpy(value.const_value.numpy()), state[name]):
+    for name, initializer in _floats(model).items():
+        tensor = initializer.const_value
+        assert tensor is not None
+        if name not in state:
+            if not _says_little(tensor):
+                return False
+        elif not torch.equal(torch.from_numpy(tensor.numpy()), state[name]):
             return False
     return True
+
+
+def _says_little(tensor: ir.TensorProtocol) -> bool:
+    return tensor.dtype not in _FLOATS or tensor.size == 1 or not tensor.numpy().any()
 
 
 def _with_weights_of(module: nn.Module, model: ir.Model) -> ir.Model:
