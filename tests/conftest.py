@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,17 @@ if TYPE_CHECKING:
 # The same examples in every run, and no deadline: a slow machine is no failure.
 settings.register_profile("swp-export", deadline=None, derandomize=True)
 settings.load_profile("swp-export")
+
+# Most objects are modules, tests and kernels' tables that live to the end: going through them again and again took as
+# long as many tests.
+gc.set_threshold(100_000, 20, 20)
+
+
+def pytest_collection_finish() -> None:
+    """Let the garbage collector leave alone what is there before the first test."""
+    gc.collect()
+    gc.freeze()
+
 
 # On a busy machine torch's threads mostly wait for one another.
 torch.set_num_threads(1)
