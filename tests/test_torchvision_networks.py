@@ -37,11 +37,25 @@ class NarrowLinear(nn.Linear):
         super().__init__(*(64 if features == 4096 else features for features in (in_features, out_features)), bias)
 
 
+def with_smaller_repetition(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make VGG16's classifier narrow, and DenseNet121's blocks of 2 layers each in place of up to 24.
+
+    All kinds of layers stay, and all that reads them; tests/networks has DenseNet121 at its full depth.
+    """
+    densenet = models.densenet._densenet
+    monkeypatch.setattr(
+        models.densenet,
+        "_densenet",
+        lambda growth, _, *rest, **options: densenet(growth, (2, 2, 2, 2), *rest, **options),
+    )
+    monkeypatch.setattr(models.vgg, "nn", SimpleNamespace(**(vars(nn) | {"Linear": NarrowLinear})))
+
+
 @pytest.mark.parametrize("name", SIZES)
 def test_from_constructor_to_onnx(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A step of training moves weights and skeletons; dead filters leave the graph; the result is equivalent."""
     monkeypatch.syspath_prepend(EXAMPLES)
-    monkeypatch.setattr(models.vgg, "nn", SimpleNamespace(**(vars(nn) | {"Linear": NarrowLinear})))
+    with_smaller_repetition(monkeypatch)
     torch.manual_seed(0)
     size = SIZES[name]
     network = resolve_architecture(f"torchvision_networks:{name}").constructor(10)
