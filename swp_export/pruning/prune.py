@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-import onnx
-import onnx_ir as ir
 
 from swp_export.atomic import atomic_outputs
 from swp_export.errors import LoweringError
 from swp_export.graph.analysis.counts import Counts, count, executed, stored_floats
 from swp_export.graph.analysis.kept_channels import kept_channels
 from swp_export.graph.builder import DEFAULT_MULTIPLE
+from swp_export.graph.files.content import model_of, size_of
 from swp_export.graph.files.external_data import files_of
-from swp_export.graph.files.writing import serialized
+from swp_export.graph.files.writing import serialized, write_model
 from swp_export.graph.input_shape import image_shape
 from swp_export.graph.metadata import (
     ARCHITECTURE,
@@ -41,6 +41,8 @@ from swp_export.verification.verify import Verifier, verify_model
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    import onnx_ir as ir
 
     from swp_export.graph.metadata import InputShape
     from swp_export.runtime.session import Device
@@ -96,8 +98,11 @@ def prune(
     progress = progress or (lambda _: None)
     lowering, plan_file = _asked_form(lowering, plan, tune)
     target = Path(output) if output is not None else default_output(source)
-    with atomic_outputs(target, dense_out, inputs=(*files_of(source), data, plan), force=force) as (file, dense_file):
+    with contextlib.ExitStack() as stack:
+        inputs = (*files_of(source), data, plan)
+        file, dense_file = stack.enter_context(atomic_outputs(target, dense_out, inputs=inputs, force=force))
         assert file is not None
+        write = functools.partial(write_model, outputs=stack, inputs=(*inputs, target, dense_out), force=force)
         origin = read_source(Path(source), threshold=threshold, arch=arch, input_shape=input_shape, progress=progress)
         check = _check(origin, str(target), data, progress)
         progress("pruning and lowering")
@@ -111,14 +116,15 @@ def prune(
         else:
             verification = check(content) if verify else None
         _require_equivalence(verification)
-        file.write_bytes(content)
+        content = write(content, file, target)
         if dense_file is not None:
             progress("exporting the unpruned network")
-            dense_file.write_bytes(_unpruned_bytes(origin, str(dense_out), verify=verify))
+            assert dense_out is not None
+            write(_unpruned_bytes(origin, str(dense_out), verify=verify), dense_file, Path(dense_out))
     layers = layer_table(origin.skeletons, [*planned(chosen, plan_file), *others], counts.layer_flops)
     return PruneReport(
         model=str(target),
-        bytes=len(content),
+        bytes=size_of(content),
         sha256=hashlib.sha256(content).hexdigest(),
         source=str(source),
         architecture=origin.architecture,
@@ -225,7 +231,7 @@ def _nothing_to_prune(origin: Source, source: str, layers: tuple[PrunedLayer, ..
 
 def _totals(origin: Source, counts: Counts, content: bytes) -> Totals:
     """Return the totals: of the written file, and by the paper's count."""
-    written = ir.from_proto(onnx.ModelProto.FromString(content))
+    written = model_of(content)
     floats, work = stored_floats(written), executed(written, origin.input_shape)
     return Totals(
         params_before=origin.floats,

@@ -12,6 +12,7 @@ import onnx_ir as ir
 from swp_export.errors import InputError
 from swp_export.graph.analysis.inferred_shapes import with_inferred_shapes
 from swp_export.graph.constants import array_of
+from swp_export.graph.files.content import session_content
 from swp_export.graph.float64.model import Float64Model
 from swp_export.graph.operators.naming import operator_of
 from swp_export.graph.operators.operator import Rounding
@@ -145,7 +146,7 @@ class OnnxReference:
         self._model = model
         self._optimise = optimise
         self._double = Float64Model(model)
-        self._single = open_session(ir.serde.serialize_model(model).SerializeToString(), optimise=optimise)
+        self._single = open_session(session_content(model), optimise=optimise)
         self.inputs = self._single.inputs
         self._batches: dict[str, int | None] = {}
 
