@@ -72,8 +72,8 @@ def infer_shapes(model: onnx.ModelProto, input_shape: Fed) -> dict[str, tuple[in
         dims = value.type.tensor_type.shape.dim
         if value.type.tensor_type.HasField("shape") and all(dim.HasField("dim_value") for dim in dims):
             shapes[value.name] = tuple(dim.dim_value for dim in dims)
-    for name, shape in shapes.items():
-        require_affordable(name, shape)
+    for name in [name for node in graph.node for name in node.output if name in shapes]:
+        require_affordable(name, shapes[name])
     return shapes
 
 
