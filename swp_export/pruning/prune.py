@@ -111,6 +111,7 @@ def prune(
         chosen = chosen_lowerings(model, lowering)
         kept, others = kept_channels(model.graph), unwritten(model)
         content = _portable(model, origin, chosen, plan_file, multiple=1 if lowering is None else DEFAULT_MULTIPLE)
+        del model  # its weights are in the content, and verification needs the memory
         if tune is not None:
             plan_file, content, verification = _tuned(content, origin, tune, check if verify else None, progress)
         else:

@@ -57,7 +57,8 @@ def infer_shapes(model: onnx.ModelProto, input_shape: Fed) -> dict[str, tuple[in
     inputs = {value.name: value for value in fixed.graph.input if value.name not in stored}
     if not inputs:
         raise ModelError("the model takes no input")
-    for name, sizes in (input_shape if isinstance(input_shape, Mapping) else {next(iter(inputs)): input_shape}).items():
+    fed = input_shape if isinstance(input_shape, Mapping) else {next(iter(inputs)): input_shape}
+    for name, sizes in fed.items():
         shape = inputs[name].type.tensor_type.shape
         del shape.dim[:]
         for size in sizes:
@@ -72,8 +73,8 @@ def infer_shapes(model: onnx.ModelProto, input_shape: Fed) -> dict[str, tuple[in
         dims = value.type.tensor_type.shape.dim
         if value.type.tensor_type.HasField("shape") and all(dim.HasField("dim_value") for dim in dims):
             shapes[value.name] = tuple(dim.dim_value for dim in dims)
-    for name in [name for node in graph.node for name in node.output if name in shapes]:
-        require_affordable(name, shapes[name])
+    for name in [*fed, *(name for node in graph.node for name in node.output)]:
+        require_affordable(name, shapes.get(name, ()))
     return shapes
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import onnx
 import onnx_ir as ir
+from google.protobuf.message import EncodeError
 
 from swp_export.errors import ModelError
 from swp_export.graph.weights_apart import without_weights
@@ -157,11 +158,13 @@ def _take_out_inputs(proto: onnx.ModelProto, weights: Weights) -> None:
 
 
 def _encoded(proto: onnx.ModelProto) -> bytes:
-    size = proto.ByteSize()
-    if size > MOST_BYTES:
+    try:
+        content: bytes = proto.SerializeToString(deterministic=True)
+    except (EncodeError, ValueError):
+        content = b""
+    if not 0 < len(content) <= MOST_BYTES:
         raise ModelError(
-            f"the model has {size / 1e9:.1f} GB, more than 2 GB of constants that are not weights of its layers, which "
-            "no ONNX file holds; export it with its weights as initializers"
+            "the model has more than 2 GB of constants that are not weights of its layers, which no ONNX file holds; "
+            "export it with its weights as initializers"
         )
-    content: bytes = proto.SerializeToString(deterministic=True)
     return content
