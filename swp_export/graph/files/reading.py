@@ -13,6 +13,7 @@ import onnx_ir as ir
 from google.protobuf.message import DecodeError
 
 from swp_export.errors import ModelError
+from swp_export.file_kinds import CHECKPOINTS, ONNX, kind_of, nearby
 from swp_export.graph.files.content import beside_of, with_arrays, with_beside
 from swp_export.graph.files.external_data import has_external_data, load_external_data
 from swp_export.graph.files.soundness import require_sound
@@ -53,9 +54,13 @@ def read_model(path: str | Path) -> OnnxFile:
     try:
         content = read_bytes(path)
     except OSError as error:
-        raise ModelError(f"cannot read {path}: {error.strerror or error}; expected an ONNX file") from error
+        wanted = nearby(path) if isinstance(error, FileNotFoundError) else ""
+        raise ModelError(
+            f"cannot read {path}: {error.strerror or error}{wanted or '; expected an ONNX file'}"
+        ) from error
     if not content:
         raise ModelError(f"{path} is empty; expected an ONNX file")
+    _require_no_other_kind(path, content)
     sha256 = hashlib.sha256(content).hexdigest()
     try:
         proto = onnx.ModelProto.FromString(content)
@@ -89,6 +94,14 @@ def _checked(proto: onnx.ModelProto, content: bytes) -> ir.Model:
     if arrays:
         onnx.checker.check_model(light_proto(model))
     return model
+
+
+def _require_no_other_kind(path: Path, content: bytes) -> None:
+    kind = kind_of(content)
+    if kind in {None, ONNX}:
+        return
+    advice = f"; `swp-export prune {path}` makes one of it" if kind in CHECKPOINTS else ""
+    raise ModelError(f"{path} is {kind}, expected an ONNX model{advice}")
 
 
 def _open_sizes(proto: onnx.ModelProto) -> bool:
