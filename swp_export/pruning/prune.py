@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-import onnx
-import onnx_ir as ir
 
 from swp_export.atomic import atomic_outputs
 from swp_export.errors import LoweringError
 from swp_export.graph.analysis.counts import Counts, count, executed, stored_floats
 from swp_export.graph.analysis.kept_channels import kept_channels
 from swp_export.graph.builder import DEFAULT_MULTIPLE
+from swp_export.graph.files.content import model_of, size_of
 from swp_export.graph.files.external_data import files_of
-from swp_export.graph.files.writing import serialized
+from swp_export.graph.files.writing import serialized, write_model
 from swp_export.graph.input_shape import image_shape
 from swp_export.graph.metadata import (
     ARCHITECTURE,
+    FILTERS,
     INPUT_SHAPE,
     RELATIVE_THRESHOLD,
     SOURCE,
     THRESHOLD,
+    decode_order,
     encode_input_shape,
 )
 from swp_export.graph.pipeline import compact
@@ -42,6 +44,8 @@ from swp_export.verification.verify import Verifier, verify_model
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    import onnx_ir as ir
 
     from swp_export.graph.metadata import InputShape
     from swp_export.progress import Progress
@@ -98,8 +102,11 @@ def prune(
     progress = progress or silent
     lowering, plan_file = _asked_form(lowering, plan, tune)
     target = Path(output) if output is not None else default_output(source)
-    with atomic_outputs(target, dense_out, inputs=(*files_of(source), data, plan), force=force) as (file, dense_file):
+    with contextlib.ExitStack() as stack:
+        inputs = (*files_of(source), data, plan)
+        file, dense_file = stack.enter_context(atomic_outputs(target, dense_out, inputs=inputs, force=force))
         assert file is not None
+        write = functools.partial(write_model, outputs=stack, inputs=(*inputs, target, dense_out), force=force)
         origin = read_source(Path(source), threshold=threshold, arch=arch, input_shape=input_shape, progress=progress)
         check = _check(origin, str(target), data, progress)
         progress("pruning and lowering")
@@ -108,19 +115,21 @@ def prune(
         chosen = chosen_lowerings(model, lowering)
         kept, others = kept_channels(model.graph), unwritten(model)
         content = _portable(model, origin, chosen, plan_file, multiple=1 if lowering is None else DEFAULT_MULTIPLE)
+        del model  # its weights are in the content, and verification needs the memory
         if tune is not None:
             plan_file, content, verification = _tuned(content, origin, tune, check if verify else None, progress)
         else:
             verification = check(content) if verify else None
         _require_equivalence(verification)
-        file.write_bytes(content)
+        content = write(content, file, target)
         if dense_file is not None:
             progress("exporting the unpruned network")
-            dense_file.write_bytes(_unpruned_bytes(origin, str(dense_out), verify=verify))
+            assert dense_out is not None
+            write(_unpruned_bytes(origin, str(dense_out), verify=verify), dense_file, Path(dense_out))
     layers = layer_table(origin.skeletons, [*planned(chosen, plan_file), *others], counts.layer_flops)
     return PruneReport(
         model=str(target),
-        bytes=len(content),
+        bytes=size_of(content),
         sha256=hashlib.sha256(content).hexdigest(),
         source=str(source),
         architecture=origin.architecture,
@@ -131,7 +140,11 @@ def prune(
         totals=_totals(origin, counts, content),
         verification=verification,
         dense=None if dense_out is None else str(dense_out),
-        warnings=(*origin.warnings, *_nothing_to_prune(origin, str(source), layers)),
+        warnings=(
+            *origin.warnings,
+            *_nothing_to_prune(origin, str(source), layers),
+            *([] if lowering is None else _filled_up(content)),
+        ),
     )
 
 
@@ -163,8 +176,8 @@ def _portable(
 ) -> bytes:
     """Return the compact `model` written by `plan`, else as it was `chosen`.
 
-    The static rule's lowerings gain nothing by filled blocks, which make the portable model larger: there `multiple` is
-    1.
+    What is chosen by the static rule is the smallest file: there `multiple` is 1. Who names a lowering wants it fast:
+    filled blocks make ONNX Runtime 5 % (resnet18) to 24 % (mobilenet_v2) faster, and the file 2 % to 11 % larger.
     """
     by_choice = PlanFile(layers={layer.name: layer.lowering for layer in chosen}, multiple=multiple)
     return apply_plan_file(serialized(model, _facts(origin, origin.threshold)), plan or by_choice)
@@ -225,9 +238,20 @@ def _nothing_to_prune(origin: Source, source: str, layers: tuple[PrunedLayer, ..
     return (f"no stripe is dead{at}: there was nothing to prune; `swp-export inspect {source}` shows the values",)
 
 
+def _filled_up(content: bytes) -> tuple[str, ...]:
+    """Return one sentence where filters of zeros were added."""
+    stated = [node.metadata_props[FILTERS] for node in model_of(content).graph if FILTERS in node.metadata_props]
+    added = sum(int((decode_order(filters)[1] < 0).sum()) for filters in stated)
+    text = (
+        f"{added} filters of zeros fill the layers up to multiples of {DEFAULT_MULTIPLE}, which ONNX Runtime runs "
+        "faster; leave --lowering out for the smallest file"
+    )
+    return (text,) if added else ()
+
+
 def _totals(origin: Source, counts: Counts, content: bytes) -> Totals:
     """Return the totals: of the written file, and by the paper's count."""
-    written = ir.from_proto(onnx.ModelProto.FromString(content))
+    written = model_of(content)
     floats, work = stored_floats(written), executed(written, origin.input_shape)
     return Totals(
         params_before=origin.floats,

@@ -6,7 +6,6 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 import numpy as np
-import onnx
 
 from swp_export.errors import ModelError
 from swp_export.graph.analysis.counts import count, stored_floats
@@ -23,6 +22,7 @@ from swp_export.graph.refusals import (
 )
 from swp_export.graph.relative_threshold import silence
 from swp_export.graph.simplify import simplify
+from swp_export.graph.weights_apart import light_proto
 from swp_export.verification.cases import noise_case
 
 if TYPE_CHECKING:
@@ -195,7 +195,7 @@ def _from_onnx(path: Path, threshold: float | None, input_shape: InputShape | No
     require_inference(file.model, label)
     shape = fitted_input_shape(file.model, input_shape, label)
     # What fails after the file has run once is a defect of ours, not of the file.
-    require_runnable(onnx.ModelProto.FromString(file.content), one_image(file.model, shape))
+    require_runnable(light_proto(file.model), one_image(file.model, shape))
     as_given = OnnxReference(file.model, f"{label} as given")
     as_given.only_batch(shape)
     plain = normalised(file.model, label)
@@ -205,10 +205,11 @@ def _from_onnx(path: Path, threshold: float | None, input_shape: InputShape | No
     dense = _simplified(plain if silenced is None else silenced.normalised, file.model.doc_string)
     skeletons = _require_dead_stripe(dense, label, threshold)
     counts = count(dense, shape, live_only=False)
+    doc_string = file.model.doc_string  # so that the file's bytes are not held
     return Source(
         dense=dense,
         reference=reference,
-        unpruned=lambda: (dense if silenced is None else _simplified(plain, file.model.doc_string), as_given),
+        unpruned=lambda: (dense if silenced is None else _simplified(plain, doc_string), as_given),
         input_shape=shape,
         skeletons={name: live.shape for name, live in skeletons.items()},
         floats=stored_floats(file.model).total,

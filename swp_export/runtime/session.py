@@ -14,6 +14,7 @@ import numpy as np
 import onnxruntime
 
 from swp_export.errors import DeviceError, InputError, ModelError
+from swp_export.graph.files.content import beside_of, size_of
 from swp_export.memory import allowance, memory_within
 from swp_export.runtime.binding import BoundRun
 from swp_export.runtime.cuda import PROVIDER as CUDA_PROVIDER
@@ -275,10 +276,13 @@ def open_session(
         options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
         providers = [(PROVIDERS[device], cuda.to_provider_options())]
     limits = _Limits(
-        bytes=len(source) if isinstance(source, bytes) and device == "cpu" else None,
+        bytes=size_of(source) if isinstance(source, bytes) and device == "cpu" else None,
         threads=threads,
         loops=isinstance(source, bytes) and any(name in source for name in (b"Loop", b"Scan")),
     )
+    if isinstance(source, bytes):
+        arrays = {name: onnxruntime.OrtValue.ortvalue_from_numpy(array) for name, array in beside_of(source).items()}
+        options.add_external_initializers(list(arrays), list(arrays.values()))
     try:
         with limits.memory():
             inner = onnxruntime.InferenceSession(source, options, providers=providers, enable_fallback=0)

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-import onnx
 
 from swp_export.atomic import atomic_outputs
 from swp_export.errors import InputError
 from swp_export.graph.analysis.flops import require_runnable
 from swp_export.graph.files.external_data import files_of
 from swp_export.graph.files.reading import read_model
+from swp_export.graph.files.writing import write_model
 from swp_export.graph.input_shape import image_shape
 from swp_export.graph.metadata import input_shape_of
+from swp_export.graph.weights_apart import light_proto
 from swp_export.progress import silent, under
 from swp_export.tuning.cache import LayerCache
 from swp_export.tuning.model_timer import ModelTimer
@@ -68,7 +69,9 @@ def tune(
     """
     progress = progress or silent
     target = Path(output) if output is not None else Path(f"{Path(model).stem}-tuned.onnx")
-    with atomic_outputs(target, plan_out, inputs=files_of(model), force=force) as (file, plan_file):
+    with contextlib.ExitStack() as outputs:
+        inputs = files_of(model)
+        file, plan_file = outputs.enter_context(atomic_outputs(target, plan_out, inputs=inputs, force=force))
         assert file is not None
         portable = read_model(model)
         shape = image_shape(input_shape or input_shape_of(portable.model, str(model)), "tune")
@@ -76,7 +79,7 @@ def tune(
             raise InputError(f"{model} does not state the shape of its input; pass --input-shape C,H,W")
         require_small(shape)
         original = portable.content
-        require_runnable(onnx.ModelProto.FromString(original), (1, *shape))
+        require_runnable(light_proto(portable.model), (1, *shape))
         timer = ModelTimer(device=device, threads=threads, batch=batch, tf32=tf32)
         verifier = Verifier(
             OnnxReference(portable.model, f"{model} as given"),
@@ -89,7 +92,7 @@ def tune(
             return verifier.verify(content, str(target))
 
         tuned = find_tuned_model(original, timer, shape, seconds, LayerCache(cache), progress, check)
-        file.write_bytes(tuned.content)
+        write_model(tuned.content, file, target, outputs=outputs, inputs=(*inputs, plan_out), force=force)
         if plan_file is not None:
             plan_file.write_text(tuned.plan.to_text(), encoding="utf-8")
     return TuneReport(

@@ -7,10 +7,9 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 import numpy as np
-import onnx
-import onnx_ir as ir
 
 from swp_export.errors import InputError, SwpExportError, UnprovableError
+from swp_export.graph.files.content import model_of
 from swp_export.progress import silent
 from swp_export.runtime.session import open_session
 from swp_export.verification.budget import budgets
@@ -22,6 +21,8 @@ from swp_export.verification.report import VerificationReport
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    import onnx_ir as ir
 
     from swp_export.graph.metadata import InputShape
     from swp_export.progress import Progress
@@ -126,8 +127,7 @@ class Verifier:
         if self._dense is None:
             return None
         with contextlib.suppress(SwpExportError):  # the model refuses this input: no layer gives anything
-            parsed = ir.from_proto(onnx.ModelProto.FromString(model))
-            return first_diverging_layer(parsed, self._dense(), case.x, optimise=gathered.optimise)
+            return first_diverging_layer(model_of(model), self._dense(), case.x, optimise=gathered.optimise)
         return None
 
 

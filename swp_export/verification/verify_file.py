@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import onnx
-
 from swp_export.errors import InputError
 from swp_export.graph.analysis.flops import require_runnable
 from swp_export.graph.files.reading import OnnxFile, is_onnx, read_model
@@ -14,6 +12,7 @@ from swp_export.graph.input_shape import fitted_input_shape, image_shape, one_im
 from swp_export.graph.metadata import RELATIVE_THRESHOLD, SOURCE, input_shape_of, threshold_of
 from swp_export.graph.normalise import normalised
 from swp_export.graph.relative_threshold import silence
+from swp_export.graph.weights_apart import light_proto
 from swp_export.progress import silent, under
 from swp_export.verification.cases import require_small
 from swp_export.verification.comparison import Tolerance
@@ -76,7 +75,7 @@ def verify(
     file = read_model(model)
     reference, shape, dense = _reference(file, Path(against), threshold, arch, input_shape)
     require_small(shape)
-    require_runnable(onnx.ModelProto.FromString(file.content), one_image(file.model, shape))
+    require_runnable(light_proto(file.model), one_image(file.model, shape))
     return verify_model(
         file.content,
         reference,

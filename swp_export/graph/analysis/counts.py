@@ -12,8 +12,6 @@ import dataclasses
 import math
 from typing import TYPE_CHECKING
 
-import onnx_ir as ir
-
 from swp_export.graph.analysis.flops import infer_shapes, node_flops
 from swp_export.graph.constants import array_of
 from swp_export.graph.convolutions import layer_name
@@ -21,11 +19,13 @@ from swp_export.graph.input_shape import one_image
 from swp_export.graph.metadata import LAYER
 from swp_export.graph.operators.naming import operator_of
 from swp_export.graph.operators.table import weights_of
+from swp_export.graph.weights_apart import light_proto
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import numpy as np
+    import onnx_ir as ir
 
     from swp_export.graph.metadata import InputShape
 
@@ -51,7 +51,7 @@ def count(model: ir.Model, input_shape: InputShape, *, live_only: bool) -> Count
         ModelError: a shape cannot be inferred.
 
     """
-    flops = node_flops(ir.serde.serialize_model(model), one_image(model, input_shape))
+    flops = node_flops(light_proto(model), one_image(model, input_shape))
     params, by_layer = 0, dict[str, int]()
     for node, dense in zip(model.graph, flops, strict=True):
         weight, weights = array_of(node.inputs[1]) if dense else None, weights_of(node)
@@ -104,7 +104,7 @@ def executed(model: ir.Model, input_shape: InputShape) -> Executed:
         ModelError: a shape cannot be inferred.
 
     """
-    proto = ir.serde.serialize_model(model)
+    proto = light_proto(model)
     fed = one_image(model, input_shape)
     shapes = infer_shapes(proto, fed)
     additions = sum(
