@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -27,7 +28,15 @@ _DAMAGED = (ValueError, EOFError, TypeError, NotImplementedError, RuntimeError, 
 
 
 def read_samples(path: str | Path, input_shape: InputShape) -> Case:
-    """Return the user's own samples as a case.
+    """Return the first of the user's own samples as a case; arguments and errors are those of `read_all_samples`."""
+    case = read_all_samples(path, input_shape)
+    few = part_of(case, 0, SAMPLES)
+    count = samples_in(case)
+    return few if count <= SAMPLES else dataclasses.replace(few, name=f"first {SAMPLES} of {count} {case.name}")
+
+
+def read_all_samples(path: str | Path, input_shape: InputShape) -> Case:
+    """Return all of the user's own samples as a case.
 
     Args:
         path: an .npz file with float32 `images` `[N, C, H, W]`, normalised as in training. One channel is repeated to
@@ -51,26 +60,47 @@ def read_samples(path: str | Path, input_shape: InputShape) -> Case:
     return _sample_case(path, arrays)
 
 
+def read_labels(path: str | Path) -> npt.NDArray[Any] | None:
+    """Return the array `labels` of an .npz file, None if it has none; the errors are those of `read_samples`."""
+    return _found(path, "labels", "an array 'labels' [N]")[1]
+
+
+def samples_in(case: Case) -> int:
+    """Return how many samples `case` holds."""
+    arrays = case.x.values() if isinstance(case.x, Mapping) else [case.x]
+    return int(max(arrays, key=lambda array: array.ndim).shape[0])
+
+
+def part_of(case: Case, start: int, stop: int) -> Case:
+    """Return the samples `start` to before `stop` of `case`."""
+    if not isinstance(case.x, Mapping):
+        return dataclasses.replace(case, x=case.x[start:stop])
+    x = {name: array if name in case.unbatched else array[start:stop] for name, array in case.x.items()}
+    return dataclasses.replace(case, x=x)
+
+
 def _sample_case(path: str | Path, x: Feed) -> Case:
-    arrays = x if isinstance(x, Mapping) else {"images": x}
-    count = max(arrays.values(), key=lambda array: array.ndim).shape[0]
-    unbatched = frozenset(name for name, array in arrays.items() if not array.ndim or len(array) != count)
-    few = {name: array if name in unbatched else array[:SAMPLES] for name, array in arrays.items()}
-    name = f"samples of {Path(path).name}"
-    return Case(
-        name=name if count <= SAMPLES else f"first {SAMPLES} of {count} {name}",
-        x=few if isinstance(x, Mapping) else few["images"],
-        is_usual=True,
-        is_of_user=True,
-        unbatched=unbatched,
-    )
+    case = Case(name=f"samples of {Path(path).name}", x=x, is_usual=True, is_of_user=True)
+    if not isinstance(x, Mapping):
+        return case
+    count = samples_in(case)
+    unbatched = frozenset(name for name, array in x.items() if not array.ndim or len(array) != count)
+    return dataclasses.replace(case, unbatched=unbatched)
 
 
 def _array(path: str | Path, name: str, shape: str) -> npt.NDArray[Any]:
     """Return the array called `name` of an .npz file."""
-    wanted = f"an array {name!r} {shape}"
+    names, array = _found(path, name, f"an array {name!r} {shape}")
+    if array is None:
+        found = ", ".join(names[:20]) or "nothing"
+        raise InputError(f"{path} has no array {name!r}, it has: {found}; --data wants {name!r} {shape}")
+    return array
+
+
+def _found(path: str | Path, name: str, wanted: str) -> tuple[list[str], npt.NDArray[Any] | None]:
+    """Return the names of all arrays of an .npz file, and the one called `name`, if it is there."""
     try:
-        names, array = read_array(path, name)
+        return read_array(path, name)
     except FileNotFoundError as error:
         raise InputError(f"{path} does not exist; --data wants an .npz file with {wanted}") from error
     except OSError as error:
@@ -78,10 +108,6 @@ def _array(path: str | Path, name: str, shape: str) -> npt.NDArray[Any]:
         raise InputError(f"cannot read {path}: {reason}; --data wants an .npz file with {wanted}") from error
     except _DAMAGED as error:
         raise InputError(f"{path} is no .npz file; --data wants one with {wanted}") from error
-    if array is None:
-        found = ", ".join(names[:20]) or "nothing"
-        raise InputError(f"{path} has no array {name!r}, it has: {found}; --data wants {name!r} {shape}")
-    return array
 
 
 def _images(path: str | Path, images: npt.NDArray[Any], sizes: tuple[int, ...]) -> Array:
