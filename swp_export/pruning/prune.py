@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +21,7 @@ from swp_export.graph.files.writing import serialized
 from swp_export.graph.input_shape import image_shape
 from swp_export.graph.metadata import (
     ARCHITECTURE,
+    INPUT_LAYOUT,
     INPUT_SHAPE,
     RELATIVE_THRESHOLD,
     SOURCE,
@@ -32,11 +35,14 @@ from swp_export.lowerings.rewrite import apply_plan_file
 from swp_export.pruning.report import PrunedLayer, PruneReport, Totals
 from swp_export.pruning.source import Source, read_source
 from swp_export.pruning.written_layers import WrittenLayer, chosen_lowerings, layer_table, planned, unwritten
+from swp_export.runtime.session import open_session
 from swp_export.tuning.cache import LayerCache
 from swp_export.tuning.model_timer import ModelTimer
 from swp_export.tuning.tuned_model import find_tuned_model
+from swp_export.verification.accuracy import accuracy_change
+from swp_export.verification.evaluation_data import read_evaluation_data
+from swp_export.verification.feeds import channels_last
 from swp_export.verification.report import NotEquivalentError
-from swp_export.verification.samples import read_samples
 from swp_export.verification.verify import Verifier, verify_model
 
 if TYPE_CHECKING:
@@ -44,6 +50,8 @@ if TYPE_CHECKING:
 
     from swp_export.graph.metadata import InputShape
     from swp_export.runtime.session import Device
+    from swp_export.verification.accuracy import Accuracy
+    from swp_export.verification.evaluation_data import EvaluationData
     from swp_export.verification.report import VerificationReport
 
     Check = Callable[[bytes], VerificationReport]
@@ -64,6 +72,8 @@ def prune(
     tune: Device | None = None,
     dense_out: str | Path | None = None,
     data: str | Path | None = None,
+    dataset: str | None = None,
+    data_path: str | Path = "data",
     verify: bool = True,
     force: bool = False,
     progress: Callable[[str], None] | None = None,
@@ -82,8 +92,12 @@ def prune(
         plan: a plan file that `tune` wrote: write each layer as it says.
         tune: search for the fastest form on this device, as the command `tune` does with its defaults.
         dense_out: also write the unpruned network there, the baseline to measure against.
-        data: an .npz with `images` `[N, C, H, W]` to verify on, beside the generated inputs; of an ONNX model with
-            several inputs an array for each, by its name.
+        data: an .npz with `images` `[N, C, H, W]` to verify on, beside the generated inputs, and to count changed
+            predictions on; with `labels` `[N]` accuracy is measured too. Bytes are normalised as the source records;
+            of an ONNX model with several inputs an array for each, by its name.
+        dataset: the same on the test images of this data set, a key of `swp_export.training.datasets.DATASETS`. Its
+            normalisation and classes are recorded in the model, where the checkpoint does not record its own.
+        data_path: the folder of the data set.
         verify: compare with the source before the file gets its name.
         force: overwrite existing files.
         progress: called with what is being done.
@@ -99,7 +113,16 @@ def prune(
     with atomic_outputs(target, dense_out, inputs=(*files_of(source), data, plan), force=force) as (file, dense_file):
         assert file is not None
         origin = read_source(Path(source), threshold=threshold, arch=arch, input_shape=input_shape, progress=progress)
-        check = _check(origin, str(target), data, progress)
+        evaluated = read_evaluation_data(
+            data=data,
+            dataset=dataset,
+            data_path=data_path,
+            input_shape=origin.input_shape,
+            metadata=origin.metadata,
+        )
+        if evaluated is not None and evaluated.classes == origin.num_classes:
+            origin = dataclasses.replace(origin, metadata={**evaluated.metadata, **origin.metadata})
+        check = _check(origin, str(target), evaluated, progress)
         progress("pruning and lowering")
         model = compact(origin.dense.clone())
         counts = count(model, origin.input_shape, live_only=True)
@@ -111,6 +134,7 @@ def prune(
         else:
             verification = check(content) if verify else None
         _require_equivalence(verification)
+        accuracy = None if evaluated is None else _accuracy(content, origin, evaluated, progress)
         file.write_bytes(content)
         if dense_file is not None:
             progress("exporting the unpruned network")
@@ -128,6 +152,7 @@ def prune(
         kept=tuple(kept),
         totals=_totals(origin, counts, content),
         verification=verification,
+        accuracy=accuracy,
         dense=None if dense_out is None else str(dense_out),
         warnings=(*origin.warnings, *_nothing_to_prune(origin, str(source), layers)),
     )
@@ -142,18 +167,20 @@ def _asked_form(
     return None if lowering is None else lowering_named(lowering).name, None if plan is None else read_plan(plan)
 
 
-def _check(origin: Source, name: str, data: str | Path | None, progress: Callable[[str], None]) -> Check:
+def _check(origin: Source, name: str, data: EvaluationData | None, progress: Callable[[str], None]) -> Check:
     """Return what compares a model, called `name`, with what it must compute."""
-    samples = None if data is None else read_samples(data, origin.input_shape)
-
     verifier = Verifier(
         origin.reference,
         origin.input_shape,
-        samples=samples,
+        samples=None if data is None else data.first(),
         dense=lambda: origin.dense,
         progress=lambda case: progress(f"verifying: {case}"),
     )
     return lambda content: verifier.verify(content, name)
+
+
+def _accuracy(content: bytes, origin: Source, data: EvaluationData, progress: Callable[[str], None]) -> Accuracy | None:
+    return accuracy_change(data, origin.before(), open_session(content), origin.input_shape, progress)
 
 
 def _portable(
@@ -211,8 +238,16 @@ def _facts(origin: Source, threshold: float | None) -> dict[str, str]:
         else repr(threshold),
         INPUT_SHAPE: encode_input_shape(origin.input_shape),
         SOURCE: origin.sha256,
+        INPUT_LAYOUT: origin.metadata.get(INPUT_LAYOUT, _layout(origin.input_shape)),
     }
     return origin.metadata | {key: value for key, value in facts.items() if value is not None}
+
+
+def _layout(input_shape: InputShape) -> str | None:
+    """Return the layout of the only input, where that is an image."""
+    if isinstance(input_shape, Mapping) or len(input_shape) != 3:
+        return None
+    return "NHWC" if channels_last(input_shape) else "NCHW"
 
 
 def _nothing_to_prune(origin: Source, source: str, layers: tuple[PrunedLayer, ...]) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ from swp_export.graph.files.reading import is_onnx, read_model
 from swp_export.graph.input_shape import fitted_input_shape, image_shape, one_image
 from swp_export.graph.metadata import RELATIVE_THRESHOLD
 from swp_export.graph.normalise import normalised
+from swp_export.graph.preprocessing import recorded_preprocessing
 from swp_export.graph.refusals import (
     operators_with_weights,
     require_finite_weights,
@@ -45,6 +46,7 @@ class Source:
         dense: its graph with dead stripes exactly zero, BatchNorm folded, layers named; of an ONNX source normalised.
         reference: what a pruned model must compute: of an ONNX source the file as given, small stripes set to zero
             where a threshold says so.
+        before: returns the network as trained, or as given: of a broken checkpoint, which has forgotten, `reference`.
         unpruned: returns the graph of the network before any stripe died, and what that must compute. Of an ONNX source
             it is the source as it came.
         input_shape: `(C, H, W)`, or of several inputs by name.
@@ -54,16 +56,18 @@ class Source:
         flops: of the unpruned network, as `flops_before` of `Totals`.
         sha256: of the file.
         architecture: as which a checkpoint was read.
+        num_classes: that a checkpoint's network tells apart, where known.
         threshold: that decided which stripes are live.
         threshold_is_relative: whether it is a share of each layer's largest stripe norm, for want of Filter Skeletons.
         threshold_error: as in `PruneReport`.
         warnings: what is legal but probably not meant.
-        metadata: what an ONNX source says of itself, to be kept.
+        metadata: what an ONNX source says of itself, to be kept; what a checkpoint does of preprocessing and classes.
 
     """
 
     dense: ir.Model
     reference: Reference
+    before: Callable[[], Reference]
     unpruned: Callable[[], tuple[ir.Model, Reference]]
     input_shape: InputShape
     skeletons: dict[str, tuple[int, ...]]
@@ -72,6 +76,7 @@ class Source:
     flops: int
     sha256: str
     architecture: str | None = None
+    num_classes: int | None = None
     threshold: float | None = None
     threshold_is_relative: bool = False
     threshold_error: float | None = None
@@ -124,13 +129,19 @@ def _from_checkpoint(
     dense = model_from_module(network.module, network.input_shape)
     stock = stock_counts(network.architecture, network.num_classes, network.input_shape)
 
+    facts, left_out = recorded_preprocessing(checkpoint.metadata, network.input_shape[0], network.num_classes)
+    reference = TorchReference(network.module, reference_name(network))
+
     def as_before() -> tuple[ir.Model, Reference]:
         module = unpruned(network)
         return model_from_module(module, network.input_shape), TorchReference(module, f"{path}, unpruned")
 
     return Source(
         dense=dense,
-        reference=TorchReference(network.module, reference_name(network)),
+        reference=reference,
+        before=lambda: (
+            reference if checkpoint.layout.broken else TorchReference(unpruned(network), f"{path} as trained")
+        ),
         unpruned=as_before,
         input_shape=network.input_shape,
         skeletons=stock.skeletons,
@@ -139,9 +150,11 @@ def _from_checkpoint(
         flops=stock.flops,
         sha256=checkpoint.sha256,
         architecture=network.architecture,
+        num_classes=network.num_classes,
         threshold=network.threshold,
         threshold_error=threshold_error(network),
-        warnings=network.warnings,
+        warnings=(*network.warnings, *left_out),
+        metadata=facts,
     )
 
 
@@ -167,9 +180,11 @@ def _from_plain(
         TorchReference(network.module, network.description),
     )
     stock = stock_counts(network.architecture, network.num_classes, shape)
+    facts, left_out = recorded_preprocessing(checkpoint.metadata, shape[0], network.num_classes)
     return Source(
         dense=dense,
         reference=reference,
+        before=lambda: saved,
         unpruned=lambda: (model_from_module(network.saved, shape), saved),
         input_shape=shape,
         skeletons=stock.skeletons,
@@ -178,10 +193,12 @@ def _from_plain(
         flops=stock.flops,
         sha256=checkpoint.sha256,
         architecture=network.architecture,
+        num_classes=network.num_classes,
         threshold=threshold,
         threshold_is_relative=True,
         threshold_error=None if threshold is None else _shift(saved, reference, noise_case(shape).x),
-        warnings=network.warnings,
+        warnings=(*network.warnings, *left_out),
+        metadata=facts,
     )
 
 
@@ -207,6 +224,7 @@ def _from_onnx(path: Path, threshold: float | None, input_shape: InputShape | No
     return Source(
         dense=dense,
         reference=reference,
+        before=lambda: as_given,
         unpruned=lambda: (dense if silenced is None else _simplified(plain, file.model.doc_string), as_given),
         input_shape=shape,
         skeletons={name: live.shape for name, live in skeletons.items()},

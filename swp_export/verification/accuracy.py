@@ -184,20 +184,18 @@ def compare_accuracy(
 
 
 def accuracy_change(
-    data: EvaluationData | None,
+    data: EvaluationData,
     reference: Reference,
     session: Session,
     input_shape: InputShape,
     progress: Callable[[str], None] = lambda _: None,
 ) -> Accuracy | None:
-    """Compare the model of `session` with `reference`; None without `data`, or where nothing is predicted of it.
+    """Compare the model of `session` with `reference`; None where they give no classes and no labels ask for them.
 
     Raises:
         InputError: as `compare_accuracy`.
 
     """
-    if data is None:
-        return None
     before = classifier_from_reference(reference, input_shape)
     if not have_predictions(data, before):
         return None

@@ -10,9 +10,12 @@ import numpy as np
 
 from swp_export.errors import InputError
 from swp_export.graph.input_shape import image_shape
+from swp_export.graph.metadata import CLASS_NAMES, NORMALISATION
+from swp_export.graph.preprocessing import Normalisation, class_names_of, encode_class_names, normalisation_of
+from swp_export.printable import printable
 from swp_export.verification.cases import Case
 from swp_export.verification.feeds import channels_last
-from swp_export.verification.samples import part_of, read_all_samples, read_labels, samples_in
+from swp_export.verification.samples import part_of, read_labels, read_samples, samples_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -21,10 +24,12 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from swp_export.graph.metadata import InputShape
-    from swp_export.training.datasets import ImageData
 
     Labels = npt.NDArray[np.int64]
     Batch = tuple[Case, Labels | None]
+
+SAMPLES = 64
+"""At most so many are verified on; the first ones."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -35,6 +40,8 @@ class EvaluationData:
         name: what they are.
         samples: how many.
         labelled: whether there are labels.
+        classes: how many a data set has; None of a file.
+        metadata: what a data set says of preprocessing and classes, as a model's metadata does.
         part: returns the samples from one number to before another, and their labels: int64, `[N]`, or as the network
             gives classes, `[N, ...]`.
 
@@ -44,6 +51,14 @@ class EvaluationData:
     samples: int
     labelled: bool
     part: Callable[[int, int], Batch]
+    classes: int | None = None
+    metadata: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+    def first(self) -> Case:
+        """Return the first SAMPLES as a case of the user's own to verify on."""
+        case, _ = self.part(0, min(SAMPLES, self.samples))
+        which = "" if self.samples <= SAMPLES else f"first {SAMPLES} of {self.samples} "
+        return dataclasses.replace(case, name=f"{which}{case.name}", is_usual=True, is_of_user=True)
 
     def batches(self, size: int) -> Iterator[Batch]:
         """Yield all samples, `size` at a time."""
@@ -57,28 +72,36 @@ def read_evaluation_data(
     dataset: str | None = None,
     data_path: str | Path = "data",
     input_shape: InputShape,
+    metadata: Mapping[str, str] | None = None,
 ) -> EvaluationData | None:
     """Return what accuracy is to be measured on, None where nothing is named.
 
     Args:
-        data: an .npz file as `read_all_samples` takes it, with `labels` `[N]`, the numbers of the classes, or without.
+        data: an .npz file as `read_samples` takes it, with `labels` `[N]`, the numbers of the classes, or without.
         dataset: a key of `swp_export.training.datasets.DATASETS`, whose test images are taken.
         data_path: the folder of the data set.
         input_shape: `(C, H, W)` of the network, or of each input by name.
+        metadata: of the network: images of a data set, and images that are bytes, are normalised as it says; the
+            classes of a data set must be those that it names.
 
     Raises:
+        ModelError: the metadata is damaged.
         InputError: both are named, one cannot be read, or does not fit.
 
     """
     if data is not None and dataset is not None:
         raise InputError("--data and --dataset each say what accuracy is measured on: pass one of them")
+    metadata = metadata or {}
+    normalisation = normalisation_of(metadata)
     if data is not None:
-        return _from_file(data, input_shape)
-    return None if dataset is None else _from_dataset(dataset, data_path, input_shape)
+        return _from_file(data, input_shape, normalisation)
+    if dataset is None:
+        return None
+    return _from_dataset(dataset, data_path, input_shape, normalisation, class_names_of(metadata))
 
 
-def _from_file(path: str | Path, input_shape: InputShape) -> EvaluationData:
-    case = read_all_samples(path, input_shape)
+def _from_file(path: str | Path, input_shape: InputShape, normalisation: Normalisation | None) -> EvaluationData:
+    case = read_samples(path, input_shape, normalisation)
     count = samples_in(case)
     is_input = isinstance(input_shape, Mapping) and "labels" in input_shape
     labels = None if is_input else _whole(path, count)
@@ -106,27 +129,46 @@ def _whole(path: str | Path, count: int) -> Labels | None:
     return labels
 
 
-def _from_dataset(name: str, folder: str | Path, input_shape: InputShape) -> EvaluationData:
+def _from_dataset(
+    name: str,
+    folder: str | Path,
+    input_shape: InputShape,
+    normalisation: Normalisation | None,
+    classes: tuple[str, ...] | None,
+) -> EvaluationData:
     from swp_export.training.datasets import load_dataset
 
     shape = image_shape(input_shape, "--dataset")
     assert shape is not None
-    last = channels_last(shape)
-    channels = shape[2] if last else shape[0]
-    images = load_dataset(name, folder, channels=channels)
-    if images.input_shape[0] != channels:
-        raise InputError(f"{name} has images of {images.input_shape[0]} channels, the network takes {channels}")
+    axis = -1 if channels_last(shape) else 0
+    images = load_dataset(name, folder, channels=shape[axis])
+    if images.input_shape[0] != shape[axis]:
+        raise InputError(f"{name} has images of {images.input_shape[0]} channels, the network takes {shape[axis]}")
+    if classes is not None and classes != images.classes:
+        raise InputError(
+            f"the network tells {_listed(classes)} apart, {name} in {folder} has {_listed(images.classes)}: expected "
+            "the same classes in the same order"
+        )
+    own = Normalisation.parsed(images.normalisation)
+    assert own is not None
+    wanted = normalisation or own
+
+    def part(start: int, stop: int) -> Batch:
+        pairs = [images.test[number] for number in range(start, stop)]
+        x = wanted.from_other(own, np.stack([np.asarray(image, np.float32) for image, _ in pairs]))
+        x = np.ascontiguousarray(np.moveaxis(x, 1, -1) if axis else x)
+        return Case(name=f"test images of {name}", x=x), np.array([label for _, label in pairs], np.int64)
+
     count = len(images.test)
     return EvaluationData(
         name=f"{count:,} test images of {name}",
         samples=count,
         labelled=True,
-        part=lambda start, stop: _of_dataset(images, name, last=last, numbers=range(start, stop)),
+        part=part,
+        classes=len(images.classes),
+        metadata={NORMALISATION: own.to_text(), CLASS_NAMES: encode_class_names(images.classes)},
     )
 
 
-def _of_dataset(images: ImageData, name: str, *, last: bool, numbers: range) -> Batch:
-    pairs = [images.test[number] for number in numbers]
-    x = np.stack([np.asarray(image, np.float32) for image, _ in pairs])
-    x = np.moveaxis(x, 1, -1) if last else x
-    return Case(name=f"test images of {name}", x=np.ascontiguousarray(x)), np.array([label for _, label in pairs])
+def _listed(names: tuple[str, ...]) -> str:
+    return ", ".join(map(printable, names[:5])) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

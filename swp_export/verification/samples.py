@@ -14,41 +14,33 @@ import numpy as np
 from swp_export.errors import InputError
 from swp_export.npz import read_array
 from swp_export.verification.cases import Case
+from swp_export.verification.feeds import channels_last
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
     from swp_export.graph.metadata import InputShape
+    from swp_export.graph.preprocessing import Normalisation
     from swp_export.runtime.session import Array, Feed
-
-SAMPLES = 64
-"""At most so many are compared; the first ones."""
 
 _DAMAGED = (ValueError, EOFError, TypeError, NotImplementedError, RuntimeError, zipfile.BadZipFile, zlib.error)
 
 
-def read_samples(path: str | Path, input_shape: InputShape) -> Case:
-    """Return the first of the user's own samples as a case; arguments and errors are those of `read_all_samples`."""
-    case = read_all_samples(path, input_shape)
-    few = part_of(case, 0, SAMPLES)
-    count = samples_in(case)
-    return few if count <= SAMPLES else dataclasses.replace(few, name=f"first {SAMPLES} of {count} {case.name}")
-
-
-def read_all_samples(path: str | Path, input_shape: InputShape) -> Case:
-    """Return all of the user's own samples as a case.
+def read_samples(path: str | Path, input_shape: InputShape, normalisation: Normalisation | None = None) -> Case:
+    """Return the user's own samples as a case.
 
     Args:
         path: an .npz file with float32 `images` `[N, C, H, W]`, normalised as in training. One channel is repeated to
             the network's three. Of a network with several inputs: an array for each, by its name.
         input_shape: `(C, H, W)` of the network, or of each input by name; H and W of the samples may differ from it.
+        normalisation: of the network, applied to `images` that are bytes.
 
     Raises:
         InputError: the file cannot be read, or holds no such array.
 
     """
     if not isinstance(input_shape, Mapping):
-        return _sample_case(path, _images(path, _array(path, "images", "[N, C, H, W]"), input_shape))
+        return _sample_case(path, _images(path, _array(path, "images", "[N, C, H, W]"), input_shape, normalisation))
     arrays = {}
     for name, sizes in input_shape.items():
         array = _array(path, name, f"[N, {', '.join(map(str, sizes))}]")
@@ -110,15 +102,19 @@ def _found(path: str | Path, name: str, wanted: str) -> tuple[list[str], npt.NDA
         raise InputError(f"{path} is no .npz file; --data wants one with {wanted}") from error
 
 
-def _images(path: str | Path, images: npt.NDArray[Any], sizes: tuple[int, ...]) -> Array:
+def _images(
+    path: str | Path, images: npt.NDArray[Any], sizes: tuple[int, ...], normalisation: Normalisation | None
+) -> Array:
     """Return images of the network's channels."""
     channels = sizes[0]
     if images.ndim != 1 + len(sizes) or images.shape[1] not in {1, channels} or images.size == 0:
         raise InputError(f"'images' in {path} is {list(images.shape)}; the network wants [N, {channels}, H, W]")
     if images.dtype.kind not in "fiu":
         raise InputError(f"'images' in {path} is {images.dtype}; the network wants float32")
-    images = _finite(images, path, "images")
-    return np.ascontiguousarray(np.repeat(images, channels // images.shape[1], axis=1))
+    repeated = np.repeat(images, channels // images.shape[1], axis=1)
+    if images.dtype == np.uint8 and normalisation is not None:
+        repeated = normalisation.of_bytes(repeated, axis=-1 if channels_last(sizes) else 1)
+    return np.ascontiguousarray(_finite(repeated, path, "images"))
 
 
 def _finite(array: npt.NDArray[Any], path: str | Path, name: str) -> Array:
