@@ -79,7 +79,7 @@ def tune(
     """
     progress = progress or (lambda _: None)
     target = Path(output) if output is not None else Path(f"{Path(model).stem}-tuned.onnx")
-    with atomic_outputs(target, plan_out, inputs=files_of(model), force=force) as (file, plan_file):
+    with atomic_outputs(target, plan_out, inputs=(*files_of(model), data), force=force) as (file, plan_file):
         assert file is not None
         portable = read_model(model)
         shape = image_shape(input_shape or input_shape_of(portable.model, str(model)), "tune")

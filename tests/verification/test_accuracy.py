@@ -10,6 +10,7 @@ from small_models import model_from_text, to_bytes
 from tiny_training import write_images
 
 from swp_export.errors import InputError
+from swp_export.graph.metadata import CLASS_NAMES, NORMALISATION
 from swp_export.runtime.session import open_session
 from swp_export.verification.accuracy import (
     Classifier,
@@ -203,6 +204,35 @@ def test_a_data_set(tmp_path: Path) -> None:
     last = read_evaluation_data(dataset="fashion-mnist", data_path=tmp_path, input_shape=(32, 32, 1))
     assert last is not None
     assert last.part(0, 2)[0].x.shape == (2, 32, 32, 1)
+
+
+def test_the_networks_own_normalisation(tmp_path: Path) -> None:
+    """A data set is normalised as the network records it, and so are bytes of a file; floats stay as they are."""
+    write_images(tmp_path, test=2)
+    facts = {NORMALISATION: '{"mean": [0.5], "std": [0.25]}'}
+    shape = (1, 32, 32)
+    own, other = (
+        read_evaluation_data(dataset="fashion-mnist", data_path=tmp_path, input_shape=shape, metadata=metadata)
+        for metadata in ({}, facts)
+    )
+    assert own is not None
+    assert other is not None
+    x, y = own.part(0, 2)[0].x, other.part(0, 2)[0].x
+    np.testing.assert_allclose(y, (np.asarray(x) * 0.353 + 0.286 - 0.5) / 0.25, atol=1e-5)
+    pixels = np.array([0, 255], np.uint8).reshape(2, 1, 1, 1)
+    for images, expected in ((pixels, [-2, 2]), (pixels.astype(np.float32), [0, 255])):
+        np.savez(tmp_path / "val.npz", images=images)
+        data = read_evaluation_data(data=tmp_path / "val.npz", input_shape=(1, 1, 1), metadata=facts)
+        assert data is not None
+        assert np.ravel(data.first().x).tolist() == expected
+
+
+def test_other_classes_than_the_networks(tmp_path: Path) -> None:
+    """A data set whose classes are not those that the network names would give a wrong accuracy."""
+    write_images(tmp_path, test=2)
+    facts = {CLASS_NAMES: '["cat", "dog"]'}
+    with pytest.raises(InputError, match=r"the network tells cat, dog apart, .* has T-shirt/top, .* and 5 more"):
+        read_evaluation_data(dataset="fashion-mnist", data_path=tmp_path, input_shape=(1, 32, 32), metadata=facts)
 
 
 def test_one_source_of_data(tmp_path: Path) -> None:

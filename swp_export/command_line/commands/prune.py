@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from swp_export.command_line.accuracy_options import DATASET
 from swp_export.command_line.options import ARCH, DATA, FORCE, INPUT_SHAPE, JSON, THRESHOLD, options
 from swp_export.verification.report import NotEquivalentError
 
@@ -25,7 +26,7 @@ from swp_export.verification.report import NotEquivalentError
     "--tune", type=click.Choice(["cpu", "cuda"]), help="Search for the fastest form on this device, a minute."
 )
 @click.option("--dense-out", metavar="FILE", help="Also write the unpruned network, the baseline to measure against.")
-@options(DATA)
+@options(DATA, DATASET)
 @click.option("--no-verify", is_flag=True, help="Skip the comparison with CHECKPOINT.")
 @options(FORCE, JSON)
 def prune(*, checkpoint: str, no_verify: bool, as_json: bool, **arguments: Any) -> None:

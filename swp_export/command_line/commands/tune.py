@@ -6,7 +6,8 @@ from typing import Any
 
 import click
 
-from swp_export.command_line.options import DEVICE, FORCE, INPUT_SHAPE, JSON, TF32, THREADS, options
+from swp_export.command_line.accuracy_options import DATASET
+from swp_export.command_line.options import DATA, DEVICE, FORCE, INPUT_SHAPE, JSON, TF32, THREADS, options
 
 
 @click.command()
@@ -16,7 +17,7 @@ from swp_export.command_line.options import DEVICE, FORCE, INPUT_SHAPE, JSON, TF
 @click.option("-o", "--output", metavar="FILE", help="The model to write; default: MODEL's name with -tuned, here.")
 @click.option("--plan-out", metavar="FILE", help="Also write the plan; `prune --plan` makes the same model of it.")
 @click.option("--seconds", type=click.FloatRange(0), default=60, show_default=True, help="Time to search.")
-@options(INPUT_SHAPE, TF32, FORCE, JSON)
+@options(INPUT_SHAPE, TF32, DATA, DATASET, FORCE, JSON)
 def tune(*, model: str, as_json: bool, **arguments: Any) -> None:
     """Write the fastest verified form of MODEL for this device.
 
