@@ -4,44 +4,30 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import onnx
-import onnx_ir as ir
-
 from swp_export.atomic import atomic_outputs
 from swp_export.errors import LoweringError
-from swp_export.graph.analysis.counts import Counts, count, executed, stored_floats
+from swp_export.graph.analysis.counts import count
 from swp_export.graph.analysis.kept_channels import kept_channels
 from swp_export.graph.builder import DEFAULT_MULTIPLE
 from swp_export.graph.files.external_data import files_of
 from swp_export.graph.files.writing import serialized
 from swp_export.graph.input_shape import image_shape
-from swp_export.graph.metadata import (
-    ARCHITECTURE,
-    INPUT_LAYOUT,
-    INPUT_SHAPE,
-    RELATIVE_THRESHOLD,
-    SOURCE,
-    THRESHOLD,
-    encode_input_shape,
-)
 from swp_export.graph.pipeline import compact
 from swp_export.lowerings import lowering_named
 from swp_export.lowerings.plan_file import PlanFile, read_plan
-from swp_export.lowerings.rewrite import apply_plan_file
-from swp_export.pruning.report import PrunedLayer, PruneReport, Totals
+from swp_export.pruning.portable import facts_of, portable_bytes, totals_of
+from swp_export.pruning.report import PrunedLayer, PruneReport
 from swp_export.pruning.source import Source, read_source
-from swp_export.pruning.written_layers import WrittenLayer, chosen_lowerings, layer_table, planned, unwritten
+from swp_export.pruning.written_layers import chosen_lowerings, layer_table, planned, unwritten
 from swp_export.runtime.session import open_session
 from swp_export.tuning.cache import LayerCache
 from swp_export.tuning.model_timer import ModelTimer
 from swp_export.tuning.tuned_model import find_tuned_model
 from swp_export.verification.accuracy import accuracy_change
 from swp_export.verification.evaluation_data import read_evaluation_data
-from swp_export.verification.feeds import channels_last
 from swp_export.verification.report import NotEquivalentError
 from swp_export.verification.verify import Verifier, verify_model
 
@@ -128,7 +114,7 @@ def prune(
         counts = count(model, origin.input_shape, live_only=True)
         chosen = chosen_lowerings(model, lowering)
         kept, others = kept_channels(model.graph), unwritten(model)
-        content = _portable(model, origin, chosen, plan_file, multiple=1 if lowering is None else DEFAULT_MULTIPLE)
+        content = portable_bytes(model, origin, chosen, plan_file, multiple=1 if lowering is None else DEFAULT_MULTIPLE)
         if tune is not None:
             plan_file, content, verification = _tuned(content, origin, tune, check if verify else None, progress)
         else:
@@ -150,7 +136,7 @@ def prune(
         threshold_error=origin.threshold_error,
         layers=layers,
         kept=tuple(kept),
-        totals=_totals(origin, counts, content),
+        totals=totals_of(origin, counts, content),
         verification=verification,
         accuracy=accuracy,
         dense=None if dense_out is None else str(dense_out),
@@ -183,18 +169,6 @@ def _accuracy(content: bytes, origin: Source, data: EvaluationData, progress: Ca
     return accuracy_change(data, origin.before(), open_session(content), origin.input_shape, progress)
 
 
-def _portable(
-    model: ir.Model, origin: Source, chosen: list[WrittenLayer], plan: PlanFile | None, *, multiple: int
-) -> bytes:
-    """Return the compact `model` written by `plan`, else as it was `chosen`.
-
-    The static rule's lowerings gain nothing by filled blocks, which make the portable model larger: there `multiple` is
-    1.
-    """
-    by_choice = PlanFile(layers={layer.name: layer.lowering for layer in chosen}, multiple=multiple)
-    return apply_plan_file(serialized(model, _facts(origin, origin.threshold)), plan or by_choice)
-
-
 def _tuned(
     content: bytes, origin: Source, device: Device, check: Check | None, progress: Callable[[str], None]
 ) -> tuple[PlanFile, bytes, VerificationReport | None]:
@@ -209,7 +183,7 @@ def _tuned(
 def _unpruned_bytes(origin: Source, name: str, *, verify: bool) -> bytes:
     """Return the unpruned network: every ratio that is measured against it stands on its being the right one."""
     model, reference = origin.unpruned()
-    content = serialized(model, _facts(origin, None))
+    content = serialized(model, facts_of(origin, None))
     if verify:
         _require_equivalence(verify_model(content, reference, name=name, input_shape=origin.input_shape))
     return content
@@ -229,48 +203,9 @@ def default_output(source: str | Path) -> Path:
     return Path(Path(source).stem + ("-pruned.onnx" if name.endswith(".onnx") else ".onnx"))
 
 
-def _facts(origin: Source, threshold: float | None) -> dict[str, str]:
-    """Return what a model says of itself."""
-    facts = {
-        ARCHITECTURE: origin.architecture,
-        RELATIVE_THRESHOLD if origin.threshold_is_relative else THRESHOLD: None
-        if threshold is None
-        else repr(threshold),
-        INPUT_SHAPE: encode_input_shape(origin.input_shape),
-        SOURCE: origin.sha256,
-        INPUT_LAYOUT: origin.metadata.get(INPUT_LAYOUT, _layout(origin.input_shape)),
-    }
-    return origin.metadata | {key: value for key, value in facts.items() if value is not None}
-
-
-def _layout(input_shape: InputShape) -> str | None:
-    """Return the layout of the only input, where that is an image."""
-    if isinstance(input_shape, Mapping) or len(input_shape) != 3:
-        return None
-    return "NHWC" if channels_last(input_shape) else "NCHW"
-
-
 def _nothing_to_prune(origin: Source, source: str, layers: tuple[PrunedLayer, ...]) -> tuple[str, ...]:
     """Return one sentence where every stripe is live."""
     if any(layer.live_stripes < layer.stripes for layer in layers):
         return ()
     at = "" if origin.threshold is None else f" at threshold {origin.threshold:g}"
     return (f"no stripe is dead{at}: there was nothing to prune; `swp-export inspect {source}` shows the values",)
-
-
-def _totals(origin: Source, counts: Counts, content: bytes) -> Totals:
-    """Return the totals: of the written file, and by the paper's count."""
-    written = ir.from_proto(onnx.ModelProto.FromString(content))
-    floats, work = stored_floats(written), executed(written, origin.input_shape)
-    return Totals(
-        params_before=origin.floats,
-        params_after=floats.total,
-        helper_params=floats.helpers,
-        flops_before=origin.flops,
-        flops_after=work.products,
-        executed_flops=work.products + work.additions,
-        paper_params_before=origin.params,
-        paper_params_after=counts.params,
-        paper_flops_before=origin.flops,
-        paper_flops_after=counts.flops,
-    )
