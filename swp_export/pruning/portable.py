@@ -26,12 +26,12 @@ from swp_export.verification.feeds import channels_last
 
 if TYPE_CHECKING:
     from swp_export.graph.metadata import InputShape
-    from swp_export.pruning.source import Source
+    from swp_export.pruning.source import SourceFacts
     from swp_export.pruning.written_layers import WrittenLayer
 
 
 def portable_bytes(
-    model: ir.Model, origin: Source, chosen: list[WrittenLayer], plan: PlanFile | None, *, multiple: int
+    model: ir.Model, origin: SourceFacts, chosen: list[WrittenLayer], plan: PlanFile | None, *, multiple: int
 ) -> bytes:
     """Return the compact `model` written by `plan`, else as it was `chosen`.
 
@@ -42,7 +42,7 @@ def portable_bytes(
     return apply_plan_file(serialized(model, facts_of(origin, origin.threshold)), plan or by_choice)
 
 
-def facts_of(origin: Source, threshold: float | None) -> dict[str, str]:
+def facts_of(origin: SourceFacts, threshold: float | None) -> dict[str, str]:
     """Return what a model says of itself."""
     facts = {
         ARCHITECTURE: origin.architecture,
@@ -56,7 +56,7 @@ def facts_of(origin: Source, threshold: float | None) -> dict[str, str]:
     return origin.metadata | {key: value for key, value in facts.items() if value is not None}
 
 
-def totals_of(origin: Source, counts: Counts, content: bytes) -> Totals:
+def totals_of(origin: SourceFacts, counts: Counts, content: bytes) -> Totals:
     """Return the totals: of the written file, and by the paper's count."""
     written = ir.from_proto(onnx.ModelProto.FromString(content))
     floats, work = stored_floats(written), executed(written, origin.input_shape)

@@ -39,16 +39,10 @@ if TYPE_CHECKING:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
-class Source:
-    """A network to prune.
+class SourceFacts:
+    """What is known of a network to prune beside the network itself.
 
     Attributes:
-        dense: its graph with dead stripes exactly zero, BatchNorm folded, layers named; of an ONNX source normalised.
-        reference: what a pruned model must compute: of an ONNX source the file as given, small stripes set to zero
-            where a threshold says so.
-        before: returns the network as trained, or as given: of a broken checkpoint, which has forgotten, `reference`.
-        unpruned: returns the graph of the network before any stripe died, and what that must compute. Of an ONNX source
-            it is the source as it came.
         input_shape: `(C, H, W)`, or of several inputs by name.
         skeletons: `(N, *kernel)` of every convolution of the unpruned network, by layer.
         floats: of the unpruned network's file, as `params_before` of `Totals`.
@@ -59,16 +53,10 @@ class Source:
         num_classes: that a checkpoint's network tells apart, where known.
         threshold: that decided which stripes are live.
         threshold_is_relative: whether it is a share of each layer's largest stripe norm, for want of Filter Skeletons.
-        threshold_error: as in `PruneReport`.
-        warnings: what is legal but probably not meant.
         metadata: what an ONNX source says of itself, to be kept; what a checkpoint does of preprocessing and classes.
 
     """
 
-    dense: ir.Model
-    reference: Reference
-    before: Callable[[], Reference]
-    unpruned: Callable[[], tuple[ir.Model, Reference]]
     input_shape: InputShape
     skeletons: dict[str, tuple[int, ...]]
     floats: int
@@ -79,9 +67,37 @@ class Source:
     num_classes: int | None = None
     threshold: float | None = None
     threshold_is_relative: bool = False
+    metadata: dict[str, str] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Source(SourceFacts):
+    """A network to prune.
+
+    Attributes:
+        dense: its graph with dead stripes exactly zero, BatchNorm folded, layers named; of an ONNX source normalised.
+        reference: what a pruned model must compute: of an ONNX source the file as given, small stripes set to zero
+            where a threshold says so.
+        before: returns the network as trained, or as given: of a broken checkpoint, which has forgotten, `reference`.
+        unpruned: returns the graph of the network before any stripe died, and what that must compute. Of an ONNX source
+            it is the source as it came.
+        threshold_error: as in `PruneReport`.
+        warnings: what is legal but probably not meant.
+
+    """
+
+    dense: ir.Model
+    reference: Reference
+    before: Callable[[], Reference]
+    unpruned: Callable[[], tuple[ir.Model, Reference]]
     threshold_error: float | None = None
     warnings: tuple[str, ...] = ()
-    metadata: dict[str, str] = dataclasses.field(default_factory=dict)
+
+    @property
+    def facts(self) -> SourceFacts:
+        """What is known of it, without what holds the network."""
+        names = [field.name for field in dataclasses.fields(SourceFacts)]
+        return SourceFacts(**{name: getattr(self, name) for name in names})
 
 
 def read_source(

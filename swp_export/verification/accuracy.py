@@ -183,6 +183,42 @@ def compare_accuracy(
     )
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Predicted:
+    """What a network predicts of all samples: `classes`, and how many are `right`, None where there are no labels."""
+
+    classes: Predictions
+    right: int | None
+
+
+def predict(data: EvaluationData, network: Classifier, progress: Callable[[str], None] = lambda _: None) -> Predicted:
+    """Run `network` on `data`, to be compared with others that are not loaded at the same time.
+
+    Raises:
+        InputError: as `compare_accuracy`.
+
+    """
+    found, right, done = [], 0, 0
+    for case, labels in data.batches(_batch_size(data)):
+        progress(f"measuring accuracy: {done:,} of {data.samples:,} samples")
+        done += samples_in(case)
+        found.append(_predicted(network, case, labels))
+        right += 0 if labels is None else int((found[-1] == labels).sum())
+    return Predicted(classes=np.concatenate(found), right=right if data.labelled else None)
+
+
+def accuracy_from(data: EvaluationData, before: Predicted, after: Predicted) -> Accuracy:
+    """Compare what two networks predicted of `data`."""
+    return Accuracy(
+        data=data.name,
+        samples=data.samples,
+        predictions=before.classes.size,
+        right_before=before.right,
+        right_after=after.right,
+        changed=int((before.classes != after.classes).sum()),
+    )
+
+
 def accuracy_change(
     data: EvaluationData,
     reference: Reference,
