@@ -19,6 +19,7 @@ from swp_export.graph.pipeline import compact
 from swp_export.lowerings import lowering_named
 from swp_export.lowerings.plan_file import PlanFile, read_plan
 from swp_export.pruning.portable import facts_of, portable_bytes, totals_of
+from swp_export.pruning.recalibration import Recalibration
 from swp_export.pruning.report import PrunedLayer, PruneReport
 from swp_export.pruning.source import Source, read_source
 from swp_export.pruning.written_layers import chosen_lowerings, layer_table, planned, unwritten
@@ -60,6 +61,7 @@ def prune(
     data: str | Path | None = None,
     dataset: str | None = None,
     data_path: str | Path = "data",
+    recalibrate: int | None = None,
     verify: bool = True,
     force: bool = False,
     progress: Callable[[str], None] | None = None,
@@ -84,6 +86,8 @@ def prune(
         dataset: the same on the test images of this data set, a key of `swp_export.training.datasets.DATASETS`. Its
             normalisation and classes are recorded in the model, where the checkpoint does not record its own.
         data_path: the folder of the data set.
+        recalibrate: estimate BatchNorm's statistics anew, once stripes are dead, on so many images, drawn from
+            `data`, or from those that `dataset` has to train on. The model is then equivalent to that network.
         verify: compare with the source before the file gets its name.
         force: overwrite existing files.
         progress: called with what is being done.
@@ -98,7 +102,17 @@ def prune(
     target = Path(output) if output is not None else default_output(source)
     with atomic_outputs(target, dense_out, inputs=(*files_of(source), data, plan), force=force) as (file, dense_file):
         assert file is not None
-        origin = read_source(Path(source), threshold=threshold, arch=arch, input_shape=input_shape, progress=progress)
+        recalibration = None
+        if recalibrate is not None:
+            recalibration = Recalibration(images=recalibrate, data=data, dataset=dataset, data_path=data_path)
+        origin = read_source(
+            Path(source),
+            threshold=threshold,
+            arch=arch,
+            input_shape=input_shape,
+            progress=progress,
+            recalibration=recalibration,
+        )
         evaluated = read_evaluation_data(
             data=data,
             dataset=dataset,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import onnx
 
-from swp_export.errors import ModelError
+from swp_export.errors import InputError, ModelError
 from swp_export.graph.analysis.counts import count, stored_floats
 from swp_export.graph.convolutions import iterate_convolutions, layer_name
 from swp_export.graph.files.reading import is_onnx, read_model
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from swp_export.checkpoint import Checkpoint
     from swp_export.graph.metadata import InputShape
+    from swp_export.pruning.recalibration import Recalibration
     from swp_export.runtime.session import Feed
     from swp_export.verification.references import Reference
 
@@ -107,8 +108,17 @@ def read_source(
     arch: str | None,
     input_shape: InputShape | None,
     progress: Callable[[str], None],
+    recalibration: Recalibration | None = None,
 ) -> Source:
     """Read a checkpoint or, by its suffix, an ONNX file; the arguments are those of `prune`.
+
+    Args:
+        path: the file.
+        threshold: as of `prune`.
+        arch: as of `prune`.
+        input_shape: as of `prune`.
+        progress: as of `prune`.
+        recalibration: on what BatchNorm's statistics are estimated anew, of a checkpoint with Filter Skeletons.
 
     Raises:
         SwpExportError: the file cannot be used.
@@ -116,8 +126,10 @@ def read_source(
     """
     progress(f"reading {path}")
     if is_onnx(path):
+        if recalibration is not None:
+            raise InputError(f"--recalibrate wants BatchNorm of a checkpoint, {path} is an ONNX model; leave it out")
         return _from_onnx(path, threshold, input_shape)
-    return _from_checkpoint(path, threshold, arch, input_shape, progress)
+    return _from_checkpoint(path, threshold, arch, input_shape, progress, recalibration)
 
 
 def _from_checkpoint(
@@ -126,6 +138,7 @@ def _from_checkpoint(
     arch: str | None,
     input_shape: InputShape | None,
     progress: Callable[[str], None],
+    recalibration: Recalibration | None,
 ) -> Source:
     from swp_export.checkpoint import read_checkpoint
     from swp_export.checkpoint.layouts import PLAIN
@@ -137,6 +150,8 @@ def _from_checkpoint(
 
     checkpoint = read_checkpoint(path, plain=True)
     if checkpoint.layout is PLAIN:
+        if recalibration is not None:
+            raise InputError(f"--recalibrate wants Filter Skeletons, {path} has none; leave it out")
         return _from_plain(checkpoint, threshold, arch, image_shape(input_shape, "a checkpoint"), progress)
     network = instantiate(
         checkpoint, threshold=threshold, architecture=arch, input_shape=image_shape(input_shape, "a checkpoint")

@@ -25,11 +25,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from swp_export.pruning.source import SourceFacts
-    from swp_export.runtime.session import Feed, Session
+    from swp_export.runtime.session import Array, Feed, Session
     from swp_export.sweeping.network import SweptNetwork
     from swp_export.verification.accuracy import Accuracy, Predicted
-    from swp_export.verification.evaluation_data import EvaluationData
 
 DEFAULT = "default"
 """The form that `prune` writes when nothing else is asked for."""
@@ -44,13 +42,29 @@ class DataNames:
     data_path: str | Path = "data"
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Baseline:
+    """What the unpruned network gives.
+
+    Attributes:
+        probe: the input that outputs are compared on.
+        outputs: of the unpruned network on it.
+        predicted: of the data, None without any, or where it gives no classes.
+
+    """
+
+    probe: Feed
+    outputs: Mapping[str, Array]
+    predicted: Predicted | None
+
+
 class Evaluator:
     """Evaluates thresholds of one network, each against what the unpruned one gave once.
 
     Args:
         network: what is swept.
         names: what accuracy is measured on.
-        before: what the unpruned network predicted, where another process found that out already.
+        baseline: what the unpruned network gives, where another process found that out already.
         progress: called with what is being done.
 
     Raises:
@@ -62,7 +76,7 @@ class Evaluator:
         self,
         network: SweptNetwork,
         names: DataNames,
-        before: Predicted | None = None,
+        baseline: Baseline | None = None,
         progress: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._network = network
@@ -71,10 +85,7 @@ class Evaluator:
         self.data = read_evaluation_data(
             **dataclasses.asdict(names), input_shape=facts.input_shape, metadata=facts.metadata
         )
-        session = open_session(network.unpruned)
-        self.probe = self._probe(session, self.data)
-        self._outputs = session.run_on(self.probe)
-        self.before = before or self._predicted(session)
+        self.baseline = baseline or self._found()
 
     @property
     def error_on(self) -> str:
@@ -98,7 +109,7 @@ class Evaluator:
             bytes=len(content),
             sha256=hashlib.sha256(content).hexdigest(),
             error=0.0,
-            accuracy=self._accuracy(self.before),
+            accuracy=self._accuracy(self.baseline.predicted),
         )
 
     def evaluate(self, threshold: float) -> tuple[SweepPoint, bytes]:
@@ -127,16 +138,16 @@ class Evaluator:
             paper_flops=totals.paper_flops_after,
             bytes=len(content),
             sha256=hashlib.sha256(content).hexdigest(),
-            error=_shift(self._outputs, session.run_on(self.probe)),
-            accuracy=None if self.before is None else self._accuracy(self._predicted(session)),
+            error=_shift(self.baseline.outputs, session.run_on(self.baseline.probe)),
+            accuracy=None if self.baseline.predicted is None else self._accuracy(self._predicted(session)),
         )
         return point, content
 
-    def _probe(self, session: Session, data: EvaluationData | None) -> Feed:
-        facts: SourceFacts = self._network.facts
-        if data is not None:
-            return as_taken(data.first(), session.inputs).x
-        return noise_case(facts.input_shape, session.inputs).x
+    def _found(self) -> Baseline:
+        session, facts = open_session(self._network.unpruned), self._network.facts
+        case = noise_case(facts.input_shape, session.inputs) if self.data is None else self.data.first()
+        probe = as_taken(case, session.inputs).x
+        return Baseline(probe=probe, outputs=session.run_on(probe), predicted=self._predicted(session))
 
     def _predicted(self, session: Session) -> Predicted | None:
         if self.data is None:
@@ -147,9 +158,9 @@ class Evaluator:
         return predict(self.data, classifier, self._progress)
 
     def _accuracy(self, after: Predicted | None) -> Accuracy | None:
-        if self.data is None or self.before is None or after is None:
+        if self.data is None or self.baseline.predicted is None or after is None:
             return None
-        return accuracy_from(self.data, self.before, after)
+        return accuracy_from(self.data, self.baseline.predicted, after)
 
 
 def _shift(before: Mapping[str, np.ndarray], after: Mapping[str, np.ndarray]) -> float | None:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from swp_export.checkpoint import Checkpoint
     from swp_export.graph.metadata import InputShape
+    from swp_export.pruning.recalibration import Recalibration
 
     Values = npt.NDArray[np.float32]
 
@@ -99,10 +100,53 @@ class ReadNetwork:
         return source.dense, source.facts
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class RecalibratedNetwork:
+    """A checkpoint whose BatchNorm gets new statistics at each threshold; `trained` is it before."""
+
+    path: Path
+    arch: str | None
+    input_shape: InputShape | None
+    trained: MaskedNetwork
+    recalibration: Recalibration
+
+    @property
+    def facts(self) -> SourceFacts:
+        """Of the network as trained."""
+        return self.trained.facts
+
+    @property
+    def unpruned(self) -> bytes:
+        """The network as trained."""
+        return self.trained.unpruned
+
+    @property
+    def values(self) -> Values:
+        """All |FilterSkeleton|, sorted."""
+        return self.trained.values
+
+    def at(self, threshold: float) -> tuple[ir.Model, SourceFacts]:
+        """Read the checkpoint at `threshold`, estimate and export."""
+        source = read_source(
+            self.path,
+            threshold=threshold,
+            arch=self.arch,
+            input_shape=self.input_shape,
+            progress=lambda _: None,
+            recalibration=self.recalibration,
+        )
+        return source.dense, source.facts
+
+
 def read_network(
-    path: Path, *, arch: str | None, input_shape: InputShape | None, progress: Callable[[str], None]
+    path: Path,
+    *,
+    arch: str | None,
+    input_shape: InputShape | None,
+    progress: Callable[[str], None],
+    recalibration: Recalibration | None = None,
 ) -> SweptNetwork:
-    """Read what is to be swept; the arguments are those of `prune`.
+    """Read what is to be swept; the arguments are those of `read_source`.
 
     Raises:
         SwpExportError: it cannot be used, or is broken already.
@@ -118,11 +162,23 @@ def read_network(
 
         checkpoint = read_checkpoint(path, plain=True)
         if checkpoint.layout is not PLAIN:
-            return _masked(checkpoint, path, arch, input_shape, progress)
+            trained = _masked(checkpoint, path, arch, input_shape, progress)
+            if recalibration is None:
+                return trained
+            return RecalibratedNetwork(
+                path=path, arch=arch, input_shape=input_shape, trained=trained, recalibration=recalibration
+            )
         values = _norms_of_checkpoint(checkpoint)
     # Something has to be dead to be read; the smallest stripes are, at the smallest of the norms.
     smallest = float(values[0]) if values.size else 0.0
-    source = read_source(path, threshold=smallest, arch=arch, input_shape=input_shape, progress=progress)
+    source = read_source(
+        path,
+        threshold=smallest,
+        arch=arch,
+        input_shape=input_shape,
+        progress=progress,
+        recalibration=recalibration,  # which is refused of these
+    )
     model, _ = source.unpruned()
     return ReadNetwork(
         path=path,

@@ -1,4 +1,7 @@
-"""Thresholds evaluated one after the other, or several at once in processes of their own."""
+"""Thresholds evaluated one after the other, or several at once in processes of their own.
+
+Then the network is read in one too: torch, and what its exporter leaves behind, go with it and leave room for workers.
+"""
 
 from __future__ import annotations
 
@@ -8,17 +11,39 @@ import signal
 from typing import TYPE_CHECKING
 
 from swp_export.sweeping.evaluate import Evaluator
+from swp_export.sweeping.network import read_network
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
 
-    from swp_export.sweeping.evaluate import DataNames
+    from swp_export.graph.metadata import InputShape
+    from swp_export.pruning.recalibration import Recalibration
+    from swp_export.sweeping.evaluate import Baseline, DataNames
     from swp_export.sweeping.network import SweptNetwork
     from swp_export.sweeping.point import SweepPoint
-    from swp_export.verification.accuracy import Predicted
 
+_CONTEXT = multiprocessing.get_context("spawn")
+"""A fork would take over locks of threads that it does not have."""
 _evaluator: Evaluator | None = None
 """Of a worker."""
+
+
+def read_apart(
+    path: Path,
+    *,
+    arch: str | None,
+    input_shape: InputShape | None,
+    recalibration: Recalibration | None,
+    jobs: int,
+    progress: Callable[[str], None],
+) -> SweptNetwork:
+    """Read what is to be swept as `read_network` does, with several `jobs` in a process of its own."""
+    if jobs <= 1:
+        return read_network(path, arch=arch, input_shape=input_shape, recalibration=recalibration, progress=progress)
+    progress(f"reading {path}")
+    with concurrent.futures.ProcessPoolExecutor(1, mp_context=_CONTEXT, initializer=_ignore_interrupts) as pool:
+        return pool.submit(_read, path, arch, input_shape, recalibration).result()
 
 
 def evaluate_all(
@@ -38,9 +63,8 @@ def evaluate_all(
     if jobs <= 1:
         yield from map(own.evaluate, thresholds)
         return
-    context = multiprocessing.get_context("spawn")  # a fork would take over threads that are not there
     pool = concurrent.futures.ProcessPoolExecutor(
-        jobs, mp_context=context, initializer=_start, initargs=(network, names, own.before)
+        jobs, mp_context=_CONTEXT, initializer=_start, initargs=(network, names, own.baseline)
     )
     try:
         pending = [pool.submit(_evaluate, threshold) for threshold in thresholds]
@@ -50,10 +74,20 @@ def evaluate_all(
         pool.shutdown(cancel_futures=True)
 
 
-def _start(network: SweptNetwork, names: DataNames, before: Predicted | None) -> None:
+def _ignore_interrupts() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the first process hears it, and ends this one
+
+
+def _read(
+    path: Path, arch: str | None, input_shape: InputShape | None, recalibration: Recalibration | None
+) -> SweptNetwork:
+    return read_network(path, arch=arch, input_shape=input_shape, recalibration=recalibration, progress=lambda _: None)
+
+
+def _start(network: SweptNetwork, names: DataNames, baseline: Baseline) -> None:
     global _evaluator  # noqa: PLW0603 # how a pool hands something to all tasks of a worker
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the first process hears it and ends this one
-    _evaluator = Evaluator(network, names, before)
+    _ignore_interrupts()
+    _evaluator = Evaluator(network, names, baseline)
 
 
 def _evaluate(threshold: float) -> tuple[SweepPoint, bytes]:

@@ -75,6 +75,7 @@ class SweepReport:
     def to_json(self) -> dict[str, Any]:
         """Return the document that `swp-export sweep --json` prints."""
         return {
+            "command": "sweep",
             "source": self.source,
             "sha256": self.sha256,
             "architecture": self.architecture,

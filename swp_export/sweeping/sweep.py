@@ -17,11 +17,11 @@ from swp_export.graph.metadata import encode_input_shape
 from swp_export.input_file import read_bytes
 from swp_export.network.widest_gap import widest_gap
 from swp_export.pruning.prune import prune
+from swp_export.pruning.recalibration import Recalibration
 from swp_export.sweeping.choice import NoThresholdError, Targets, choose, recommended
 from swp_export.sweeping.evaluate import DEFAULT, DataNames, Evaluator
 from swp_export.sweeping.latencies import measure_forms
-from swp_export.sweeping.network import read_network
-from swp_export.sweeping.parallel import evaluate_all
+from swp_export.sweeping.parallel import evaluate_all, read_apart
 from swp_export.sweeping.record import Record
 from swp_export.sweeping.report import SweepReport
 from swp_export.sweeping.thresholds import automatic_thresholds
@@ -49,6 +49,7 @@ def sweep(
     data: str | Path | None = None,
     dataset: str | None = None,
     data_path: str | Path = "data",
+    recalibrate: int | None = None,
     device: Device | None = None,
     threads: int = 1,
     batch: int = 1,
@@ -73,6 +74,7 @@ def sweep(
         data: an .npz with `images` and, for accuracy, `labels`, as of `prune`.
         dataset: the same on the test images of this data set.
         data_path: the folder of the data set.
+        recalibrate: as of `prune`, at each threshold, which is then exported anew.
         device: measure latency there; default: nowhere.
         threads: within an operator.
         batch: images per run.
@@ -98,14 +100,20 @@ def sweep(
     targets = Targets(flops=target_flops, latency=target_latency, accuracy_drop=max_accuracy_drop)
     if target_latency is not None and device is None:
         raise InputError("--target-latency needs --device, where latency is measured")
+    recalibration = None
+    if recalibrate is not None:
+        recalibration = Recalibration(images=recalibrate, **dataclasses.asdict(names))
     inputs = (*files_of(source), data)
     with atomic_outputs(csv, inputs=(*inputs, resume), force=force) as (csv_file,):
-        network = read_network(path, arch=arch, input_shape=input_shape, progress=show)
+        network = read_apart(
+            path, arch=arch, input_shape=input_shape, recalibration=recalibration, jobs=jobs, progress=show
+        )
         tried = _tried(network, thresholds, points)
         own = Evaluator(network, names, progress=show)
-        if max_accuracy_drop is not None and (own.before is None or own.before.right is None):
+        predicted = own.baseline.predicted
+        if max_accuracy_drop is not None and (predicted is None or predicted.right is None):
             raise InputError("--max-accuracy-drop needs --data with 'labels' in it, or --dataset")
-        record = Record(resume, _key(network, arch, names))
+        record = Record(resume, _key(network, arch, names, recalibrate))
         contents = _evaluate(network, names, own, record, tried, jobs, keep=device is not None, progress=show)
         unpruned, found = own.unpruned(), [record.points[threshold] for threshold in tried]
         environment = None
@@ -124,7 +132,7 @@ def sweep(
             architecture=network.facts.architecture,
             gap=widest_gap(network.values),
             error_on=own.error_on,
-            recalibrated=None,
+            recalibrated=None if recalibrate is None else f"{recalibrate:,} images of {data or dataset}",
             unpruned=unpruned,
             points=tuple(found),
             recommended=recommended(unpruned, found),
@@ -143,6 +151,7 @@ def sweep(
                 arch=arch,
                 input_shape=input_shape,
                 **dataclasses.asdict(names),
+                recalibrate=recalibrate,
                 force=force,
                 progress=show,
             )
@@ -164,7 +173,7 @@ def _tried(network: SweptNetwork, thresholds: Sequence[float] | None, points: in
     return sorted(set(thresholds))
 
 
-def _key(network: SweptNetwork, arch: str | None, names: DataNames) -> dict[str, Any]:
+def _key(network: SweptNetwork, arch: str | None, names: DataNames, recalibrate: int | None) -> dict[str, Any]:
     """Return what the points depend on beside their thresholds."""
     return {
         "version": version("swp-export"),
@@ -173,6 +182,7 @@ def _key(network: SweptNetwork, arch: str | None, names: DataNames) -> dict[str,
         "input_shape": encode_input_shape(network.facts.input_shape),
         "data": None if names.data is None else hashlib.sha256(read_bytes(names.data)).hexdigest(),
         "dataset": names.dataset,
+        "recalibrate": recalibrate,
     }
 
 

@@ -73,6 +73,7 @@ def read_evaluation_data(
     data_path: str | Path = "data",
     input_shape: InputShape,
     metadata: Mapping[str, str] | None = None,
+    train: bool = False,
 ) -> EvaluationData | None:
     """Return what accuracy is to be measured on, None where nothing is named.
 
@@ -83,6 +84,7 @@ def read_evaluation_data(
         input_shape: `(C, H, W)` of the network, or of each input by name.
         metadata: of the network: images of a data set, and images that are bytes, are normalised as it says; the
             classes of a data set must be those that it names.
+        train: take the images of a data set that are there to train on, augmented, in place of those to test on.
 
     Raises:
         ModelError: the metadata is damaged.
@@ -97,7 +99,8 @@ def read_evaluation_data(
         return _from_file(data, input_shape, normalisation)
     if dataset is None:
         return None
-    return _from_dataset(dataset, data_path, input_shape, normalisation, class_names_of(metadata))
+    names = class_names_of(metadata)
+    return _from_dataset(dataset, data_path, input_shape, normalisation, names, train=train)
 
 
 def _from_file(path: str | Path, input_shape: InputShape, normalisation: Normalisation | None) -> EvaluationData:
@@ -135,6 +138,8 @@ def _from_dataset(
     input_shape: InputShape,
     normalisation: Normalisation | None,
     classes: tuple[str, ...] | None,
+    *,
+    train: bool,
 ) -> EvaluationData:
     from swp_export.training.datasets import load_dataset
 
@@ -152,16 +157,17 @@ def _from_dataset(
     own = Normalisation.parsed(images.normalisation)
     assert own is not None
     wanted = normalisation or own
+    chosen, kind = (images.train, "training") if train else (images.test, "test")
 
     def part(start: int, stop: int) -> Batch:
-        pairs = [images.test[number] for number in range(start, stop)]
+        pairs = [chosen[number] for number in range(start, stop)]
         x = wanted.from_other(own, np.stack([np.asarray(image, np.float32) for image, _ in pairs]))
         x = np.ascontiguousarray(np.moveaxis(x, 1, -1) if axis else x)
-        return Case(name=f"test images of {name}", x=x), np.array([label for _, label in pairs], np.int64)
+        return Case(name=f"{kind} images of {name}", x=x), np.array([label for _, label in pairs], np.int64)
 
-    count = len(images.test)
+    count = len(chosen)
     return EvaluationData(
-        name=f"{count:,} test images of {name}",
+        name=f"{count:,} {kind} images of {name}",
         samples=count,
         labelled=True,
         part=part,

@@ -27,6 +27,13 @@ from swp_export.verification.report import NotEquivalentError
 )
 @click.option("--dense-out", metavar="FILE", help="Also write the unpruned network, the baseline to measure against.")
 @options(DATA, DATASET)
+@click.option(
+    "--recalibrate",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Estimate the statistics of BatchNorm anew once stripes are dead, on N images drawn from --data, or "
+    "from those of --dataset to train on. The model is then equivalent to that network.",
+)
 @click.option("--no-verify", is_flag=True, help="Skip the comparison with CHECKPOINT.")
 @options(FORCE, JSON)
 def prune(*, checkpoint: str, no_verify: bool, as_json: bool, **arguments: Any) -> None:
