@@ -1,4 +1,4 @@
-"""BatchNorm's running statistics of a pruned network, estimated anew: its layers no longer see what they were taken of."""
+"""BatchNorm's running statistics of a pruned network, estimated anew: its layers no longer see what they did before."""
 
 from __future__ import annotations
 
@@ -29,12 +29,10 @@ def with_new_statistics(module: nn.Module, batches: Iterable[torch.Tensor]) -> n
     module = copy.deepcopy(module).eval()
     layers = [m for m in module.modules() if isinstance(m, _BatchNorm) and m.running_mean is not None]
     if not layers:
-        raise InputError(
-            "the network has no BatchNorm whose statistics could be estimated anew; leave --recalibrate out"
-        )
+        raise InputError("the network has no BatchNorm whose statistics could be estimated: leave --recalibrate out")
     for layer in layers:
         layer.reset_running_stats()
-        layer.momentum = None  # type: ignore[assignment] # torch's way to ask for the plain average
+        layer.momentum = None  # the plain average
         layer.train()
     try:
         for images in batches:
