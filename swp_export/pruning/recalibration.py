@@ -31,6 +31,10 @@ class Recalibration:
     dataset: str | None = None
     data_path: str | Path = "data"
 
+    def __post_init__(self) -> None:
+        if self.data is None and self.dataset is None:
+            raise InputError("--recalibrate needs images: pass --data or --dataset")
+
     def apply(self, module: nn.Module, input_shape: InputShape, metadata: Mapping[str, str]) -> tuple[nn.Module, str]:
         """Return `module` with new statistics, and on what they were estimated.
 
@@ -50,8 +54,7 @@ class Recalibration:
             metadata=metadata,
             train=True,
         )
-        if found is None:
-            raise InputError("--recalibrate needs images: pass --data or --dataset")
+        assert found is not None
         if found.samples < self.images:
             raise InputError(f"--recalibrate asks for {self.images} images, there are {found.name}")
         drawn = np.random.default_rng(0).permutation(found.samples)[: self.images]

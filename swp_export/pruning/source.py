@@ -13,7 +13,7 @@ from swp_export.graph.analysis.counts import count, stored_floats
 from swp_export.graph.convolutions import iterate_convolutions, layer_name
 from swp_export.graph.files.reading import is_onnx, read_model
 from swp_export.graph.input_shape import fitted_input_shape, image_shape, one_image
-from swp_export.graph.metadata import RELATIVE_THRESHOLD
+from swp_export.graph.metadata import RECALIBRATED, RELATIVE_THRESHOLD
 from swp_export.graph.normalise import normalised
 from swp_export.graph.preprocessing import recorded_preprocessing
 from swp_export.graph.refusals import (
@@ -156,12 +156,17 @@ def _from_checkpoint(
     network = instantiate(
         checkpoint, threshold=threshold, architecture=arch, input_shape=image_shape(input_shape, "a checkpoint")
     )
+    facts, left_out = recorded_preprocessing(checkpoint.metadata, network.input_shape[0], network.num_classes)
+    name = reference_name(network)
+    if recalibration is not None:
+        progress("estimating BatchNorm's statistics anew")
+        module, images = recalibration.apply(network.module, network.input_shape, facts)
+        network, name = dataclasses.replace(network, module=module), f"{name}, BatchNorm estimated anew on {images}"
+        facts[RECALIBRATED] = images
     progress(f"exporting {network.architecture} to ONNX")
     dense = model_from_module(network.module, network.input_shape)
     stock = stock_counts(network.architecture, network.num_classes, network.input_shape)
-
-    facts, left_out = recorded_preprocessing(checkpoint.metadata, network.input_shape[0], network.num_classes)
-    reference = TorchReference(network.module, reference_name(network))
+    reference = TorchReference(network.module, name)
 
     def as_before() -> tuple[ir.Model, Reference]:
         module = unpruned(network)

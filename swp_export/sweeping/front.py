@@ -26,12 +26,14 @@ def pareto_front(costs: Sequence[float], values: Sequence[float]) -> list[int]:
 def knee(costs: Sequence[float], values: Sequence[float]) -> int | None:
     """Return the number of the point of the Pareto front that lies furthest above the line between the front's ends.
 
-    Both axes are scaled to the front's own range. None where the front has fewer than three points, or none lies above.
+    Costs are taken by their logarithm, since halving them is what counts; both axes are scaled to the front's range.
+    None where the front has fewer than three points that cost anything, or none lies above.
     """
-    front = pareto_front(costs, values)
+    front = [number for number in pareto_front(costs, values) if costs[number] > 0]
     if len(front) < 3:
         return None
     x, y = (np.array([axis[number] for number in front], np.float64) for axis in (costs, values))
+    x = np.log(x)
     x, y = (x - x[0]) / (x[-1] - x[0]), (y - y[0]) / (y[-1] - y[0])
     above = y - x
     best = int(above.argmax())

@@ -8,7 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from swp_export.atomic import atomic_outputs
+from swp_export.atomic import atomic_outputs, require_writable
 from swp_export.benchmark.environment import read_environment
 from swp_export.errors import InputError, ThresholdError
 from swp_export.graph.files.external_data import files_of
@@ -104,6 +104,8 @@ def sweep(
     if recalibrate is not None:
         recalibration = Recalibration(images=recalibrate, **dataclasses.asdict(names))
     inputs = (*files_of(source), data)
+    if output is not None:
+        require_writable(Path(output), force=force)  # `prune` writes it, when everything else is done
     with atomic_outputs(csv, inputs=(*inputs, resume), force=force) as (csv_file,):
         network = read_apart(
             path, arch=arch, input_shape=input_shape, recalibration=recalibration, jobs=jobs, progress=show
@@ -132,7 +134,7 @@ def sweep(
             architecture=network.facts.architecture,
             gap=widest_gap(network.values),
             error_on=own.error_on,
-            recalibrated=None if recalibrate is None else f"{recalibrate:,} images of {data or dataset}",
+            recalibrated=None if recalibrate is None else f"{recalibrate:,} images of {_named(names)}",
             unpruned=unpruned,
             points=tuple(found),
             recommended=recommended(unpruned, found),
@@ -157,6 +159,10 @@ def sweep(
             )
             report = dataclasses.replace(report, written=written)
     return report
+
+
+def _named(names: DataNames) -> str:
+    return str(names.dataset) if names.data is None else Path(names.data).name
 
 
 def _tried(network: SweptNetwork, thresholds: Sequence[float] | None, points: int) -> list[float]:
