@@ -16,6 +16,7 @@ from swp_export.graph.pipeline import compact
 from swp_export.lowerings import LOWERINGS
 from swp_export.lowerings.rewrite import planned_bytes
 from swp_export.lowerings.static_rule import choose
+from swp_export.runtime.target import CPU
 from swp_export.tuning.model_timer import ModelTimer
 
 if TYPE_CHECKING:
@@ -101,7 +102,7 @@ class RiggedTimer(ModelTimer):
 
 def rigged(seconds: Callable[[bytes], float]) -> RiggedTimer:
     """Return a timer on the CPU on which `seconds` decides."""
-    return RiggedTimer(device="cpu", threads=1, batch=1, tf32=True, seconds=seconds)
+    return RiggedTimer(target=CPU, seconds=seconds)
 
 
 def by_lowering(**seconds: float) -> Callable[[bytes], float]:
