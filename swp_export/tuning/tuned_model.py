@@ -103,7 +103,7 @@ def find_tuned_model(
     cache.save()
     search = Search(compact, timer, input_shape, progress)
     search.discarded += refused
-    plan = search.best_start([case.conv.name for case in cases], candidates, own)
+    plan = search.best_start([case.conv.name for case in cases], candidates, own, deadline)
     plan = search.refine(plan, candidates, deadline)
     progress("comparing with the input and with compact dense")
     # "own" and "input" are one model unless another version wrote it; what is written was always measured itself.
