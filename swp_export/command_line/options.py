@@ -154,6 +154,9 @@ TF32 = click.option(
     show_default=True,
     help="CUDA only: let convolutions round to TF32, faster than what was verified and less exact.",
 )
+THREADS_IN_TURN = click.option(
+    "--threads", type=Numbers(), default="1", show_default=True, help="Threads in an operator; several in turn."
+)
 THREADS = click.option(
     "--threads", type=click.IntRange(1), default=1, show_default=True, help="Threads in an operator."
 )
