@@ -11,7 +11,7 @@ from rich.markup import escape
 from swp_export.command_line.table import new_table
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from rich.table import Table
 
@@ -24,11 +24,16 @@ _MAIN_OPERATORS = 3
 
 
 def bench_tables(report: BenchReport) -> list[Table]:
-    """Return the tables of `report`: latency, ratios if there are any, and one of layers for each model that has it."""
+    """Return the tables of `report`: latency, ratios if there are any, and what is known of each model inside."""
     names = short_names([result.model for result in report.models])
     tables = [_latency_table(report, names)]
     if report.ratios:
         tables.append(_ratio_table(report, names))
+    tables += [
+        _placement_table(f"{names[result.model]}: what ran where", result.placement)
+        for result in report.models[: len(report.models) // len(report.targets)]
+        if result.placement is not None
+    ]
     tables += [
         _layer_table(f"{names[result.model]}, {_target(result.target)}: where the time goes", result.layers)
         for result in report.models
@@ -101,6 +106,14 @@ def _cells(report: BenchReport, threads: int, batch: int) -> list[str]:
 def _target(target: Target) -> str:
     threads = f", {target.threads} threads" if target.threads > 1 else ""
     return f"batch {target.batch}{threads}"
+
+
+def _placement_table(title: str, placement: Mapping[str, Mapping[str, int]]) -> Table:
+    table = new_table(title, "Provider", ">Nodes", "Operators")
+    for provider, operators in placement.items():
+        names = ", ".join(f"{escape(operator)} {count}" for operator, count in operators.items())
+        table.add_row(provider, str(sum(operators.values())), names)
+    return table
 
 
 def _layer_table(title: str, layers: tuple[LayerTime, ...]) -> Table:

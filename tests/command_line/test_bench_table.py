@@ -1,5 +1,6 @@
 """A benchmark as tables."""
 
+import dataclasses
 import io
 
 import pytest
@@ -119,6 +120,19 @@ def test_streams_are_said_to_be_compared_by_throughput():
     """How many there are, and by what the ratio is."""
     shown = text_of(bench_tables(report(targets=(Target(),), streams=4)))
     for expected in ("Latency in 4 streams, throughput of all", "4 streams of one thread", "by throughput"):
+        assert expected in shown
+
+
+def test_what_ran_where_is_listed_on_cuda():
+    """Once for each model, with the number of nodes."""
+    placed = {"CUDAExecutionProvider": {"Conv": 12, "Relu": 4}, "CPUExecutionProvider": {"Shape": 2}}
+    targets = (Target(device="cuda"), Target(device="cuda", batch=8))
+    both = report(targets=targets)
+    models = tuple(dataclasses.replace(result, placement=placed) for result in both.models)
+    tables = bench_tables(dataclasses.replace(both, models=models))
+    assert len(tables) == 4
+    shown = text_of(tables)
+    for expected in ("tuned.onnx: what ran where", "Conv 12, Relu 4", "16", "Shape 2"):
         assert expected in shown
 
 

@@ -10,6 +10,7 @@ import pytest
 from swp_export.errors import DeviceError
 from swp_export.runtime.model_source import source_of
 from swp_export.runtime.onnxruntime_cuda import OnnxRuntimeCuda
+from swp_export.runtime.onnxruntime_loading import session_arguments
 from swp_export.runtime.placement import (
     CPU_PROVIDER,
     PlacementCheck,
@@ -120,6 +121,16 @@ def test_the_partition_is_counted_by_operator():
     nodes = [SimpleNamespace(op_type=operator) for operator in ("Conv", "Relu", "Conv")]
     parts = [SimpleNamespace(ep_name=CUDA, get_nodes=lambda: nodes), SimpleNamespace(ep_name="C", get_nodes=list)]
     assert assigned_operators(parts) == {CUDA: {"Conv": 2, "Relu": 1}, "C": {}}
+
+
+def test_a_session_says_its_partition():
+    """What ONNX Runtime answers, here of the CPU, is what is counted."""
+    arguments = session_arguments(
+        source_of(onnx.parser.parse_model(DETECTOR)), Target(device="cuda"), Loading(), [(CPU_PROVIDER, {})]
+    )
+    counted = assigned_operators(arguments["inner"].get_provider_graph_assignment_info())
+    assert counted[CPU_PROVIDER]["Conv"] == 1
+    assert counted[CPU_PROVIDER]["Gather"] == 2
 
 
 def test_a_provider_that_does_not_start_is_no_cpu_session(monkeypatch, capfd):
