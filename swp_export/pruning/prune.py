@@ -24,6 +24,7 @@ from swp_export.pruning.report import PrunedLayer, PruneReport
 from swp_export.pruning.source import Source, read_source
 from swp_export.pruning.written_layers import chosen_lowerings, layer_table, planned, unwritten
 from swp_export.runtime.session import open_session
+from swp_export.runtime.target import CPU, Target
 from swp_export.tuning.cache import LayerCache
 from swp_export.tuning.model_timer import ModelTimer
 from swp_export.tuning.tuned_model import find_tuned_model
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from swp_export.graph.metadata import InputShape
-    from swp_export.runtime.session import Device
     from swp_export.verification.accuracy import Accuracy
     from swp_export.verification.evaluation_data import EvaluationData
     from swp_export.verification.report import VerificationReport
@@ -56,7 +56,7 @@ def prune(
     input_shape: InputShape | None = None,
     lowering: str | None = None,
     plan: str | Path | None = None,
-    tune: Device | None = None,
+    tune: str | None = None,
     dense_out: str | Path | None = None,
     data: str | Path | None = None,
     dataset: str | None = None,
@@ -122,7 +122,8 @@ def prune(
         )
         if evaluated is not None and evaluated.classes == origin.num_classes:
             origin = dataclasses.replace(origin, metadata={**evaluated.metadata, **origin.metadata})
-        check = _check(origin, str(target), evaluated, progress)
+        on = CPU if tune is None else Target(device=tune).verified_on
+        check = _check(origin, str(target), evaluated, progress, on)
         progress("pruning and lowering")
         model = compact(origin.dense.clone())
         counts = count(model, origin.input_shape, live_only=True)
@@ -134,7 +135,7 @@ def prune(
         else:
             verification = check(content) if verify else None
         _require_equivalence(verification)
-        accuracy = None if evaluated is None else _accuracy(content, origin, evaluated, progress)
+        accuracy = None if evaluated is None else _accuracy(content, origin, evaluated, on, progress)
         file.write_bytes(content)
         if dense_file is not None:
             progress("exporting the unpruned network")
@@ -158,16 +159,16 @@ def prune(
     )
 
 
-def _asked_form(
-    lowering: str | None, plan: str | Path | None, tune: Device | None
-) -> tuple[str | None, PlanFile | None]:
+def _asked_form(lowering: str | None, plan: str | Path | None, tune: str | None) -> tuple[str | None, PlanFile | None]:
     """Check what was asked for of the layers' forms; return the lowering's present name and the plan, if they are."""
     if sum(option is not None for option in (lowering, plan, tune)) > 1:
         raise LoweringError("--lowering, --plan and --tune each decide how layers are written: pass one of them")
     return None if lowering is None else lowering_named(lowering).name, None if plan is None else read_plan(plan)
 
 
-def _check(origin: Source, name: str, data: EvaluationData | None, progress: Callable[[str], None]) -> Check:
+def _check(
+    origin: Source, name: str, data: EvaluationData | None, progress: Callable[[str], None], target: Target
+) -> Check:
     """Return what compares a model, called `name`, with what it must compute."""
     verifier = Verifier(
         origin.reference,
@@ -175,19 +176,22 @@ def _check(origin: Source, name: str, data: EvaluationData | None, progress: Cal
         samples=None if data is None else data.first(),
         dense=lambda: origin.dense,
         progress=lambda case: progress(f"verifying: {case}"),
+        target=target,
     )
     return lambda content: verifier.verify(content, name)
 
 
-def _accuracy(content: bytes, origin: Source, data: EvaluationData, progress: Callable[[str], None]) -> Accuracy | None:
-    return accuracy_change(data, origin.before(), open_session(content), origin.input_shape, progress)
+def _accuracy(
+    content: bytes, origin: Source, data: EvaluationData, on: Target, progress: Callable[[str], None]
+) -> Accuracy | None:
+    return accuracy_change(data, origin.before(), open_session(content, on), origin.input_shape, progress)
 
 
 def _tuned(
-    content: bytes, origin: Source, device: Device, check: Check | None, progress: Callable[[str], None]
+    content: bytes, origin: Source, device: str, check: Check | None, progress: Callable[[str], None]
 ) -> tuple[PlanFile, bytes, VerificationReport | None]:
     """Return the plan of the fastest form of a model, its content, and its verification."""
-    timer = ModelTimer(device=device, threads=1, batch=1, tf32=False)
+    timer = ModelTimer(target=Target(device=device))
     shape = image_shape(origin.input_shape, "tune")
     assert shape is not None
     tuned = find_tuned_model(content, timer, shape, TUNE_SECONDS, LayerCache(), progress, check)

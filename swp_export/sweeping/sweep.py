@@ -18,6 +18,7 @@ from swp_export.input_file import read_bytes
 from swp_export.network.widest_gap import widest_gap
 from swp_export.pruning.prune import prune
 from swp_export.pruning.recalibration import Recalibration
+from swp_export.runtime.target import Target
 from swp_export.sweeping.choice import NoThresholdError, Targets, choose, recommended
 from swp_export.sweeping.evaluate import DEFAULT, DataNames, Evaluator
 from swp_export.sweeping.latencies import measure_forms
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from swp_export.graph.metadata import InputShape
-    from swp_export.runtime.session import Device
     from swp_export.sweeping.network import SweptNetwork
     from swp_export.sweeping.point import SweepPoint
 
@@ -50,7 +50,7 @@ def sweep(
     dataset: str | None = None,
     data_path: str | Path = "data",
     recalibrate: int | None = None,
-    device: Device | None = None,
+    device: str | None = None,
     threads: int = 1,
     batch: int = 1,
     target_flops: float | None = None,
@@ -120,9 +120,9 @@ def sweep(
         unpruned, found = own.unpruned(), [record.points[threshold] for threshold in tried]
         environment = None
         if device is not None:
-            timer = ModelTimer(device=device, threads=threads, batch=batch, tf32=False)
+            timer = ModelTimer(target=Target(device=device, threads=threads, batch=batch))
             unpruned, found = _measured(network, unpruned, found, contents, timer, show)
-            environment = read_environment(gpu=None, options={"device": device, "threads": threads, "batch": batch})
+            environment = read_environment(timer.target, timer.target.to_json())
         chosen, problem = None, None
         try:
             chosen = choose(unpruned, found, targets)
@@ -228,7 +228,7 @@ def _measured(
     """Return the points with their latencies."""
     shape = image_shape(network.facts.input_shape, "--device")
     assert shape is not None
-    own, found = measure_forms(network.unpruned, contents, timer, (timer.batch, *shape), progress)
+    own, found = measure_forms(network.unpruned, contents, timer, (timer.target.batch, *shape), progress)
     return dataclasses.replace(unpruned, latency={DEFAULT: own}), [
         dataclasses.replace(point, latency={DEFAULT: found[point.threshold]})
         for point in points

@@ -15,6 +15,7 @@ from swp_export.graph.files.reading import read_model
 from swp_export.graph.input_shape import image_shape
 from swp_export.graph.metadata import input_shape_of
 from swp_export.runtime.session import open_session
+from swp_export.runtime.target import Target
 from swp_export.tuning.cache import LayerCache
 from swp_export.tuning.model_timer import ModelTimer
 from swp_export.tuning.report import TuneReport
@@ -29,14 +30,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from swp_export.graph.metadata import InputShape
-    from swp_export.runtime.session import Device
     from swp_export.verification.report import VerificationReport
 
 
 def tune(
     model: str | Path,
     *,
-    device: Device = "cpu",
+    device: str = "cpu",
     threads: int = 1,
     batch: int = 1,
     output: str | Path | None = None,
@@ -55,14 +55,15 @@ def tune(
 
     Args:
         model: a model that `prune` or `tune` wrote.
-        device: what to tune for; it is used, or the call fails.
+        device: what to tune for, "cpu", "cuda", "cuda:1" or "openvino"; it is used, or the call fails.
         threads: within an operator.
         batch: images per run.
         output: the file to write; default: the model's name with `-tuned`, in the current folder.
         plan_out: also write the plan there; `prune --plan` makes the same model of it again.
         seconds: time to search, beside the final comparison and verification.
         input_shape: `(C, H, W)`, where the model does not state it.
-        tf32: CUDA only: let convolutions round to TF32 while tuning. Verification is in float32 on the CPU.
+        tf32: CUDA only: let convolutions round to TF32 while tuning. What is tuned for CUDA is verified on the CPU, in
+            float32; what is tuned for OpenVINO in OpenVINO.
         data: an .npz with `images` `[N, C, H, W]` to verify on too, and to count changed predictions on; with `labels`
             `[N]` accuracy is measured. Bytes are normalised as the model records.
         dataset: the same on the test images of this data set, a key of `swp_export.training.datasets.DATASETS`, which
@@ -78,6 +79,7 @@ def tune(
 
     """
     progress = progress or (lambda _: None)
+    on = Target(device=device, threads=threads, batch=batch, tf32=tf32)
     target = Path(output) if output is not None else Path(f"{Path(model).stem}-tuned.onnx")
     with atomic_outputs(target, plan_out, inputs=(*files_of(model), data), force=force) as (file, plan_file):
         assert file is not None
@@ -88,7 +90,7 @@ def tune(
         require_small(shape)
         original = portable.content
         require_runnable(onnx.ModelProto.FromString(original), (1, *shape))
-        timer = ModelTimer(device=device, threads=threads, batch=batch, tf32=tf32)
+        timer = ModelTimer(target=on)
         reference = OnnxReference(portable.model, f"{model} as given")
         facts = portable.model.metadata_props
         evaluated = read_evaluation_data(
@@ -100,6 +102,7 @@ def tune(
             samples=None if evaluated is None else evaluated.first(),
             dense=lambda: portable.model,
             progress=lambda case: progress(f"verifying: {case}"),
+            target=on.verified_on,
         )
 
         def check(content: bytes) -> VerificationReport:
@@ -108,7 +111,7 @@ def tune(
         tuned = find_tuned_model(original, timer, shape, seconds, LayerCache(cache), progress, check)
         accuracy = None
         if evaluated is not None:
-            accuracy = accuracy_change(evaluated, reference, open_session(tuned.content), shape, progress)
+            accuracy = accuracy_change(evaluated, reference, open_session(tuned.content, on), shape, progress)
         file.write_bytes(tuned.content)
         if plan_file is not None:
             plan_file.write_text(tuned.plan.to_text(), encoding="utf-8")

@@ -16,6 +16,7 @@ from swp_export.graph.metadata import RELATIVE_THRESHOLD, SOURCE, input_shape_of
 from swp_export.graph.normalise import normalised
 from swp_export.graph.relative_threshold import silence
 from swp_export.runtime.session import open_session
+from swp_export.runtime.target import Target
 from swp_export.verification.accuracy import accuracy_change
 from swp_export.verification.cases import require_small
 from swp_export.verification.comparison import Tolerance
@@ -45,9 +46,10 @@ def verify(
     data_path: str | Path = "data",
     atol: float | None = None,
     rtol: float | None = None,
+    device: str = "cpu",
     progress: Callable[[str], None] | None = None,
 ) -> VerificationReport:
-    """Compare an ONNX `model`, run in float32 by ONNX Runtime on the CPU, with `against` in float64.
+    """Compare an ONNX `model`, run in float32 on `device`, with `against` in float64.
 
     Between two ONNX files nothing here needs torch.
 
@@ -65,6 +67,7 @@ def verify(
         data_path: the folder of the data set.
         atol: replaces the error budget, together with `rtol`: |y - truth| <= atol + rtol * |truth|.
         rtol: see `atol`.
+        device: what runs the model: "cpu", "cuda", "cuda:1" (ONNX Runtime, without TF32) or "openvino".
         progress: called with what is being done.
 
     Raises:
@@ -73,6 +76,7 @@ def verify(
     """
     if (atol is None) != (rtol is None):
         raise InputError("--atol and --rtol replace the error budget together: pass both, or neither")
+    target = Target(device=device)
     tolerance = None if atol is None or rtol is None else Tolerance(atol=atol, rtol=rtol)
     file = read_model(model)
     reference, shape, dense = _reference(file, Path(against), threshold, arch, input_shape)
@@ -91,10 +95,11 @@ def verify(
         tolerance=tolerance,
         dense=dense,
         progress=lambda case: show(f"verifying: {case}"),
+        target=target,
     )
     if evaluated is None:
         return report
-    accuracy = accuracy_change(evaluated, reference, open_session(file.content), shape, show)
+    accuracy = accuracy_change(evaluated, reference, open_session(file.content, target), shape, show)
     return dataclasses.replace(report, accuracy=accuracy)
 
 

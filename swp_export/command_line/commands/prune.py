@@ -7,7 +7,8 @@ from typing import Any
 import click
 
 from swp_export.command_line.accuracy_options import DATASET
-from swp_export.command_line.options import ARCH, DATA, FORCE, INPUT_SHAPE, JSON, THRESHOLD, options
+from swp_export.command_line.options import ARCH, DATA, FORCE, INPUT_SHAPE, JSON, THRESHOLD, Device, options
+from swp_export.runtime.target import KINDS
 from swp_export.verification.report import NotEquivalentError
 
 
@@ -22,9 +23,7 @@ from swp_export.verification.report import NotEquivalentError
     help="Write every layer that admits it as NAME: dense, pad-slice-add, shift-sum ...; default: by a static rule.",
 )
 @click.option("--plan", metavar="FILE", help="Write each layer as this plan of `tune` says.")
-@click.option(
-    "--tune", type=click.Choice(["cpu", "cuda"]), help="Search for the fastest form on this device, a minute."
-)
+@click.option("--tune", type=Device(*KINDS), help="Search for the fastest form on this device, a minute.")
 @click.option("--dense-out", metavar="FILE", help="Also write the unpruned network, the baseline to measure against.")
 @options(DATA, DATASET)
 @click.option(

@@ -8,7 +8,8 @@ from typing import Any
 import click
 
 from swp_export.command_line.accuracy_options import DATASET
-from swp_export.command_line.options import ARCH, DATA, FORCE, INPUT_SHAPE, JSON, THREADS, options
+from swp_export.command_line.options import ARCH, DATA, FORCE, INPUT_SHAPE, JSON, THREADS, Device, options
+from swp_export.runtime.target import KINDS
 
 
 class Thresholds(click.ParamType[list[float]]):
@@ -64,9 +65,7 @@ class Amount(click.ParamType[float]):
     help="Estimate the statistics of BatchNorm anew at each threshold, on N images drawn from --data, or from those of "
     "--dataset to train on. Slower: the network is exported each time.",
 )
-@click.option(
-    "--device", type=click.Choice(["cpu", "cuda"]), help="Also measure latency there, in turns. Default: not measured."
-)
+@click.option("--device", type=Device(*KINDS), help="Also measure latency there, in turns. Default: not measured.")
 @options(THREADS)
 @click.option("--batch", type=click.IntRange(1), default=1, show_default=True, metavar="N", help="Images per run.")
 @click.option(

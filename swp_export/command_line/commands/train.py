@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from swp_export.command_line.options import ARCH, DEVICE, FORCE, JSON, options
+from swp_export.command_line.options import ARCH, FORCE, JSON, options
 
 
 @click.command()
@@ -38,7 +38,7 @@ from swp_export.command_line.options import ARCH, DEVICE, FORCE, JSON, options
     help="Rate, divided by 10 at half and three quarters.",
 )
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of all random numbers.")
-@options(DEVICE)
+@click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True, help="Where to train.")
 @click.option("--amp", is_flag=True, help="Automatic mixed precision.")
 @click.option("--workers", type=click.IntRange(0), default=0, show_default=True, help="Processes that load images.")
 @click.option("--resume", is_flag=True, help="Go on with the run in DIR, after its last whole epoch.")

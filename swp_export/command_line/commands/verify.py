@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from swp_export.command_line.accuracy_options import DATASET
-from swp_export.command_line.options import ARCH, DATA, FORCE, INPUT_SHAPE, JSON, THRESHOLD, options
+from swp_export.command_line.options import ARCH, DATA, DEVICE, FORCE, INPUT_SHAPE, JSON, THRESHOLD, options
 from swp_export.verification.report import NotEquivalentError
 
 
@@ -18,7 +18,7 @@ from swp_export.verification.report import NotEquivalentError
 @click.option("--atol", type=float, metavar="F", help="With --rtol, replaces the error budget.")
 @click.option("--rtol", type=float, metavar="F", help="With --atol, replaces the error budget.")
 @click.option("--junit", metavar="FILE", help="Also write the comparisons as JUnit XML.")
-@options(FORCE, JSON)
+@options(DEVICE, FORCE, JSON)
 def verify(*, model: str, junit: str | None, force: bool, as_json: bool, **arguments: Any) -> None:
     """Check that MODEL computes what a checkpoint, or another model, computes.
 
