@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from swp_export.benchmark.accuracies import measure_accuracies
 from swp_export.benchmark.contestant import Contestant
 from swp_export.benchmark.environment import read_environment
 from swp_export.benchmark.export import written_exports
@@ -57,6 +58,8 @@ def bench(
     streams: int = 1,
     input_shape: InputShape | None = None,
     data: Path | str | None = None,
+    dataset: str | None = None,
+    data_path: Path | str = "data",
     runs: int = 10,
     seconds: float = 1.0,
     warmup: int | None = None,
@@ -82,6 +85,10 @@ def bench(
         input_shape: Sizes of one sample, `(C, H, W)` in the model's own order, or of several inputs by name, for models
             that do not say it.
         data: An .npz file with the inputs: `images` `[N, C, H, W]`, or of several inputs an array for each by its name.
+            With `labels` `[N]`, accuracy is measured too, on all of them.
+        dataset: Measure accuracy on the test images of this data set, a key of
+            `swp_export.training.datasets.DATASETS`, which needs torch.
+        data_path: The folder of the data set.
         runs: Measured runs of each model, at least.
         seconds: Sum of each model's measured times, at least.
         warmup: Runs of each model before it is measured; None is until it stops getting faster.
@@ -113,7 +120,18 @@ def bench(
     )
     exports = (export,) if isinstance(export, str | Path) else tuple(export)
     with written_exports(exports, inputs=(*labels, data), force=force) as write:
-        report = _report(labels, setup, progress or (lambda *_: None))
+        show = progress or (lambda *_: None)
+        report = _report(labels, setup, show)
+        accuracies = measure_accuracies(
+            list(dict.fromkeys(labels)),
+            setup.targets[0],
+            input_shape=input_shape,
+            data=data,
+            dataset=dataset,
+            data_path=data_path,
+            progress=lambda text: show(text, 1.0),
+        )
+        report = dataclasses.replace(report, accuracies=accuracies)
         write(report)
     return report
 

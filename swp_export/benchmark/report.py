@@ -10,6 +10,7 @@ from swp_export.benchmark.statistics import Speedup
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from swp_export.benchmark.accuracies import ModelAccuracy
     from swp_export.benchmark.environment import Environment
     from swp_export.benchmark.layer_profile import LayerTime
     from swp_export.benchmark.statistics import Instances, Latency
@@ -111,6 +112,7 @@ class BenchReport:
         ratios: Every other model against the baseline, for each target.
         remarks: What else has to be known of the figures, one sentence each.
         environment: Everything else the figures depend on.
+        accuracies: What each model gets right, the baseline first; empty without data, or classes.
 
     """
 
@@ -121,6 +123,7 @@ class BenchReport:
     ratios: tuple[Comparison, ...]
     remarks: tuple[str, ...]
     environment: Environment
+    accuracies: tuple[ModelAccuracy, ...] = ()
 
     def to_json(self, *, samples: bool = False) -> dict[str, Any]:
         """Return the JSON document, with every single run if `samples`.
@@ -135,6 +138,7 @@ class BenchReport:
             "streams": self.streams,
             "models": [result.to_json(samples=samples) for result in self.models],
             "ratios": [comparison.to_json() for comparison in self.ratios],
+            "accuracies": [each.to_json() for each in self.accuracies],
             "remarks": list(self.remarks),
             "environment": self.environment.to_json(),
         }

@@ -10,8 +10,8 @@ DATASET = options(
     click.option(
         "--dataset",
         metavar="NAME",
-        help="In place of --data, the test images of a data set that `train` knows: cifar10, cifar100, fashion-mnist "
-        "or imagefolder (which needs torchvision).",
+        help="For accuracy, in place of --data: the test images of a data set that `train` knows, cifar10, cifar100, "
+        "fashion-mnist or imagefolder (needs torchvision).",
     ),
     click.option("--data-path", default="data", show_default=True, metavar="DIR", help="Folder of that data set."),
 )

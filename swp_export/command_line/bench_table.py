@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from rich.table import Table
 
+    from swp_export.benchmark.accuracies import ModelAccuracy
     from swp_export.benchmark.layer_profile import LayerTime
     from swp_export.benchmark.report import BenchReport
     from swp_export.runtime.target import Target
@@ -29,6 +30,8 @@ def bench_tables(report: BenchReport) -> list[Table]:
     tables = [_latency_table(report, names)]
     if report.ratios:
         tables.append(_ratio_table(report, names))
+    if report.accuracies:
+        tables.append(_accuracy_table(report.accuracies, names))
     tables += [
         _placement_table(f"{names[result.model]}: what ran where", result.placement)
         for result in report.models[: len(report.models) // len(report.targets)]
@@ -113,6 +116,15 @@ def _placement_table(title: str, placement: Mapping[str, Mapping[str, int]]) -> 
     for provider, operators in placement.items():
         names = ", ".join(f"{escape(operator)} {count}" for operator, count in operators.items())
         table.add_row(provider, str(sum(operators.values())), names)
+    return table
+
+
+def _accuracy_table(accuracies: Sequence[ModelAccuracy], names: Mapping[str, str]) -> Table:
+    caption = f"on {accuracies[0].accuracy.data}; changed: predictions, against the first"
+    table = new_table("Accuracy", "~Model", ">Right", ">Changed", caption=caption)
+    for each in accuracies:
+        right = "no labels" if each.accuracy.after is None else f"{each.accuracy.after:.2f} %"
+        table.add_row(escape(names[each.model]), right, f"{each.accuracy.changed:,} of {each.accuracy.predictions:,}")
     return table
 
 

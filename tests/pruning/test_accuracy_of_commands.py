@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,9 +15,11 @@ from small_networks import residual, write_checkpoint
 from tiny_training import write_images
 
 import swp_export.tuning.tuned_model as tuned_model_module
+from swp_export.benchmark.benchmark import bench
 from swp_export.benchmark.measure import Schedule
 from swp_export.checkpoint import write_checkpoint as write_self_describing
 from swp_export.cli import cli
+from swp_export.command_line.bench_table import bench_tables
 from swp_export.graph.metadata import CLASS_NAMES, INPUT_LAYOUT, NORMALISATION
 from swp_export.inspection.inspect import inspect
 from swp_export.pruning.prune import prune
@@ -24,8 +27,6 @@ from swp_export.tuning.tune import tune
 from swp_export.verification.verify_file import verify
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from swp_export.pruning.report import PruneReport
 
 ARCH, SHAPE = "small_networks:residual", (3, 32, 32)
@@ -141,3 +142,15 @@ def test_the_terminal_says_it(folder: Path, pruned: PruneReport) -> None:
     assert result.exit_code == 0, result.stderr
     (line,) = [line for line in result.stdout.splitlines() if line.startswith("accuracy ")]
     assert ", 0 of 20 predictions changed on 20 test images of fashion-mnist" in line
+
+
+def test_bench_reports_each(folder: Path, pruned: PruneReport, tmp_path: Path) -> None:
+    """Each model's accuracy stands beside its speed, and the predictions that differ from the baseline's."""
+    other = tmp_path / "copy.onnx"
+    other.write_bytes(Path(pruned.model).read_bytes())
+    report = bench([pruned.model, other], data=folder / "val.npz", seconds=0.01, runs=1)
+    assert [each.model for each in report.accuracies] == [pruned.model, str(other)]
+    assert [each.accuracy.changed for each in report.accuracies] == [0, 0]
+    assert report.to_json()["accuracies"][1]["samples"] == 40
+    assert any("Accuracy" in str(table.title) for table in bench_tables(report))
+    assert bench([pruned.model], seconds=0.01, runs=1).accuracies == ()

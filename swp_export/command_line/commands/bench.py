@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from swp_export.command_line.accuracy_options import DATASET
 from swp_export.command_line.options import DEVICE, FORCE, INPUT_SHAPE, JSON, TF32, THREADS_IN_TURN, Numbers, options
 
 if TYPE_CHECKING:
@@ -31,8 +32,9 @@ if TYPE_CHECKING:
     "--data",
     metavar="FILE.npz",
     help="Measure on the array 'images' [N, C, H, W] in this file, of several inputs on an array for each by its "
-    "name; default: noise.",
+    "name; default: noise. With 'labels' [N], accuracy is measured too.",
 )
+@options(DATASET)
 @click.option(
     "--seconds",
     type=click.FloatRange(0),
