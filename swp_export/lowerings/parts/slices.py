@@ -9,7 +9,7 @@ A slice of n filters is written in one of these ways; costs are in multiply-adds
 
 A shift costs more the larger its window is, and nothing where that is one tap. What comes second accumulates onto what
 comes first. Beside that every 1x1 Conv writes its rows, a Concat of several slices moves all filters, and every node
-has a price. The constants were measured with ONNX Runtime on AVX-512 (`examples/node_costs.py`); on another machine
+has a price. The constants were measured with ONNX Runtime on AVX-512 (`benchmarks/node_costs.py`); on another machine
 they give another good form, and `tune` measures which is the best.
 
 A slice consists of whole tiles: as many filters as fill a block of the runtime's layout, and no fewer than 8.

@@ -1,4 +1,4 @@
-"""Print what `tune` gains in another runtime: `make bench`, or `python examples/openvino_figures.py [SECONDS]`.
+"""Print what `tune` gains in another runtime: `make bench`, or `python benchmarks/openvino_figures.py [SECONDS]`.
 
 Tuned for the CPU, which `tune` measures with ONNX Runtime for SECONDS, then run by OpenVINO on one thread in float32.
 Each line is one interleaved comparison at batch 1: ratios to the unpruned dense network, with 95 % intervals. Nothing
