@@ -23,7 +23,14 @@ def prune_tables(report: PruneReport) -> list[RenderableType]:
         lines.append(f"{report.dense}: the network before pruning")
     if report.verification is not None:
         lines.append(report.verification.summary())
-    return [_layer_table(report), *kept_lines(report.kept), _total_table(report), *lines, report.claim()]
+    return [
+        _layer_table(report),
+        *kept_lines(report.kept),
+        _total_table(report),
+        *lines,
+        report.claim(),
+        report.advice(),
+    ]
 
 
 def _layer_table(report: PruneReport) -> Table:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from swp_export.lowerings.automatic import AUTO_MULTIPLE, automatic_slices, nearest_price
+from swp_export.lowerings.automatic import automatic_cost_per_position
 from swp_export.lowerings.parts.fill import round_up
 from swp_export.lowerings.parts.prices import MOVE, MOVED_ROW, NODE, PADDED, SLOW_NODE, WEIGHT
 from swp_export.lowerings.parts.stripe_rows import stripe_rows
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 BLOCK = 16
 """Filters that a Conv computes at once, with AVX-512: 17 take as long as 32."""
 BESIDE = 8
-"""Nodes of `pad-slice-add` that every layer has: Conv, Concat, Gather, Split, Concat, a Relu that nothing fuses, and two
-that leave the blocked layout and go back into it."""
+"""Nodes of `pad-slice-add` that every layer has: Conv, Concat, Gather, Split, Concat, a Relu that nothing fuses, and
+two that leave the blocked layout and go back into it."""
 
 
 def static_cost(conv: StripeConv, lowering: str, positions: int) -> float:
@@ -56,6 +56,4 @@ def pad_slice_add_cost(conv: StripeConv, positions: int) -> float:
 
 def automatic_cost(conv: StripeConv, positions: int) -> float:
     """Return what `conv` costs as `auto` writes it."""
-    if conv.kernel == (1, 1):
-        return dense_cost(conv, positions)
-    return automatic_slices(conv, nearest_price(positions)).cost * (positions + WEIGHT)
+    return automatic_cost_per_position(conv, positions) * (positions + WEIGHT)

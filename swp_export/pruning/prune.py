@@ -27,11 +27,19 @@ from swp_export.graph.metadata import (
 )
 from swp_export.graph.pipeline import compact
 from swp_export.lowerings import lowering_named
+from swp_export.lowerings.automatic import AUTO, AUTO_MULTIPLE
 from swp_export.lowerings.plan_file import PlanFile, read_plan
 from swp_export.lowerings.rewrite import apply_plan_file
 from swp_export.pruning.report import PrunedLayer, PruneReport, Totals
 from swp_export.pruning.source import Source, read_source
-from swp_export.pruning.written_layers import WrittenLayer, chosen_lowerings, layer_table, planned, unwritten
+from swp_export.pruning.written_layers import (
+    WrittenLayer,
+    chosen_lowerings,
+    gain_of_auto,
+    layer_table,
+    planned,
+    unwritten,
+)
 from swp_export.tuning.cache import LayerCache
 from swp_export.tuning.model_timer import ModelTimer
 from swp_export.tuning.tuned_model import find_tuned_model
@@ -62,6 +70,7 @@ def prune(
     lowering: str | None = None,
     plan: str | Path | None = None,
     tune: Device | None = None,
+    batch: int = 1,
     dense_out: str | Path | None = None,
     data: str | Path | None = None,
     verify: bool = True,
@@ -78,9 +87,12 @@ def prune(
         output: the file to write; default: the source's name with `.onnx`, in the current folder.
         arch: architecture name or `package.module:factory`, where it does not follow from the file.
         input_shape: `(C, H, W)`, where it does not follow from the source, or of several inputs by name.
-        lowering: how to write every layer that admits it; default: layer by layer, by the static rule.
+        lowering: how to write every layer that admits it; "auto": what costs least by count, for those who run the
+            model on another machine than this; default: layer by layer, by the static rule, small and never slower than
+            dense.
         plan: a plan file that `tune` wrote: write each layer as it says.
         tune: search for the fastest form on this device, as the command `tune` does with its defaults.
+        batch: images per run, for which "auto" counts and `tune` measures.
         dense_out: also write the unpruned network there, the baseline to measure against.
         data: an .npz with `images` `[N, C, H, W]` to verify on, beside the generated inputs; of an ONNX model with
             several inputs an array for each, by its name.
@@ -103,11 +115,13 @@ def prune(
         progress("pruning and lowering")
         model = compact(origin.dense.clone())
         counts = count(model, origin.input_shape, live_only=True)
-        chosen = chosen_lowerings(model, lowering)
+        chosen = chosen_lowerings(model, lowering, counts.layer_positions, batch)
+        by_rule = lowering is None and plan_file is None and tune is None
+        gain = gain_of_auto(model, chosen, counts.layer_positions) if by_rule else None
         kept, others = kept_channels(model.graph), unwritten(model)
-        content = _portable(model, origin, chosen, plan_file, multiple=1 if lowering is None else DEFAULT_MULTIPLE)
+        content = _portable(model, origin, chosen, plan_file, _multiple(lowering))
         if tune is not None:
-            plan_file, content, verification = _tuned(content, origin, tune, check if verify else None, progress)
+            plan_file, content, verification = _tuned(content, origin, tune, batch, check if verify else None, progress)
         else:
             verification = check(content) if verify else None
         _require_equivalence(verification)
@@ -127,6 +141,7 @@ def prune(
         layers=layers,
         kept=tuple(kept),
         totals=_totals(origin, counts, content),
+        counted_gain_of_auto=gain,
         verification=verification,
         dense=None if dense_out is None else str(dense_out),
         warnings=(*origin.warnings, *_nothing_to_prune(origin, str(source), layers)),
@@ -139,7 +154,13 @@ def _asked_form(
     """Check what was asked for of the layers' forms; return the lowering's present name and the plan, if they are."""
     if sum(option is not None for option in (lowering, plan, tune)) > 1:
         raise LoweringError("--lowering, --plan and --tune each decide how layers are written: pass one of them")
-    return None if lowering is None else lowering_named(lowering).name, None if plan is None else read_plan(plan)
+    name = lowering if lowering in {None, AUTO} else lowering_named(str(lowering)).name
+    return name, None if plan is None else read_plan(plan)
+
+
+def _multiple(lowering: str | None) -> int:
+    """Return what channels and rows are filled up to a multiple of, where no plan says it."""
+    return AUTO_MULTIPLE if lowering == AUTO else DEFAULT_MULTIPLE
 
 
 def _check(origin: Source, name: str, data: str | Path | None, progress: Callable[[str], None]) -> Check:
@@ -157,22 +178,18 @@ def _check(origin: Source, name: str, data: str | Path | None, progress: Callabl
 
 
 def _portable(
-    model: ir.Model, origin: Source, chosen: list[WrittenLayer], plan: PlanFile | None, *, multiple: int
+    model: ir.Model, origin: Source, chosen: list[WrittenLayer], plan: PlanFile | None, multiple: int
 ) -> bytes:
-    """Return the compact `model` written by `plan`, else as it was `chosen`.
-
-    The static rule's lowerings gain nothing by filled blocks, which make the portable model larger: there `multiple` is
-    1.
-    """
+    """Return the compact `model` written by `plan`, else as it was `chosen`."""
     by_choice = PlanFile(layers={layer.name: layer.lowering for layer in chosen}, multiple=multiple)
     return apply_plan_file(serialized(model, _facts(origin, origin.threshold)), plan or by_choice)
 
 
 def _tuned(
-    content: bytes, origin: Source, device: Device, check: Check | None, progress: Callable[[str], None]
+    content: bytes, origin: Source, device: Device, batch: int, check: Check | None, progress: Callable[[str], None]
 ) -> tuple[PlanFile, bytes, VerificationReport | None]:
     """Return the plan of the fastest form of a model, its content, and its verification."""
-    timer = ModelTimer(device=device, threads=1, batch=1, tf32=False)
+    timer = ModelTimer(device=device, threads=1, batch=batch, tf32=False)
     shape = image_shape(origin.input_shape, "tune")
     assert shape is not None
     tuned = find_tuned_model(content, timer, shape, TUNE_SECONDS, LayerCache(), progress, check)

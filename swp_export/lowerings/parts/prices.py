@@ -8,7 +8,7 @@ from __future__ import annotations
 
 NODE = 34_000
 """A node in the blocked layout, whatever it computes: 0.4 microseconds."""
-WEIGHT = 14
+WEIGHT = 6
 """A weight, once a run: it comes from beyond the nearest cache. On a map of a few pixels that is most of the work, so
 there a node is worth fewer products than the pixels alone say."""
 
