@@ -22,6 +22,7 @@ from swp_export.graph.pipeline import compact
 from swp_export.lowerings.automatic import AUTO, AUTO_MULTIPLE
 from swp_export.lowerings.rewrite import planned_bytes
 from swp_export.pruning.written_layers import chosen_lowerings
+from swp_export.runtime.target import CPU
 from swp_export.tuning.model_timer import ModelTimer
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     Forms = dict[str, bytes]
 
 SCHEDULE = Schedule(min_seconds=0.15, instances=3, window_seconds=0.01)
-TIMER = ModelTimer(device="cpu", threads=1, batch=1, tf32=False)
+TIMER = ModelTimer(target=CPU)
 LOWEST = 10
 """Percentile of a model's times that is compared: what another program does to a run is no matter of the form."""
 

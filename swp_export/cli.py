@@ -23,9 +23,11 @@ from swp_export.command_line.options import (
     TF32,
     THREADS,
     THRESHOLD,
+    Device,
     Numbers,
     options,
 )
+from swp_export.runtime.target import KINDS
 from swp_export.verification.report import NotEquivalentError
 
 if TYPE_CHECKING:
@@ -59,9 +61,7 @@ def cli(*, verbose: bool) -> None:
     "default: small, and never slower than dense.",
 )
 @click.option("--plan", metavar="FILE", help="Write each layer as this plan of `tune` says.")
-@click.option(
-    "--tune", type=click.Choice(["cpu", "cuda"]), help="Search for the fastest form on this device, a minute."
-)
+@click.option("--tune", type=Device(*KINDS), help="Search for the fastest form on this device, a minute.")
 @click.option(
     "--batch",
     type=click.IntRange(1),
@@ -125,7 +125,7 @@ def tune(*, model: str, as_json: bool, **arguments: Any) -> None:
 @click.option("--atol", type=float, metavar="F", help="With --rtol, replaces the error budget.")
 @click.option("--rtol", type=float, metavar="F", help="With --atol, replaces the error budget.")
 @click.option("--junit", metavar="FILE", help="Also write the comparisons as JUnit XML.")
-@options(FORCE, JSON)
+@options(DEVICE, FORCE, JSON)
 def verify(*, model: str, junit: str | None, force: bool, as_json: bool, **arguments: Any) -> None:
     """Check that MODEL computes what a checkpoint, or another model, computes.
 
@@ -221,7 +221,7 @@ def inspect(*, file: str, threshold: float | None, as_json: bool) -> None:
     help="Rate, divided by 10 at half and three quarters.",
 )
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of all random numbers.")
-@options(DEVICE)
+@click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True, help="Where to train.")
 @click.option("--amp", is_flag=True, help="Automatic mixed precision.")
 @click.option("--workers", type=click.IntRange(0), default=0, show_default=True, help="Processes that load images.")
 @click.option("--resume", is_flag=True, help="Go on with the run in DIR, after its last whole epoch.")

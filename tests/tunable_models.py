@@ -15,6 +15,7 @@ from swp_export.graph.metadata import INPUT_SHAPE, LAYER, LOWERING
 from swp_export.graph.pipeline import compact
 from swp_export.lowerings import LOWERINGS
 from swp_export.lowerings.rewrite import planned_bytes
+from swp_export.runtime.target import CPU, Target
 from swp_export.tuning.model_timer import ModelTimer
 
 if TYPE_CHECKING:
@@ -95,9 +96,9 @@ class RiggedTimer(ModelTimer):
         return [[list(self.seconds(model) * instance) for instance in ROUNDS] for model in models]
 
 
-def rigged(seconds: Callable[[bytes], float]) -> RiggedTimer:
-    """Return a timer on the CPU on which `seconds` decides."""
-    return RiggedTimer(device="cpu", threads=1, batch=1, tf32=True, seconds=seconds)
+def rigged(seconds: Callable[[bytes], float], target: Target = CPU) -> RiggedTimer:
+    """Return a timer on which `seconds` decides."""
+    return RiggedTimer(target=target, seconds=seconds)
 
 
 def by_lowering(**seconds: float) -> Callable[[bytes], float]:

@@ -22,8 +22,9 @@ from swp_export.errors import InputError
 from swp_export.graph.analysis.flops import require_runnable
 from swp_export.graph.files.reading import read_model
 from swp_export.runtime.binding import BoundRun
-from swp_export.runtime.cuda import require_cuda
-from swp_export.runtime.session import PROVIDERS, CudaOptions, Device, Session, open_session
+from swp_export.runtime.onnxruntime_cuda import CudaSession
+from swp_export.runtime.session import Session, open_session, require_runtime
+from swp_export.runtime.target import Target
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -42,9 +43,7 @@ _TRANSFERS = 20
 class _Setup:
     """What all models of a benchmark share."""
 
-    device: Device
-    threads: int
-    cuda: CudaOptions
+    target: Target
     input_shape: InputShape | None
     schedule: Schedule
     layers: bool
@@ -54,7 +53,7 @@ def bench(
     models: Sequence[Path | str],
     *,
     baseline: Path | str | None = None,
-    device: Device = "cpu",
+    device: str = "cpu",
     threads: int = 1,
     batch: int | Sequence[int] = 1,
     input_shape: InputShape | None = None,
@@ -73,7 +72,7 @@ def bench(
         models: ONNX files. One that occurs twice is measured twice: what that shows is the noise of the machine.
         baseline: What the others are compared with; None is the first of `models`. It is measured once, whether or not
             it is also among `models`.
-        device: Where they run; never anywhere else.
+        device: Where they run, "cpu", "cuda", "cuda:1" or "openvino"; never anywhere else.
         threads: Threads within an operator.
         batch: Samples per run, or several such numbers, measured one after the other.
         input_shape: sizes of one sample, `(C, H, W)` in the model's own order, for models that do not say it.
@@ -97,11 +96,10 @@ def bench(
     if not batches or min(batches) < 1:
         raise InputError(f"expected batches of at least 1, got {', '.join(map(str, batches)) or 'none'}")
     labels = _in_order(models, baseline)
-    gpu = require_cuda().driver if device == "cuda" else None
+    target = Target(device=device, threads=threads, batch=batches[0], tf32=tf32, cuda_graph=cuda_graph)
+    require_runtime(target)
     setup = _Setup(
-        device=device,
-        threads=threads,
-        cuda=CudaOptions(tf32=tf32, cuda_graph=cuda_graph),
+        target=target,
         input_shape=input_shape,
         schedule=Schedule(min_runs=min_runs, min_seconds=min_seconds, cold=cold, seed=seed),
         layers=layers,
@@ -110,17 +108,16 @@ def bench(
     ratios: list[Comparison] = []
     for index, size in enumerate(batches):
         report = _part_of(progress, index, len(batches))
-        of_batch, compared = _bench_batch(labels, size, setup, report)
+        of_batch, compared, provider = _bench_batch(labels, size, setup, report)
         results += of_batch
         ratios += compared
     return BenchReport(
-        device=device,
-        provider=PROVIDERS[device],
-        threads=threads,
+        target=target,
+        provider=provider,
         batches=batches,
         models=tuple(results),
         ratios=tuple(ratios),
-        environment=read_environment(gpu=gpu.devices[0] if gpu else None, options=_stated_options(setup)),
+        environment=read_environment(target, _stated_options(setup)),
     )
 
 
@@ -137,17 +134,17 @@ def _in_order(models: Sequence[Path | str], baseline: Path | str | None) -> list
 def _stated_options(setup: _Setup) -> dict[str, Any]:
     """Return the conditions that the figures depend on; those of CUDA only where CUDA is used."""
     options: dict[str, Any] = {
-        "threads": setup.threads,
+        "threads": setup.target.threads,
         "min_runs": setup.schedule.min_runs,
         "min_seconds": setup.schedule.min_seconds,
         "cold": setup.schedule.cold,
         "instances": INSTANCES,
         "seed": setup.schedule.seed,
     }
-    if setup.device == "cuda":
+    if setup.target.kind == "cuda":
         options |= {
-            "tf32": setup.cuda.tf32,
-            "cuda_graph": setup.cuda.cuda_graph,
+            "tf32": setup.target.tf32,
+            "cuda_graph": setup.target.cuda_graph,
             # Latencies taken with blocking launches are not those of deployment.
             "cuda_launch_blocking": os.environ.get("CUDA_LAUNCH_BLOCKING") == "1",
         }
@@ -156,12 +153,11 @@ def _stated_options(setup: _Setup) -> dict[str, Any]:
 
 def _bench_batch(
     labels: list[str], batch: int, setup: _Setup, report: Callable[[str, float], None]
-) -> tuple[list[ModelResult], list[Comparison]]:
+) -> tuple[list[ModelResult], list[Comparison], str]:
     report("loading", 0.0)
     models = [_Loader(label, batch, setup) for label in labels]
     rounds = measure(models, setup.schedule, progress=lambda share: report(f"measuring batch {batch}", share))
-    for model in models:
-        _ = model.session.provider
+    providers = [model.session.provider for model in models]
     results = [
         ModelResult(
             model=label,
@@ -171,6 +167,7 @@ def _bench_batch(
             latency=latency(times),
             transfer=_transfer(model.call, model.feeds) if isinstance(model.call, BoundRun) else None,
             layers=_layers(label, model.shape, setup) if setup.layers else None,
+            placement=model.session.assigned if isinstance(model.session, CudaSession) else None,
         )
         for label, model, times in zip(labels, models, rounds, strict=True)
     ]
@@ -184,7 +181,7 @@ def _bench_batch(
         )
         for label, times in zip(labels[1:], rounds[1:], strict=True)
     ]
-    return results, compared
+    return results, compared, providers[0]
 
 
 class _Loader:
@@ -209,10 +206,10 @@ class _Loader:
         return self.call
 
     def _open(self) -> Session:
-        return open_session(self._label, device=self._setup.device, threads=self._setup.threads, cuda=self._setup.cuda)
+        return open_session(self._label, self._setup.target)
 
     def _prepare(self) -> Callable[[], object]:
-        return self.session.bind(self.feeds) if self.session.device == "cuda" else self.session.caller(self.feeds)
+        return self.session.caller(self.feeds)
 
 
 def _transfer(bound: BoundRun, feeds: Mapping[str, npt.NDArray[Any]]) -> Transfer:
@@ -228,9 +225,7 @@ def _transfer(bound: BoundRun, feeds: Mapping[str, npt.NDArray[Any]]) -> Transfe
 
 
 def _layers(label: str, shape: tuple[int, ...], setup: _Setup) -> tuple[LayerTime, ...]:
-    return layer_times(
-        label, shape=shape, device=setup.device, threads=setup.threads, cuda=setup.cuda, seed=setup.schedule.seed
-    )
+    return layer_times(label, shape=shape, target=setup.target, seed=setup.schedule.seed)
 
 
 def _part_of(progress: Progress | None, index: int, parts: int) -> Callable[[str, float], None]:

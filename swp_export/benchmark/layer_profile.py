@@ -22,7 +22,9 @@ from swp_export.benchmark.inputs import noise
 from swp_export.benchmark.kernel_layers import OTHER, layers_of_kernels, layers_of_nodes
 from swp_export.errors import DeviceError
 from swp_export.graph.analysis.flops import node_flops
-from swp_export.runtime.session import CudaOptions, Device, open_session
+from swp_export.runtime.onnxruntime_session import OnnxRuntimeSession
+from swp_export.runtime.session import open_session
+from swp_export.runtime.target import CPU, Target
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -65,9 +67,7 @@ def layer_times(
     model: Path | str,
     *,
     shape: Sequence[int],
-    device: Device = "cpu",
-    threads: int = 1,
-    cuda: CudaOptions | None = None,
+    target: Target = CPU,
     runs: int = 20,
     seed: int = 0,
 ) -> tuple[LayerTime, ...]:
@@ -79,23 +79,22 @@ def layer_times(
         DeviceError: The device is not available, or its kernels cannot be timed one by one.
 
     """
-    if device == "cuda" and os.environ.get("CUDA_LAUNCH_BLOCKING") != "1":
+    if target.kind == "cuda" and os.environ.get("CUDA_LAUNCH_BLOCKING") != "1":
         raise DeviceError(
             "time per layer on device cuda needs kernels that run one by one, otherwise their launch is what is timed; "
             "set CUDA_LAUNCH_BLOCKING=1 for this command, and take latencies from a run without it"
         )
     # Only kernels are profiled, so a captured graph, which is one launch, has nothing to show.
-    cuda = dataclasses.replace(cuda or CudaOptions(), cuda_graph=False)
+    target = dataclasses.replace(target, cuda_graph=False)
     with tempfile.TemporaryDirectory() as folder:
         optimized = Path(folder) / "optimized.onnx"
         session = open_session(
             model,
-            device=device,
-            threads=threads,
-            cuda=cuda,
+            target,
             profile_prefix=Path(folder) / "profile",
             optimized_model=optimized,
         )
+        assert isinstance(session, OnnxRuntimeSession)  # no other writes profiles
         feeds = noise(session, shape, seed=seed)
         for _ in range(_WARM_UP_RUNS + runs):
             session.run(feeds)

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 from swp_export.benchmark.statistics import Speedup
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from swp_export.benchmark.environment import Environment
     from swp_export.benchmark.layer_profile import LayerTime
     from swp_export.benchmark.statistics import Latency
-    from swp_export.runtime.session import Device
+    from swp_export.runtime.target import Target
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -34,6 +36,7 @@ class ModelResult:
         latency: Of a run, without transfers.
         transfer: On CUDA; None on the CPU, which has none.
         layers: Where the time goes, if that was asked for.
+        placement: On CUDA, how many nodes of each operator each execution provider got; shape arithmetic is on the CPU.
 
     """
 
@@ -44,9 +47,10 @@ class ModelResult:
     latency: Latency
     transfer: Transfer | None
     layers: tuple[LayerTime, ...] | None
+    placement: Mapping[str, Mapping[str, int]] | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """Return the JSON object; `transfer` and `layers` only where there are any."""
+        """Return the JSON object; `transfer`, `placement` and `layers` only where there are any."""
         document: dict[str, Any] = {
             "model": self.model,
             "sha256": self.sha256,
@@ -56,6 +60,8 @@ class ModelResult:
         }
         if self.transfer is not None:
             document["transfer"] = dataclasses.asdict(self.transfer)
+        if self.placement is not None:
+            document["placement"] = {provider: dict(operators) for provider, operators in self.placement.items()}
         if self.layers is not None:
             document["layers"] = [dataclasses.asdict(layer) for layer in self.layers]
         return document
@@ -79,9 +85,8 @@ class BenchReport:
     """A benchmark.
 
     Attributes:
-        device: The device that was asked for.
-        provider: ONNX Runtime's execution provider that was really used.
-        threads: Threads within an operator.
+        target: Where and how the models ran; of the first batch.
+        provider: What really ran them, as its runtime calls it.
         batches: What was measured, in the order it was asked for.
         models: The baseline first, for each batch.
         ratios: Every other model against the baseline, for each batch.
@@ -89,9 +94,8 @@ class BenchReport:
 
     """
 
-    device: Device
+    target: Target
     provider: str
-    threads: int
     batches: tuple[int, ...]
     models: tuple[ModelResult, ...]
     ratios: tuple[Comparison, ...]
@@ -100,9 +104,9 @@ class BenchReport:
     def to_json(self) -> dict[str, Any]:
         """Return the JSON document; `batch` is a number, or a list where several were asked for."""
         return {
-            "device": self.device,
+            "device": self.target.device,
             "provider": self.provider,
-            "threads": self.threads,
+            "threads": self.target.threads,
             "batch": self.batches[0] if len(self.batches) == 1 else list(self.batches),
             "models": [result.to_json() for result in self.models],
             "ratios": [comparison.to_json() for comparison in self.ratios],

@@ -38,12 +38,10 @@ def bench_tables(report: BenchReport) -> list[Table]:
 def conditions(report: BenchReport) -> str:
     """Return, on one line, the conditions that the figures of `report` were taken under."""
     environment = report.environment
-    versions = environment.versions
-    runtime = versions.get("onnxruntime-gpu") or versions.get("onnxruntime", "unknown")
     where = environment.gpu or environment.cpu.model
-    threads = f"{report.threads} thread{'s' if report.threads > 1 else ''}"
+    threads = f"{report.target.threads} thread{'s' if report.target.threads > 1 else ''}"
     tf32 = f", TF32 {'on' if environment.options['tf32'] else 'off'}" if "tf32" in environment.options else ""
-    return f"{report.provider} on {where}, {threads}{tf32}, onnxruntime {runtime}, clock {environment.clock['source']}"
+    return f"{report.provider} on {where}, {threads}{tf32}, {environment.runtime}, clock {environment.clock['source']}"
 
 
 def short_names(paths: Sequence[str]) -> dict[str, str]:

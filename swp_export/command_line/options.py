@@ -8,8 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from swp_export.errors import InputError
+from swp_export.runtime.target import KINDS, Target
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    from swp_export.runtime.target import Kind
 
 
 class Shape(click.ParamType[tuple[str, tuple[int, ...]]]):
@@ -111,8 +116,37 @@ DATA = click.option(
     help="Also verify on the array 'images' [N, C, H, W] in this file; of "
     "several inputs on an array for each, by its name.",
 )
+
+
+class Device(click.ParamType[str]):
+    """`cpu|cuda|cuda:N|openvino`, of which `kinds` are offered."""
+
+    name = "device"
+
+    def __init__(self, *kinds: Kind) -> None:
+        self._kinds = kinds
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:  # noqa: ARG002 # click's signature
+        """Return what the help shows."""
+        return "|".join("cuda[:N]" if kind == "cuda" else kind for kind in self._kinds)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Check `value`."""
+        try:
+            kind = Target(device=str(value)).kind
+        except InputError:
+            kind = None
+        if kind not in self._kinds:
+            self.fail(f"{value!r} is none of {', '.join(self._kinds)}", param, ctx)
+        return str(value)
+
+
 DEVICE = click.option(
-    "--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True, help="Never another one."
+    "--device",
+    type=Device(*KINDS),
+    default="cpu",
+    show_default=True,
+    help="What runs the model: ONNX Runtime on the CPU or an NVIDIA GPU, or OpenVINO; nothing else ever does.",
 )
 TF32 = click.option(
     "--tf32/--no-tf32",

@@ -40,6 +40,7 @@ from swp_export.pruning.written_layers import (
     planned,
     unwritten,
 )
+from swp_export.runtime.target import CPU, Target
 from swp_export.tuning.cache import LayerCache
 from swp_export.tuning.model_timer import ModelTimer
 from swp_export.tuning.tuned_model import find_tuned_model
@@ -51,7 +52,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from swp_export.graph.metadata import InputShape
-    from swp_export.runtime.session import Device
     from swp_export.verification.report import VerificationReport
 
     Check = Callable[[bytes], VerificationReport]
@@ -69,7 +69,7 @@ def prune(
     input_shape: InputShape | None = None,
     lowering: str | None = None,
     plan: str | Path | None = None,
-    tune: Device | None = None,
+    tune: str | None = None,
     batch: int = 1,
     dense_out: str | Path | None = None,
     data: str | Path | None = None,
@@ -111,7 +111,7 @@ def prune(
     with atomic_outputs(target, dense_out, inputs=(*files_of(source), data, plan), force=force) as (file, dense_file):
         assert file is not None
         origin = read_source(Path(source), threshold=threshold, arch=arch, input_shape=input_shape, progress=progress)
-        check = _check(origin, str(target), data, progress)
+        check = _check(origin, str(target), data, progress, CPU if tune is None else Target(device=tune).verified_on)
         progress("pruning and lowering")
         model = compact(origin.dense.clone())
         counts = count(model, origin.input_shape, live_only=True)
@@ -148,9 +148,7 @@ def prune(
     )
 
 
-def _asked_form(
-    lowering: str | None, plan: str | Path | None, tune: Device | None
-) -> tuple[str | None, PlanFile | None]:
+def _asked_form(lowering: str | None, plan: str | Path | None, tune: str | None) -> tuple[str | None, PlanFile | None]:
     """Check what was asked for of the layers' forms; return the lowering's present name and the plan, if they are."""
     if sum(option is not None for option in (lowering, plan, tune)) > 1:
         raise LoweringError("--lowering, --plan and --tune each decide how layers are written: pass one of them")
@@ -163,7 +161,9 @@ def _multiple(lowering: str | None) -> int:
     return AUTO_MULTIPLE if lowering == AUTO else DEFAULT_MULTIPLE
 
 
-def _check(origin: Source, name: str, data: str | Path | None, progress: Callable[[str], None]) -> Check:
+def _check(
+    origin: Source, name: str, data: str | Path | None, progress: Callable[[str], None], target: Target
+) -> Check:
     """Return what compares a model, called `name`, with what it must compute."""
     samples = None if data is None else read_samples(data, origin.input_shape)
 
@@ -173,6 +173,7 @@ def _check(origin: Source, name: str, data: str | Path | None, progress: Callabl
         samples=samples,
         dense=lambda: origin.dense,
         progress=lambda case: progress(f"verifying: {case}"),
+        target=target,
     )
     return lambda content: verifier.verify(content, name)
 
@@ -186,10 +187,10 @@ def _portable(
 
 
 def _tuned(
-    content: bytes, origin: Source, device: Device, batch: int, check: Check | None, progress: Callable[[str], None]
+    content: bytes, origin: Source, device: str, batch: int, check: Check | None, progress: Callable[[str], None]
 ) -> tuple[PlanFile, bytes, VerificationReport | None]:
     """Return the plan of the fastest form of a model, its content, and its verification."""
-    timer = ModelTimer(device=device, threads=1, batch=batch, tf32=False)
+    timer = ModelTimer(target=Target(device=device, batch=batch))
     shape = image_shape(origin.input_shape, "tune")
     assert shape is not None
     tuned = find_tuned_model(content, timer, shape, TUNE_SECONDS, LayerCache(), progress, check)

@@ -14,6 +14,7 @@ from swp_export.graph.files.external_data import files_of
 from swp_export.graph.files.reading import read_model
 from swp_export.graph.input_shape import image_shape
 from swp_export.graph.metadata import input_shape_of
+from swp_export.runtime.target import Target
 from swp_export.tuning.cache import LayerCache
 from swp_export.tuning.model_timer import ModelTimer
 from swp_export.tuning.report import TuneReport
@@ -26,14 +27,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from swp_export.graph.metadata import InputShape
-    from swp_export.runtime.session import Device
     from swp_export.verification.report import VerificationReport
 
 
 def tune(
     model: str | Path,
     *,
-    device: Device = "cpu",
+    device: str = "cpu",
     threads: int = 1,
     batch: int = 1,
     output: str | Path | None = None,
@@ -49,14 +49,15 @@ def tune(
 
     Args:
         model: a model that `prune` or `tune` wrote.
-        device: what to tune for; it is used, or the call fails.
+        device: what to tune for, "cpu", "cuda", "cuda:1" or "openvino"; it is used, or the call fails.
         threads: within an operator.
         batch: images per run.
         output: the file to write; default: the model's name with `-tuned`, in the current folder.
         plan_out: also write the plan there; `prune --plan` makes the same model of it again.
         seconds: time to search, beside the final comparison and verification.
         input_shape: `(C, H, W)`, where the model does not state it.
-        tf32: CUDA only: let convolutions round to TF32 while tuning. Verification is in float32 on the CPU.
+        tf32: CUDA only: let convolutions round to TF32 while tuning. What is tuned for CUDA is verified on the CPU, in
+            float32; what is tuned for OpenVINO in OpenVINO.
         force: overwrite existing files.
         cache: file of layer times; default: in the user's cache folder.
         progress: called with what is being done.
@@ -67,6 +68,7 @@ def tune(
 
     """
     progress = progress or (lambda _: None)
+    on = Target(device=device, threads=threads, batch=batch, tf32=tf32)
     target = Path(output) if output is not None else Path(f"{Path(model).stem}-tuned.onnx")
     with atomic_outputs(target, plan_out, inputs=files_of(model), force=force) as (file, plan_file):
         assert file is not None
@@ -77,12 +79,13 @@ def tune(
         require_small(shape)
         original = portable.content
         require_runnable(onnx.ModelProto.FromString(original), (1, *shape))
-        timer = ModelTimer(device=device, threads=threads, batch=batch, tf32=tf32)
+        timer = ModelTimer(target=on)
         verifier = Verifier(
             OnnxReference(portable.model, f"{model} as given"),
             shape,
             dense=lambda: portable.model,
             progress=lambda case: progress(f"verifying: {case}"),
+            target=on.verified_on,
         )
 
         def check(content: bytes) -> VerificationReport:

@@ -14,6 +14,7 @@ from swp_export.graph.input_shape import fitted_input_shape, image_shape, one_im
 from swp_export.graph.metadata import RELATIVE_THRESHOLD, SOURCE, input_shape_of, threshold_of
 from swp_export.graph.normalise import normalised
 from swp_export.graph.relative_threshold import silence
+from swp_export.runtime.target import Target
 from swp_export.verification.cases import require_small
 from swp_export.verification.comparison import Tolerance
 from swp_export.verification.references import OnnxReference
@@ -40,9 +41,10 @@ def verify(
     data: str | Path | None = None,
     atol: float | None = None,
     rtol: float | None = None,
+    device: str = "cpu",
     progress: Callable[[str], None] | None = None,
 ) -> VerificationReport:
-    """Compare an ONNX `model`, run in float32 by ONNX Runtime on the CPU, with `against` in float64.
+    """Compare an ONNX `model`, run in float32 on `device`, with `against` in float64.
 
     Between two ONNX files nothing here needs torch.
 
@@ -57,6 +59,7 @@ def verify(
             name, compared beside the generated inputs.
         atol: replaces the error budget, together with `rtol`: |y - truth| <= atol + rtol * |truth|.
         rtol: see `atol`.
+        device: what runs the model: "cpu", "cuda", "cuda:1" (ONNX Runtime, without TF32) or "openvino".
         progress: called with what is being done.
 
     Raises:
@@ -65,6 +68,7 @@ def verify(
     """
     if (atol is None) != (rtol is None):
         raise InputError("--atol and --rtol replace the error budget together: pass both, or neither")
+    target = Target(device=device)
     tolerance = None if atol is None or rtol is None else Tolerance(atol=atol, rtol=rtol)
     file = read_model(model)
     reference, shape, dense = _reference(file, Path(against), threshold, arch, input_shape)
@@ -79,6 +83,7 @@ def verify(
         tolerance=tolerance,
         dense=dense,
         progress=None if progress is None else lambda case: progress(f"verifying: {case}"),
+        target=target,
     )
 
 

@@ -11,6 +11,7 @@ from swp_export.benchmark.kernel_layers import OTHER, layers_of_kernels, layers_
 from swp_export.benchmark.layer_profile import Kernel, attribute, kernels_of_profile, layer_times
 from swp_export.errors import DeviceError, InputError, ModelError
 from swp_export.graph.analysis.flops import node_flops
+from swp_export.runtime.target import Target
 
 
 def graph(body, names, *, layers=()):
@@ -162,4 +163,4 @@ def test_layers_on_cuda_need_blocking_launches(tiny_file, monkeypatch):
     """Without them the time of the launch would be called the time of the kernel."""
     monkeypatch.delenv("CUDA_LAUNCH_BLOCKING", raising=False)
     with pytest.raises(DeviceError, match="CUDA_LAUNCH_BLOCKING=1"):
-        layer_times(tiny_file, shape=(1, 3, 8, 8), device="cuda")
+        layer_times(tiny_file, shape=(1, 3, 8, 8), target=Target(device="cuda"))

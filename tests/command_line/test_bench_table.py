@@ -11,6 +11,7 @@ from swp_export.benchmark.report import BenchReport, Comparison, ModelResult, Tr
 from swp_export.benchmark.statistics import Latency
 from swp_export.command_line.bench_table import bench_tables, short_names
 from swp_export.runtime.cpu import Cpu
+from swp_export.runtime.target import Target
 
 LATENCY = Latency(median_ms=1.25, p90_ms=2.5, p99_ms=3.75, iqr_ms=0.5, runs=123)
 LAYER = LayerTime(
@@ -44,9 +45,8 @@ def report(*, transfer=None, layers=None, environment=ENVIRONMENT):
         rounds=40,
     )
     return BenchReport(
-        device="cpu",
+        target=Target(threads=2),
         provider="CPUExecutionProvider",
-        threads=2,
         batches=(1,),
         models=models,
         ratios=(ratio,),
