@@ -109,7 +109,7 @@ def test_a_row_of_the_papers_table(tmp_path: Path) -> None:
     write_images(tmp_path / "data")
     small = {"DATASET": "fashion-mnist", "DEVICE": "cpu", "EPOCHS": "1", "WORKERS": "0"}
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    command = ["sh", ROOT / "examples" / "paper.sh", "vgg16", tmp_path / "data", tmp_path / "runs"]
+    command = ["sh", ROOT / "benchmarks" / "paper.sh", "vgg16", tmp_path / "data", tmp_path / "runs"]
     done = subprocess.run(command, env=os.environ | small | {"PATH": path}, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert re.search(r"vgg16 +│ paper +│ 92.66 % +│ 71.16 %", done.stdout)

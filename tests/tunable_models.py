@@ -15,7 +15,6 @@ from swp_export.graph.metadata import INPUT_SHAPE, LAYER, LOWERING
 from swp_export.graph.pipeline import compact
 from swp_export.lowerings import LOWERINGS
 from swp_export.lowerings.rewrite import planned_bytes
-from swp_export.lowerings.static_rule import choose
 from swp_export.runtime.target import CPU, Target
 from swp_export.tuning.model_timer import ModelTimer
 
@@ -61,15 +60,12 @@ def compact_network() -> ir.Model:
 
 
 @functools.cache
-def portable(lowering: str | None = None) -> bytes:
-    """Return the network as `prune --lowering` writes it (dense where that refuses); None: by the static rule."""
+def portable(lowering: str = "dense") -> bytes:
+    """Return the network with every layer that admits it written by `lowering`, the others densely."""
     model = compact_network()
     model.metadata_props[INPUT_SHAPE] = ",".join(map(str, SHAPE))
-    if lowering is None:
-        plan = {conv.name: choose(conv)[0] for _, conv in iterate_stripe_convs(model.graph)}
-    else:
-        convs = [conv for _, conv in iterate_stripe_convs(model.graph)]
-        plan = {conv.name: "dense" if LOWERINGS[lowering].why_not(conv) else lowering for conv in convs}
+    convs = [conv for _, conv in iterate_stripe_convs(model.graph)]
+    plan = {conv.name: "dense" if LOWERINGS[lowering].why_not(conv) else lowering for conv in convs}
     return planned_bytes(model, plan, 1)
 
 

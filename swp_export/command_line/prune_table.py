@@ -25,7 +25,14 @@ def prune_tables(report: PruneReport) -> list[RenderableType]:
         lines.append(report.verification.summary())
     if report.accuracy is not None:
         lines.append(report.accuracy.summary())
-    return [_layer_table(report), *kept_lines(report.kept), _total_table(report), *lines, report.claim()]
+    return [
+        _layer_table(report),
+        *kept_lines(report.kept),
+        _total_table(report),
+        *lines,
+        report.claim(),
+        report.advice(),
+    ]
 
 
 def _layer_table(report: PruneReport) -> Table:

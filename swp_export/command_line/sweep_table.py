@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from swp_export.command_line.table import new_table
+from swp_export.sweeping.forms import FORMS
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -20,7 +21,8 @@ def sweep_tables(report: SweepReport) -> list[RenderableType]:
     if report.recalibrated is not None:
         lines.append(f"BatchNorm's statistics were estimated anew on {report.recalibrated}")
     if report.chosen is not None:
-        lines.append(f"threshold {report.chosen.threshold:g}: {report.chosen.reason}")
+        form = f", written as --lowering {report.chosen.form}" if FORMS[report.chosen.form] else ""
+        lines.append(f"threshold {report.chosen.threshold:g}{form}: {report.chosen.reason}")
     if report.targets.any():
         lines.append(f"without targets {report.recommended.threshold:g}: {report.recommended.reason}")
     if report.written is not None:

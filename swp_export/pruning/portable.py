@@ -9,6 +9,7 @@ import onnx
 import onnx_ir as ir
 
 from swp_export.graph.analysis.counts import Counts, executed, stored_floats
+from swp_export.graph.builder import DEFAULT_MULTIPLE
 from swp_export.graph.files.writing import serialized
 from swp_export.graph.metadata import (
     ARCHITECTURE,
@@ -19,6 +20,7 @@ from swp_export.graph.metadata import (
     THRESHOLD,
     encode_input_shape,
 )
+from swp_export.lowerings.automatic import AUTO, AUTO_MULTIPLE
 from swp_export.lowerings.plan_file import PlanFile
 from swp_export.lowerings.rewrite import apply_plan_file
 from swp_export.pruning.report import Totals
@@ -31,15 +33,16 @@ if TYPE_CHECKING:
 
 
 def portable_bytes(
-    model: ir.Model, origin: SourceFacts, chosen: list[WrittenLayer], plan: PlanFile | None, *, multiple: int
+    model: ir.Model, origin: SourceFacts, chosen: list[WrittenLayer], plan: PlanFile | None, multiple: int
 ) -> bytes:
-    """Return the compact `model` written by `plan`, else as it was `chosen`.
-
-    The static rule's lowerings gain nothing by filled blocks, which make the portable model larger: there `multiple` is
-    1.
-    """
+    """Return the compact `model` written by `plan`, else as it was `chosen`."""
     by_choice = PlanFile(layers={layer.name: layer.lowering for layer in chosen}, multiple=multiple)
     return apply_plan_file(serialized(model, facts_of(origin, origin.threshold)), plan or by_choice)
+
+
+def multiple_for(lowering: str | None) -> int:
+    """Return what channels and rows are filled up to a multiple of, where no plan says it."""
+    return AUTO_MULTIPLE if lowering == AUTO else DEFAULT_MULTIPLE
 
 
 def facts_of(origin: SourceFacts, threshold: float | None) -> dict[str, str]:

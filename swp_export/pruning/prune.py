@@ -11,18 +11,18 @@ from swp_export.atomic import atomic_outputs
 from swp_export.errors import LoweringError
 from swp_export.graph.analysis.counts import count
 from swp_export.graph.analysis.kept_channels import kept_channels
-from swp_export.graph.builder import DEFAULT_MULTIPLE
 from swp_export.graph.files.external_data import files_of
 from swp_export.graph.files.writing import serialized
 from swp_export.graph.input_shape import image_shape
 from swp_export.graph.pipeline import compact
 from swp_export.lowerings import lowering_named
+from swp_export.lowerings.automatic import AUTO
 from swp_export.lowerings.plan_file import PlanFile, read_plan
-from swp_export.pruning.portable import facts_of, portable_bytes, totals_of
+from swp_export.pruning.portable import facts_of, multiple_for, portable_bytes, totals_of
 from swp_export.pruning.recalibration import Recalibration
 from swp_export.pruning.report import PrunedLayer, PruneReport
 from swp_export.pruning.source import Source, read_source
-from swp_export.pruning.written_layers import chosen_lowerings, layer_table, planned, unwritten
+from swp_export.pruning.written_layers import chosen_lowerings, gain_of_auto, layer_table, planned, unwritten
 from swp_export.runtime.session import open_session
 from swp_export.runtime.target import CPU, Target
 from swp_export.tuning.cache import LayerCache
@@ -57,6 +57,7 @@ def prune(
     lowering: str | None = None,
     plan: str | Path | None = None,
     tune: str | None = None,
+    batch: int = 1,
     dense_out: str | Path | None = None,
     data: str | Path | None = None,
     dataset: str | None = None,
@@ -76,9 +77,12 @@ def prune(
         output: the file to write; default: the source's name with `.onnx`, in the current folder.
         arch: architecture name or `package.module:factory`, where it does not follow from the file.
         input_shape: `(C, H, W)`, where it does not follow from the source, or of several inputs by name.
-        lowering: how to write every layer that admits it; default: layer by layer, by the static rule.
+        lowering: how to write every layer that admits it; "auto": what costs least by count, for those who run the
+            model on another machine than this; default: layer by layer, by the static rule, small and never slower than
+            dense.
         plan: a plan file that `tune` wrote: write each layer as it says.
         tune: search for the fastest form on this device, as the command `tune` does with its defaults.
+        batch: images per run, for which "auto" counts and `tune` measures.
         dense_out: also write the unpruned network there, the baseline to measure against.
         data: an .npz with `images` `[N, C, H, W]` to verify on, beside the generated inputs, and to count changed
             predictions on; with `labels` `[N]` accuracy is measured too. Bytes are normalised as the source records;
@@ -127,11 +131,13 @@ def prune(
         progress("pruning and lowering")
         model = compact(origin.dense.clone())
         counts = count(model, origin.input_shape, live_only=True)
-        chosen = chosen_lowerings(model, lowering)
+        chosen = chosen_lowerings(model, lowering, counts.layer_positions, batch)
+        by_rule = lowering is None and plan_file is None and tune is None
+        gain = gain_of_auto(model, chosen, counts.layer_positions) if by_rule else None
         kept, others = kept_channels(model.graph), unwritten(model)
-        content = portable_bytes(model, origin, chosen, plan_file, multiple=1 if lowering is None else DEFAULT_MULTIPLE)
+        content = portable_bytes(model, origin, chosen, plan_file, multiple_for(lowering))
         if tune is not None:
-            plan_file, content, verification = _tuned(content, origin, tune, check if verify else None, progress)
+            plan_file, content, verification = _tuned(content, origin, tune, batch, check if verify else None, progress)
         else:
             verification = check(content) if verify else None
         _require_equivalence(verification)
@@ -152,6 +158,7 @@ def prune(
         layers=layers,
         kept=tuple(kept),
         totals=totals_of(origin, counts, content),
+        counted_gain_of_auto=gain,
         verification=verification,
         accuracy=accuracy,
         dense=None if dense_out is None else str(dense_out),
@@ -163,7 +170,8 @@ def _asked_form(lowering: str | None, plan: str | Path | None, tune: str | None)
     """Check what was asked for of the layers' forms; return the lowering's present name and the plan, if they are."""
     if sum(option is not None for option in (lowering, plan, tune)) > 1:
         raise LoweringError("--lowering, --plan and --tune each decide how layers are written: pass one of them")
-    return None if lowering is None else lowering_named(lowering).name, None if plan is None else read_plan(plan)
+    name = lowering if lowering in {None, AUTO} else lowering_named(str(lowering)).name
+    return name, None if plan is None else read_plan(plan)
 
 
 def _check(
@@ -188,10 +196,10 @@ def _accuracy(
 
 
 def _tuned(
-    content: bytes, origin: Source, device: str, check: Check | None, progress: Callable[[str], None]
+    content: bytes, origin: Source, device: str, batch: int, check: Check | None, progress: Callable[[str], None]
 ) -> tuple[PlanFile, bytes, VerificationReport | None]:
     """Return the plan of the fastest form of a model, its content, and its verification."""
-    timer = ModelTimer(target=Target(device=device))
+    timer = ModelTimer(target=Target(device=device, batch=batch))
     shape = image_shape(origin.input_shape, "tune")
     assert shape is not None
     tuned = find_tuned_model(content, timer, shape, TUNE_SECONDS, LayerCache(), progress, check)

@@ -6,6 +6,7 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 from swp_export.errors import InputError, SwpExportError
+from swp_export.sweeping.forms import DEFAULT
 from swp_export.sweeping.front import knee, pareto_front
 
 if TYPE_CHECKING:
@@ -42,9 +43,10 @@ class Targets:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Choice:
-    """The `threshold` that is taken, and the `reason`."""
+    """The `threshold` that is taken, the `form` that its model is written in, and the `reason`."""
 
     threshold: float
+    form: str
     reason: str
 
 
@@ -78,8 +80,7 @@ def choose(unpruned: SweepPoint, points: Sequence[SweepPoint], targets: Targets)
         best, how = min(meeting, key=lambda point: (-(point.correct or 0), _cost(point))), "the most accurate"
     else:
         best, how = min(meeting, key=lambda point: (_error(point), _cost(point))), "the smallest error"
-    assert best.threshold is not None
-    return Choice(threshold=best.threshold, reason=f"{how} of {len(meeting)} that meet {_spelled(targets)}")
+    return _choice(best, f"{how} of {len(meeting)} that meet {_spelled(targets)}")
 
 
 def recommended(unpruned: SweepPoint, points: Sequence[SweepPoint]) -> Choice:
@@ -94,13 +95,17 @@ def recommended(unpruned: SweepPoint, points: Sequence[SweepPoint]) -> Choice:
     else:
         front = [n for n in pareto_front(costs, values) if n] or [1]
         point, reason = every[front[-1]], f"no knee in {against}: the best of the front"
-    assert point.threshold is not None
-    return Choice(threshold=point.threshold, reason=reason)
+    return _choice(point, reason)
 
 
 def worth(point: SweepPoint) -> float:
     """Return what the higher is the better: accuracy in percent, without labels the negative error."""
     return -_error(point) if point.correct is None else point.correct
+
+
+def _choice(point: SweepPoint, reason: str) -> Choice:
+    assert point.threshold is not None
+    return Choice(threshold=point.threshold, form=point.fastest_form or DEFAULT, reason=reason)
 
 
 def _cost(point: SweepPoint) -> float:

@@ -12,9 +12,10 @@ import onnx_ir as ir
 
 from swp_export.graph.analysis.counts import count, executed, stored_floats
 from swp_export.graph.pipeline import compact
-from swp_export.pruning.portable import portable_bytes, totals_of
+from swp_export.pruning.portable import multiple_for, portable_bytes, totals_of
 from swp_export.pruning.written_layers import chosen_lowerings, layer_table, unwritten
 from swp_export.runtime.session import open_session
+from swp_export.sweeping.forms import DEFAULT, FORMS
 from swp_export.sweeping.point import SweepPoint
 from swp_export.verification.accuracy import accuracy_from, classifier_from_session, have_predictions, predict
 from swp_export.verification.cases import noise_case
@@ -22,15 +23,12 @@ from swp_export.verification.evaluation_data import read_evaluation_data
 from swp_export.verification.inputs import as_taken
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from swp_export.runtime.session import Array, Feed, Session
     from swp_export.sweeping.network import SweptNetwork
     from swp_export.verification.accuracy import Accuracy, Predicted
-
-DEFAULT = "default"
-"""The form that `prune` writes when nothing else is asked for."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -40,6 +38,10 @@ class DataNames:
     data: str | Path | None = None
     dataset: str | None = None
     data_path: str | Path = "data"
+
+
+Evaluated = tuple[SweepPoint, dict[str, bytes]]
+"""A point, and its model by the name of the form."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -112,8 +114,8 @@ class Evaluator:
             accuracy=self._accuracy(self.baseline.predicted),
         )
 
-    def evaluate(self, threshold: float) -> tuple[SweepPoint, bytes]:
-        """Return what `threshold` gives, and the model.
+    def evaluate(self, threshold: float, forms: Sequence[str] = (DEFAULT,), batch: int = 1) -> Evaluated:
+        """Return what `threshold` gives, and the model in each of `forms`, DEFAULT first, for `batch` images per run.
 
         Raises:
             SwpExportError: nothing is live at it.
@@ -122,8 +124,11 @@ class Evaluator:
         dense, facts = self._network.at(threshold)
         model = compact(dense)
         counts = count(model, facts.input_shape, live_only=True)
-        chosen, others = chosen_lowerings(model, None), unwritten(model)
-        content = portable_bytes(model, facts, chosen, None, multiple=1)
+        others, written, contents = unwritten(model), [], {}
+        for form in forms:
+            written.append(chosen_lowerings(model, FORMS[form], counts.layer_positions, batch))
+            contents[form] = portable_bytes(model, facts, written[-1], None, multiple_for(FORMS[form]))
+        chosen, content = written[0], contents[forms[0]]
         totals = totals_of(facts, counts, content)
         layers = layer_table(facts.skeletons, [*chosen, *others], counts.layer_flops)
         session = open_session(content)
@@ -141,7 +146,7 @@ class Evaluator:
             error=_shift(self.baseline.outputs, session.run_on(self.baseline.probe)),
             accuracy=None if self.baseline.predicted is None else self._accuracy(self._predicted(session)),
         )
-        return point, content
+        return point, contents
 
     def _found(self) -> Baseline:
         session, facts = open_session(self._network.unpruned), self._network.facts

@@ -11,6 +11,7 @@ import signal
 from typing import TYPE_CHECKING
 
 from swp_export.sweeping.evaluate import Evaluator
+from swp_export.sweeping.forms import DEFAULT
 from swp_export.sweeping.network import read_network
 
 if TYPE_CHECKING:
@@ -19,9 +20,8 @@ if TYPE_CHECKING:
 
     from swp_export.graph.metadata import InputShape
     from swp_export.pruning.recalibration import Recalibration
-    from swp_export.sweeping.evaluate import Baseline, DataNames
+    from swp_export.sweeping.evaluate import Baseline, DataNames, Evaluated
     from swp_export.sweeping.network import SweptNetwork
-    from swp_export.sweeping.point import SweepPoint
 
 _CONTEXT = multiprocessing.get_context("spawn")
 """A fork would take over locks of threads that it does not have."""
@@ -47,9 +47,15 @@ def read_apart(
 
 
 def evaluate_all(
-    network: SweptNetwork, names: DataNames, own: Evaluator, thresholds: Sequence[float], jobs: int
-) -> Iterator[tuple[SweepPoint, bytes]]:
-    """Yield the point and the model of each of `thresholds`, in the order in which they are ready.
+    network: SweptNetwork,
+    names: DataNames,
+    own: Evaluator,
+    thresholds: Sequence[float],
+    jobs: int,
+    forms: Sequence[str] = (DEFAULT,),
+    batch: int = 1,
+) -> Iterator[Evaluated]:
+    """Yield the point and the models of each of `thresholds`, in the order in which they are ready.
 
     Args:
         network: what is swept.
@@ -57,17 +63,20 @@ def evaluate_all(
         own: evaluates in this process, and knows what the unpruned network gives.
         thresholds: to be evaluated.
         jobs: processes; 1 is this one.
+        forms: in which models are written, the default one first.
+        batch: images per run, on which some forms depend.
 
     """
     jobs = min(jobs, len(thresholds))
     if jobs <= 1:
-        yield from map(own.evaluate, thresholds)
+        for threshold in thresholds:
+            yield own.evaluate(threshold, forms, batch)
         return
     pool = concurrent.futures.ProcessPoolExecutor(
         jobs, mp_context=_CONTEXT, initializer=_start, initargs=(network, names, own.baseline)
     )
     try:
-        pending = [pool.submit(_evaluate, threshold) for threshold in thresholds]
+        pending = [pool.submit(_evaluate, threshold, forms, batch) for threshold in thresholds]
         for future in concurrent.futures.as_completed(pending):
             yield future.result()
     finally:
@@ -90,6 +99,6 @@ def _start(network: SweptNetwork, names: DataNames, baseline: Baseline) -> None:
     _evaluator = Evaluator(network, names, baseline)
 
 
-def _evaluate(threshold: float) -> tuple[SweepPoint, bytes]:
+def _evaluate(threshold: float, forms: Sequence[str], batch: int) -> Evaluated:
     assert _evaluator is not None
-    return _evaluator.evaluate(threshold)
+    return _evaluator.evaluate(threshold, forms, batch)

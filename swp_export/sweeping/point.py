@@ -70,7 +70,12 @@ class SweepPoint:
     @property
     def fastest_ms(self) -> float | None:
         """Median latency of the fastest form, where any was measured."""
-        return min((form.latency.median_ms for form in self.latency.values()), default=None)
+        return None if self.fastest_form is None else self.latency[self.fastest_form].latency.median_ms
+
+    @property
+    def fastest_form(self) -> str | None:
+        """Name of the form with the smallest median, where any was measured."""
+        return min(self.latency, key=lambda form: self.latency[form].latency.median_ms, default=None)
 
     def to_json(self) -> dict[str, Any]:
         """Return the JSON object."""

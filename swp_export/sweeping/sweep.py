@@ -20,7 +20,8 @@ from swp_export.pruning.prune import prune
 from swp_export.pruning.recalibration import Recalibration
 from swp_export.runtime.target import Target
 from swp_export.sweeping.choice import NoThresholdError, Targets, choose, recommended
-from swp_export.sweeping.evaluate import DEFAULT, DataNames, Evaluator
+from swp_export.sweeping.evaluate import DataNames, Evaluator
+from swp_export.sweeping.forms import DEFAULT, FORMS
 from swp_export.sweeping.latencies import measure_forms
 from swp_export.sweeping.parallel import evaluate_all, read_apart
 from swp_export.sweeping.record import Record
@@ -34,6 +35,9 @@ if TYPE_CHECKING:
     from swp_export.graph.metadata import InputShape
     from swp_export.sweeping.network import SweptNetwork
     from swp_export.sweeping.point import SweepPoint
+
+    Contents = dict[tuple[float, str], bytes]
+    """Models by threshold and form."""
 
 POINTS = 12
 
@@ -116,13 +120,13 @@ def sweep(
         if max_accuracy_drop is not None and (predicted is None or predicted.right is None):
             raise InputError("--max-accuracy-drop needs --data with 'labels' in it, or --dataset")
         record = Record(resume, _key(network, arch, names, recalibrate))
-        contents = _evaluate(network, names, own, record, tried, jobs, keep=device is not None, progress=show)
+        on = None if device is None else Target(device=device, threads=threads, batch=batch)
+        contents = _evaluate(network, names, own, record, tried, jobs, on, show)
         unpruned, found = own.unpruned(), [record.points[threshold] for threshold in tried]
         environment = None
-        if device is not None:
-            timer = ModelTimer(target=Target(device=device, threads=threads, batch=batch))
-            unpruned, found = _measured(network, unpruned, found, contents, timer, show)
-            environment = read_environment(timer.target, timer.target.to_json())
+        if on is not None:
+            unpruned, found = _measured(network, unpruned, found, contents, on, show)
+            environment = read_environment(on, on.to_json())
         chosen, problem = None, None
         try:
             chosen = choose(unpruned, found, targets)
@@ -150,6 +154,8 @@ def sweep(
                 source,
                 threshold=chosen.threshold,
                 output=output,
+                lowering=FORMS[chosen.form],
+                batch=batch,
                 arch=arch,
                 input_shape=input_shape,
                 **dataclasses.asdict(names),
@@ -199,21 +205,21 @@ def _evaluate(
     record: Record,
     tried: Sequence[float],
     jobs: int,
-    *,
-    keep: bool,
+    on: Target | None,
     progress: Callable[[str], None],
-) -> dict[float, bytes]:
-    """Evaluate what `record` does not know yet, and what has to be loaded anyway; return the models if to be kept."""
-    contents: dict[float, bytes] = {}
-    todo = [threshold for threshold in tried if keep or threshold not in record.points]
+) -> Contents:
+    """Evaluate what `record` does not know yet; return all models, in every form, if a target is to run them."""
+    contents: Contents = {}
+    todo = [threshold for threshold in tried if on is not None or threshold not in record.points]
+    forms, batch = (list(FORMS), on.batch) if on is not None else ([DEFAULT], 1)
     progress(f"evaluating: 0 of {len(todo)} thresholds")
-    for number, (point, content) in enumerate(evaluate_all(network, names, own, todo, jobs), start=1):
+    for number, (point, models) in enumerate(evaluate_all(network, names, own, todo, jobs, forms, batch), start=1):
         assert point.threshold is not None
         progress(f"evaluating: {number} of {len(todo)} thresholds")
         if point.threshold not in record.points:
             record.add(point)
-        if keep:
-            contents[point.threshold] = content
+        if on is not None:
+            contents |= {(point.threshold, form): model for form, model in models.items()}
     return contents
 
 
@@ -221,16 +227,16 @@ def _measured(
     network: SweptNetwork,
     unpruned: SweepPoint,
     points: Sequence[SweepPoint],
-    contents: dict[float, bytes],
-    timer: ModelTimer,
+    contents: Contents,
+    on: Target,
     progress: Callable[[str], None],
 ) -> tuple[SweepPoint, list[SweepPoint]]:
     """Return the points with their latencies."""
     shape = image_shape(network.facts.input_shape, "--device")
     assert shape is not None
-    own, found = measure_forms(network.unpruned, contents, timer, (timer.target.batch, *shape), progress)
-    return dataclasses.replace(unpruned, latency={DEFAULT: own}), [
-        dataclasses.replace(point, latency={DEFAULT: found[point.threshold]})
+    own, found = measure_forms(network.unpruned, contents, ModelTimer(target=on), (on.batch, *shape), progress)
+    return dataclasses.replace(unpruned, latency=dict.fromkeys(FORMS, own)), [
+        dataclasses.replace(point, latency={form: found[point.threshold, form] for form in FORMS})
         for point in points
         if point.threshold is not None
     ]

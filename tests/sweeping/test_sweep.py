@@ -133,6 +133,7 @@ def test_latency_is_measured_in_turns(folder: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(latencies_module, "SCHEDULE", Schedule(instances=2, min_seconds=0.01))
     report = sweep(folder / "own.pth", thresholds=[0.05, 0.8], device="cpu", **ARCH)
     assert report.environment is not None
+    assert all(point.latency.keys() == {"default", "auto"} for point in (report.unpruned, *report.points))
     assert report.unpruned.latency["default"].speedup.speedup == 1
     assert all(point.fastest_ms is not None and point.fastest_ms > 0 for point in report.points)
     assert report.front("latency")
@@ -147,9 +148,7 @@ def test_it_goes_on_where_it_stopped(folder: Path, tmp_path: Path, monkeypatch: 
     first = sweep(folder / "own.pth", thresholds=[0.05], resume=tmp_path / "record.jsonl", **ARCH)
     evaluated: list[float] = []
     real = module.Evaluator.evaluate
-    monkeypatch.setattr(
-        module.Evaluator, "evaluate", lambda self, threshold: evaluated.append(threshold) or real(self, threshold)
-    )
+    monkeypatch.setattr(module.Evaluator, "evaluate", lambda *given: evaluated.append(given[1]) or real(*given))
     again = sweep(folder / "own.pth", thresholds=[0.05, 0.8], resume=tmp_path / "record.jsonl", **ARCH)
     assert evaluated == [0.8]
     assert again.points[0] == first.points[0]

@@ -20,10 +20,18 @@ from swp_export.verification.report import NotEquivalentError
 @click.option(
     "--lowering",
     metavar="NAME",
-    help="Write every layer that admits it as NAME: dense, pad-slice-add, shift-sum ...; default: by a static rule.",
+    help="Write every layer that admits it as NAME: dense, pad-slice-add, shift-sum ...; auto: as is fastest by count; "
+    "default: small, and never slower than dense.",
 )
 @click.option("--plan", metavar="FILE", help="Write each layer as this plan of `tune` says.")
 @click.option("--tune", type=Device(*KINDS), help="Search for the fastest form on this device, a minute.")
+@click.option(
+    "--batch",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="Images per run, for --lowering auto and --tune.",
+)
 @click.option("--dense-out", metavar="FILE", help="Also write the unpruned network, the baseline to measure against.")
 @options(DATA, DATASET)
 @click.option(

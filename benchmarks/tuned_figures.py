@@ -1,4 +1,4 @@
-"""Print what `tune` gains, network by network: `make bench`, or `python examples/tuned_figures.py [NAME ...]`.
+"""Print what `tune` gains, network by network: `make bench`, or `python benchmarks/tuned_figures.py [NAME ...]`.
 
 Each line is one interleaved comparison on one thread: ratios to the unpruned dense network, with 95 % intervals.
 """

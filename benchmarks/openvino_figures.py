@@ -1,4 +1,4 @@
-"""Print what `tune` gains in another runtime: `make bench`, or `python examples/openvino_figures.py [SECONDS]`.
+"""Print what `tune` gains in another runtime: `make bench`, or `python benchmarks/openvino_figures.py [SECONDS]`.
 
 Tuned for OpenVINO, SECONDS each, and verified in it. Each line is one interleaved comparison at batch 1 on one thread,
 in float32: ratios to the unpruned dense network, with 95 % intervals.

@@ -1,4 +1,4 @@
-"""Print the constants of `swp_export/lowerings/parts/slices.py` on this machine: `python examples/node_costs.py`.
+"""Print the constants of `swp_export/lowerings/parts/slices.py` on this machine: `python benchmarks/node_costs.py`.
 
 A model of a few equal stages and one of many take turns, unprofiled, since a profile costs microseconds a node; what
 they differ by is the time of the stages between. On a map of one pixel that is the price of the nodes, and what a

@@ -1,6 +1,6 @@
 """How fast each lowering is on this machine: whole networks, and rows of layers with random skeletons.
 
-python examples/lowerings_benchmark.py [FOLDER]
+python benchmarks/lowerings_benchmark.py [FOLDER]
 
 One thread; all forms of a network take turns in one process; ratios to the dense network of stock width. FOLDER keeps
 the exported networks, so that a second run need not export them again.
