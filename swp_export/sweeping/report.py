@@ -35,7 +35,7 @@ class SweepReport:
         recommended: the threshold at the knee of the front.
         targets: what was asked for.
         chosen: the threshold that was taken, by `targets` or as recommended; None where none meets them.
-        problem: why none was chosen.
+        problem: why none was chosen, or why its model was not written.
         environment: of the latencies; None where none were measured.
         written: what `prune` says of the model at that threshold; None where none was to be written.
 

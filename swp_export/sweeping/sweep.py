@@ -28,6 +28,7 @@ from swp_export.sweeping.record import Record
 from swp_export.sweeping.report import SweepReport
 from swp_export.sweeping.thresholds import automatic_thresholds
 from swp_export.tuning.model_timer import ModelTimer
+from swp_export.verification.report import NotEquivalentError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -92,11 +93,10 @@ def sweep(
         progress: called with what is being done.
 
     Returns:
-        The report, with a `problem` in place of a choice where no threshold meets the targets.
+        The report, with a `problem` where no threshold meets the targets, or the model at it failed its verification.
 
     Raises:
         SwpExportError: the source cannot be used, a target is of something that is not measured, or a file not written.
-        NotEquivalentError: the model does not compute what the source does; it is not written.
 
     """
     show = progress or (lambda _: None)
@@ -150,20 +150,23 @@ def sweep(
         if csv_file is not None:
             csv_file.write_text(report.to_csv(), encoding="utf-8")
         if output is not None and chosen is not None:
-            written = prune(
-                source,
-                threshold=chosen.threshold,
-                output=output,
-                lowering=FORMS[chosen.form],
-                batch=batch,
-                arch=arch,
-                input_shape=input_shape,
-                **dataclasses.asdict(names),
-                recalibrate=recalibrate,
-                force=force,
-                progress=show,
-            )
-            report = dataclasses.replace(report, written=written)
+            try:
+                written = prune(
+                    source,
+                    threshold=chosen.threshold,
+                    output=output,
+                    lowering=FORMS[chosen.form],
+                    batch=batch,
+                    arch=arch,
+                    input_shape=input_shape,
+                    **dataclasses.asdict(names),
+                    recalibrate=recalibrate,
+                    force=force,
+                    progress=show,
+                )
+                report = dataclasses.replace(report, written=written)
+            except NotEquivalentError as error:  # the table took its time, and is right
+                report = dataclasses.replace(report, problem=f"the model was not written: {error}")
     return report
 
 
