@@ -5,9 +5,6 @@ Nothing heavy is imported before a command runs, so that `--help` answers at onc
 
 from __future__ import annotations
 
-import logging
-import sys
-
 import click
 
 from swp_export.command_line.commands.bench import bench
@@ -19,24 +16,46 @@ from swp_export.command_line.commands.train import train
 from swp_export.command_line.commands.tune import tune
 from swp_export.command_line.commands.verify import verify
 from swp_export.command_line.exit_codes import Commands, heed_termination, open_closed_streams
+from swp_export.command_line.options import VERBOSITY, options
+
+_EPILOG = """\b
+Start here:
+  swp-export inspect best.pth.tar
+  swp-export prune best.pth.tar --threshold 0.01 -o small.onnx
+  swp-export verify small.onnx --against best.pth.tar
+  swp-export tune small.onnx -o fast.onnx
+  swp-export COMMAND --help
+
+\b
+Words:
+  tap       a position in a KxK kernel; a 3x3 kernel has nine
+  stripe    the 1x1 slice of a filter at one tap
+  skeleton  FilterSkeleton, one trained number per stripe
+  live      a stripe whose number is above the threshold; the others are dead
+  unbroken  a checkpoint as trained, with all weights
+  broken    a checkpoint without its dead stripes, after the method's prune()
+  lowering  a form in which a layer is written as ONNX operators
+
+\b
+Exit codes:
+  0  done, and true             70   a defect of swp-export
+  1  the check is false         130  interrupted
+  2  bad usage, file or device  141  output closed;  143  terminated
+
+\b
+Completion by the TAB key, for bash (or zsh, fish):
+  eval "$(_SWP_EXPORT_COMPLETE=bash_source swp-export)"
+"""
 
 
-@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group("swp-export", cls=Commands, context_settings={"help_option_names": ["-h", "--help"]}, epilog=_EPILOG)
 @click.version_option(package_name="swp-export")
-@click.option("-v", "--verbose", is_flag=True, help="Log what happens inside.")
-def cli(*, verbose: bool) -> None:
-    """Turn stripe-wise pruned checkpoints into small, verified, fast ONNX models.
-
-    Exit codes: 0 done and true; 1 the check that was made is false; 2 bad usage, unreadable input, full disk, device
-    not there; 70 a defect of swp-export, with its traceback; 130 interrupted; 141 nobody reads the output any more;
-    143 terminated.
-    """
-    if verbose:
-        logging.basicConfig(stream=sys.stderr, format="%(name)s: %(message)s")
-        logging.getLogger("swp_export").setLevel(logging.DEBUG)
+@options(VERBOSITY)
+def cli() -> None:
+    """Turn stripe-wise pruned networks into small, verified, fast ONNX models."""
 
 
-for _command in (prune, tune, verify, bench, sweep, inspect, train, doctor):
+for _command in (inspect, prune, verify, sweep, tune, bench, train, doctor):
     cli.add_command(_command)
 
 

@@ -12,10 +12,11 @@ from swp_export.verification.accuracy import classifier_from_session, compare_ac
 from swp_export.verification.evaluation_data import read_evaluation_data
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from swp_export.graph.metadata import InputShape
+    from swp_export.progress import Progress
     from swp_export.runtime.target import Target
     from swp_export.verification.accuracy import Accuracy
 
@@ -40,7 +41,7 @@ def measure_accuracies(
     data: str | Path | None,
     dataset: str | None,
     data_path: str | Path,
-    progress: Callable[[str], None],
+    progress: Progress,
 ) -> tuple[ModelAccuracy, ...]:
     """Return the accuracy of each of the models `labels`, the first of which is the baseline.
 

@@ -129,7 +129,7 @@ def bench(
             data=data,
             dataset=dataset,
             data_path=data_path,
-            progress=lambda text: show(text, 1.0),
+            progress=lambda text, done=None, /: show(text, done or 0.0),
         )
         report = dataclasses.replace(report, accuracies=accuracies)
         write(report)

@@ -58,7 +58,7 @@ def nearest_price(positions: int) -> int:
 
 
 def _dense(conv: StripeConv, price: int) -> float:
-    return round_up(conv.filters, AUTO_MULTIPLE) * (conv.weight[0].size + WRITE) + price
+    return round_up(conv.filters, AUTO_MULTIPLE) * (conv.channels * conv.kernel[0] * conv.kernel[1] + WRITE) + price
 
 
 def _slices(conv: StripeConv, price: int) -> Slices:

@@ -18,6 +18,7 @@ from swp_export.graph.pipeline import compact
 from swp_export.lowerings import lowering_named
 from swp_export.lowerings.automatic import AUTO
 from swp_export.lowerings.plan_file import PlanFile, read_plan
+from swp_export.progress import silent, under
 from swp_export.pruning.portable import facts_of, multiple_for, portable_bytes, totals_of
 from swp_export.pruning.recalibration import Recalibration
 from swp_export.pruning.report import PrunedLayer, PruneReport
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from swp_export.graph.metadata import InputShape
+    from swp_export.progress import Progress
     from swp_export.verification.accuracy import Accuracy
     from swp_export.verification.evaluation_data import EvaluationData
     from swp_export.verification.report import VerificationReport
@@ -65,7 +67,7 @@ def prune(
     recalibrate: int | None = None,
     verify: bool = True,
     force: bool = False,
-    progress: Callable[[str], None] | None = None,
+    progress: Progress | None = None,
 ) -> PruneReport:
     """Write the portable model of `source`: pruned exactly, and verified before it gets its name.
 
@@ -101,7 +103,7 @@ def prune(
         NotEquivalentError: the model does not compute what the source does; nothing is written.
 
     """
-    progress = progress or (lambda _: None)
+    progress = progress or silent
     lowering, plan_file = _asked_form(lowering, plan, tune)
     target = Path(output) if output is not None else default_output(source)
     with atomic_outputs(target, dense_out, inputs=(*files_of(source), data, plan), force=force) as (file, dense_file):
@@ -174,29 +176,25 @@ def _asked_form(lowering: str | None, plan: str | Path | None, tune: str | None)
     return name, None if plan is None else read_plan(plan)
 
 
-def _check(
-    origin: Source, name: str, data: EvaluationData | None, progress: Callable[[str], None], target: Target
-) -> Check:
+def _check(origin: Source, name: str, data: EvaluationData | None, progress: Progress, target: Target) -> Check:
     """Return what compares a model, called `name`, with what it must compute."""
     verifier = Verifier(
         origin.reference,
         origin.input_shape,
         samples=None if data is None else data.first(),
         dense=lambda: origin.dense,
-        progress=lambda case: progress(f"verifying: {case}"),
+        progress=under(progress, "verifying"),
         target=target,
     )
     return lambda content: verifier.verify(content, name)
 
 
-def _accuracy(
-    content: bytes, origin: Source, data: EvaluationData, on: Target, progress: Callable[[str], None]
-) -> Accuracy | None:
+def _accuracy(content: bytes, origin: Source, data: EvaluationData, on: Target, progress: Progress) -> Accuracy | None:
     return accuracy_change(data, origin.before(), open_session(content, on), origin.input_shape, progress)
 
 
 def _tuned(
-    content: bytes, origin: Source, device: str, batch: int, check: Check | None, progress: Callable[[str], None]
+    content: bytes, origin: Source, device: str, batch: int, check: Check | None, progress: Progress
 ) -> tuple[PlanFile, bytes, VerificationReport | None]:
     """Return the plan of the fastest form of a model, its content, and its verification."""
     timer = ModelTimer(target=Target(device=device, batch=batch))

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from swp_export.checkpoint import Checkpoint
     from swp_export.graph.metadata import InputShape
+    from swp_export.progress import Progress
     from swp_export.pruning.recalibration import Recalibration
     from swp_export.runtime.session import Feed
     from swp_export.verification.references import Reference
@@ -107,7 +108,7 @@ def read_source(
     threshold: float | None,
     arch: str | None,
     input_shape: InputShape | None,
-    progress: Callable[[str], None],
+    progress: Progress,
     recalibration: Recalibration | None = None,
 ) -> Source:
     """Read a checkpoint or, by its suffix, an ONNX file; the arguments are those of `prune`.
@@ -137,7 +138,7 @@ def _from_checkpoint(
     threshold: float | None,
     arch: str | None,
     input_shape: InputShape | None,
-    progress: Callable[[str], None],
+    progress: Progress,
     recalibration: Recalibration | None,
 ) -> Source:
     from swp_export.checkpoint import read_checkpoint
@@ -199,7 +200,7 @@ def _from_plain(
     threshold: float | None,
     arch: str | None,
     input_shape: tuple[int, int, int] | None,
-    progress: Callable[[str], None],
+    progress: Progress,
 ) -> Source:
     from swp_export.graph.from_torch.export import model_from_module
     from swp_export.network.plain import instantiate_plain

@@ -12,6 +12,7 @@ import onnx_ir as ir
 
 from swp_export.graph.analysis.counts import count, executed, stored_floats
 from swp_export.graph.pipeline import compact
+from swp_export.progress import silent
 from swp_export.pruning.portable import multiple_for, portable_bytes, totals_of
 from swp_export.pruning.written_layers import chosen_lowerings, layer_table, unwritten
 from swp_export.runtime.session import open_session
@@ -23,9 +24,10 @@ from swp_export.verification.evaluation_data import read_evaluation_data
 from swp_export.verification.inputs import as_taken
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from swp_export.progress import Progress
     from swp_export.runtime.session import Array, Feed, Session
     from swp_export.sweeping.network import SweptNetwork
     from swp_export.verification.accuracy import Accuracy, Predicted
@@ -79,7 +81,7 @@ class Evaluator:
         network: SweptNetwork,
         names: DataNames,
         baseline: Baseline | None = None,
-        progress: Callable[[str], None] = lambda _: None,
+        progress: Progress = silent,
     ) -> None:
         self._network = network
         self._progress = progress

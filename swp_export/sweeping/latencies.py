@@ -9,9 +9,10 @@ from swp_export.benchmark.statistics import latency, speedup
 from swp_export.sweeping.point import FormLatency
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from typing import TypeVar
 
+    from swp_export.progress import Progress
     from swp_export.tuning.model_timer import ModelTimer
 
     Key = TypeVar("Key")
@@ -25,7 +26,7 @@ def measure_forms(
     models: Mapping[Key, bytes],
     timer: ModelTimer,
     input_shape: Sequence[int],
-    progress: Callable[[str], None],
+    progress: Progress,
 ) -> tuple[FormLatency, dict[Key, FormLatency]]:
     """Return the latency of the unpruned network, and of `models` by their key; those that are alike share theirs.
 
@@ -44,7 +45,7 @@ def measure_forms(
     times = measure(
         [timer.opener(content, input_shape) for content in contents],
         SCHEDULE,
-        progress=lambda share: progress(f"measuring latency: {share:.0%} of {len(contents)} models"),
+        progress=lambda share: progress(f"measuring latency of {len(contents)} models", share),
     )
     found = {
         content: FormLatency(latency=latency(of_model), speedup=speedup(times[0], of_model))

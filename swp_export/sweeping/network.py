@@ -15,17 +15,18 @@ from swp_export.graph.files.writing import serialized
 from swp_export.graph.normalise import normalised
 from swp_export.graph.operators.table import weights_of
 from swp_export.network.relative_norms import relative_norms
+from swp_export.progress import silent
 from swp_export.pruning.portable import facts_of
 from swp_export.pruning.source import SourceFacts, read_source
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
     import numpy.typing as npt
 
     from swp_export.checkpoint import Checkpoint
     from swp_export.graph.metadata import InputShape
+    from swp_export.progress import Progress
     from swp_export.pruning.recalibration import Recalibration
 
     Values = npt.NDArray[np.float32]
@@ -95,7 +96,7 @@ class ReadNetwork:
     def at(self, threshold: float) -> tuple[ir.Model, SourceFacts]:
         """Read the source at `threshold`."""
         source = read_source(
-            self.path, threshold=threshold, arch=self.arch, input_shape=self.input_shape, progress=lambda _: None
+            self.path, threshold=threshold, arch=self.arch, input_shape=self.input_shape, progress=silent
         )
         return source.dense, source.facts
 
@@ -132,7 +133,7 @@ class RecalibratedNetwork:
             threshold=threshold,
             arch=self.arch,
             input_shape=self.input_shape,
-            progress=lambda _: None,
+            progress=silent,
             recalibration=self.recalibration,
         )
         return source.dense, source.facts
@@ -143,7 +144,7 @@ def read_network(
     *,
     arch: str | None,
     input_shape: InputShape | None,
-    progress: Callable[[str], None],
+    progress: Progress,
     recalibration: Recalibration | None = None,
 ) -> SweptNetwork:
     """Read what is to be swept; the arguments are those of `read_source`.
@@ -195,7 +196,7 @@ def _masked(
     path: Path,
     arch: str | None,
     input_shape: InputShape | None,
-    progress: Callable[[str], None],
+    progress: Progress,
 ) -> MaskedNetwork:
     magnitudes = {name: values.numpy().copy() for name, values in checkpoint.magnitudes.items()}
     # At threshold 0 dead is what is zero already: that is the network as trained.

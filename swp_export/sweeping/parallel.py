@@ -10,15 +10,17 @@ import multiprocessing
 import signal
 from typing import TYPE_CHECKING
 
+from swp_export.progress import silent
 from swp_export.sweeping.evaluate import Evaluator
 from swp_export.sweeping.forms import DEFAULT
 from swp_export.sweeping.network import read_network
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from swp_export.graph.metadata import InputShape
+    from swp_export.progress import Progress
     from swp_export.pruning.recalibration import Recalibration
     from swp_export.sweeping.evaluate import Baseline, DataNames, Evaluated
     from swp_export.sweeping.network import SweptNetwork
@@ -36,7 +38,7 @@ def read_apart(
     input_shape: InputShape | None,
     recalibration: Recalibration | None,
     jobs: int,
-    progress: Callable[[str], None],
+    progress: Progress,
 ) -> SweptNetwork:
     """Read what is to be swept as `read_network` does, with several `jobs` in a process of its own."""
     if jobs <= 1:
@@ -90,7 +92,7 @@ def _ignore_interrupts() -> None:
 def _read(
     path: Path, arch: str | None, input_shape: InputShape | None, recalibration: Recalibration | None
 ) -> SweptNetwork:
-    return read_network(path, arch=arch, input_shape=input_shape, recalibration=recalibration, progress=lambda _: None)
+    return read_network(path, arch=arch, input_shape=input_shape, recalibration=recalibration, progress=silent)
 
 
 def _start(network: SweptNetwork, names: DataNames, baseline: Baseline) -> None:

@@ -16,6 +16,7 @@ from swp_export.graph.input_shape import image_shape
 from swp_export.graph.metadata import encode_input_shape
 from swp_export.input_file import read_bytes
 from swp_export.network.widest_gap import widest_gap
+from swp_export.progress import silent
 from swp_export.pruning.prune import prune
 from swp_export.pruning.recalibration import Recalibration
 from swp_export.runtime.target import Target
@@ -31,9 +32,10 @@ from swp_export.tuning.model_timer import ModelTimer
 from swp_export.verification.report import NotEquivalentError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from swp_export.graph.metadata import InputShape
+    from swp_export.progress import Progress
     from swp_export.sweeping.network import SweptNetwork
     from swp_export.sweeping.point import SweepPoint
 
@@ -65,7 +67,7 @@ def sweep(
     resume: str | Path | None = None,
     jobs: int = 1,
     force: bool = False,
-    progress: Callable[[str], None] | None = None,
+    progress: Progress | None = None,
 ) -> SweepReport:
     """Say what each threshold leaves of `source`, how accurate and how fast that is, and write the model at one.
 
@@ -99,7 +101,7 @@ def sweep(
         SwpExportError: the source cannot be used, a target is of something that is not measured, or a file not written.
 
     """
-    show = progress or (lambda _: None)
+    show = progress or silent
     path, names = Path(source), DataNames(data=data, dataset=dataset, data_path=data_path)
     targets = Targets(flops=target_flops, latency=target_latency, accuracy_drop=max_accuracy_drop)
     if target_latency is not None and device is None:
@@ -209,16 +211,16 @@ def _evaluate(
     tried: Sequence[float],
     jobs: int,
     on: Target | None,
-    progress: Callable[[str], None],
+    progress: Progress,
 ) -> Contents:
     """Evaluate what `record` does not know yet; return all models, in every form, if a target is to run them."""
     contents: Contents = {}
     todo = [threshold for threshold in tried if on is not None or threshold not in record.points]
     forms, batch = (list(FORMS), on.batch) if on is not None else ([DEFAULT], 1)
-    progress(f"evaluating: 0 of {len(todo)} thresholds")
+    progress("evaluating thresholds", 0.0)
     for number, (point, models) in enumerate(evaluate_all(network, names, own, todo, jobs, forms, batch), start=1):
         assert point.threshold is not None
-        progress(f"evaluating: {number} of {len(todo)} thresholds")
+        progress("evaluating thresholds", number / len(todo))
         if point.threshold not in record.points:
             record.add(point)
         if on is not None:
@@ -232,7 +234,7 @@ def _measured(
     points: Sequence[SweepPoint],
     contents: Contents,
     on: Target,
-    progress: Callable[[str], None],
+    progress: Progress,
 ) -> tuple[SweepPoint, list[SweepPoint]]:
     """Return the points with their latencies."""
     shape = image_shape(network.facts.input_shape, "--device")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from swp_export.errors import InputError
+from swp_export.progress import silent
 from swp_export.verification.cases import in_batches_of
 from swp_export.verification.inputs import as_taken
 from swp_export.verification.samples import samples_in
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from swp_export.graph.metadata import InputShape
+    from swp_export.progress import Progress
     from swp_export.runtime.session import Array, Feed, Session, TensorSpec
     from swp_export.verification.cases import Case
     from swp_export.verification.evaluation_data import EvaluationData
@@ -145,7 +147,7 @@ def compare_accuracy(
     data: EvaluationData,
     before: Classifier,
     after: Sequence[Classifier],
-    progress: Callable[[str], None] = lambda _: None,
+    progress: Progress = silent,
 ) -> tuple[Accuracy, ...]:
     """Run all networks on `data`, once, and compare each one `after` with the one `before`.
 
@@ -156,7 +158,7 @@ def compare_accuracy(
     networks = (before, *after)
     rights, changed, predictions, done = [0] * len(networks), [0] * len(after), 0, 0
     for case, labels in data.batches(_batch_size(data)):
-        progress(f"measuring accuracy: {done:,} of {data.samples:,} samples")
+        progress("measuring accuracy", done / data.samples)
         done += samples_in(case)
         found = [_predicted(network, case, labels) for network in networks]
         predictions += found[0].size
@@ -191,7 +193,7 @@ class Predicted:
     right: int | None
 
 
-def predict(data: EvaluationData, network: Classifier, progress: Callable[[str], None] = lambda _: None) -> Predicted:
+def predict(data: EvaluationData, network: Classifier, progress: Progress = silent) -> Predicted:
     """Run `network` on `data`, to be compared with others that are not loaded at the same time.
 
     Raises:
@@ -200,7 +202,7 @@ def predict(data: EvaluationData, network: Classifier, progress: Callable[[str],
     """
     found, right, done = [], 0, 0
     for case, labels in data.batches(_batch_size(data)):
-        progress(f"measuring accuracy: {done:,} of {data.samples:,} samples")
+        progress("measuring accuracy", done / data.samples)
         done += samples_in(case)
         found.append(_predicted(network, case, labels))
         right += 0 if labels is None else int((found[-1] == labels).sum())
@@ -224,7 +226,7 @@ def accuracy_change(
     reference: Reference,
     session: Session,
     input_shape: InputShape,
-    progress: Callable[[str], None] = lambda _: None,
+    progress: Progress = silent,
 ) -> Accuracy | None:
     """Compare the model of `session` with `reference`; None where they give no classes and no labels ask for them.
 

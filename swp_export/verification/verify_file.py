@@ -15,6 +15,7 @@ from swp_export.graph.input_shape import fitted_input_shape, image_shape, one_im
 from swp_export.graph.metadata import RELATIVE_THRESHOLD, SOURCE, input_shape_of, threshold_of
 from swp_export.graph.normalise import normalised
 from swp_export.graph.relative_threshold import silence
+from swp_export.progress import silent, under
 from swp_export.runtime.session import open_session
 from swp_export.runtime.target import Target
 from swp_export.verification.accuracy import accuracy_change
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     import onnx_ir as ir
 
     from swp_export.graph.metadata import InputShape
+    from swp_export.progress import Progress
     from swp_export.verification.references import Reference
     from swp_export.verification.report import VerificationReport
 
@@ -47,7 +49,7 @@ def verify(
     atol: float | None = None,
     rtol: float | None = None,
     device: str = "cpu",
-    progress: Callable[[str], None] | None = None,
+    progress: Progress | None = None,
 ) -> VerificationReport:
     """Compare an ONNX `model`, run in float32 on `device`, with `against` in float64.
 
@@ -78,11 +80,16 @@ def verify(
         raise InputError("--atol and --rtol replace the error budget together: pass both, or neither")
     target = Target(device=device)
     tolerance = None if atol is None or rtol is None else Tolerance(atol=atol, rtol=rtol)
+    if not is_onnx(model) and is_onnx(against):
+        raise InputError(
+            f"{model} is no .onnx file but {against} is: the model comes first, what it must compute behind --against: "
+            f"`swp-export verify {against} --against {model}`"
+        )
     file = read_model(model)
     reference, shape, dense = _reference(file, Path(against), threshold, arch, input_shape)
     require_small(shape)
     require_runnable(onnx.ModelProto.FromString(file.content), one_image(file.model, shape))
-    show = progress or (lambda _: None)
+    show = progress or silent
     evaluated = read_evaluation_data(
         data=data, dataset=dataset, data_path=data_path, input_shape=shape, metadata=file.model.metadata_props
     )
@@ -94,7 +101,7 @@ def verify(
         samples=None if evaluated is None else evaluated.first(),
         tolerance=tolerance,
         dense=dense,
-        progress=lambda case: show(f"verifying: {case}"),
+        progress=under(show, "verifying"),
         target=target,
     )
     if evaluated is None:

@@ -7,54 +7,88 @@ from typing import Any
 import click
 
 from swp_export.command_line.accuracy_options import DATASET
-from swp_export.command_line.options import ARCH, DATA, FORCE, INPUT_SHAPE, JSON, THRESHOLD, Device, options
+from swp_export.command_line.options import (
+    ARCH,
+    DATA,
+    FILE,
+    FORCE,
+    INPUT_SHAPE,
+    JSON,
+    LOWERING,
+    THRESHOLD,
+    VERBOSITY,
+    Device,
+    examples,
+    options,
+)
 from swp_export.runtime.target import KINDS
 from swp_export.verification.report import NotEquivalentError
 
 
-@click.command()
-@click.argument("checkpoint")
-@options(THRESHOLD)
-@click.option("-o", "--output", metavar="FILE", help="The model to write; default: CHECKPOINT's name with .onnx, here.")
-@options(ARCH, INPUT_SHAPE)
-@click.option(
-    "--lowering",
-    metavar="NAME",
-    help="Write every layer that admits it as NAME: dense, pad-slice-add, shift-sum ...; auto: as is fastest by count; "
-    "default: small, and never slower than dense.",
+@click.command(
+    epilog=examples(
+        "swp-export prune best.pth.tar --threshold 0.01 -o small.onnx",
+        "swp-export prune pruned.pth.tar -o small.onnx --dense-out dense.onnx",
+        "swp-export prune best.pth --arch my_networks:make --input-shape 3,64,64",
+        "swp-export prune network.onnx --threshold 0.001",
+    )
 )
-@click.option("--plan", metavar="FILE", help="Write each layer as this plan of `tune` says.")
-@click.option("--tune", type=Device(*KINDS), help="Search for the fastest form on this device, a minute.")
+@click.argument("checkpoint", type=FILE)
+@options(THRESHOLD)
+@click.option(
+    "-o",
+    "--output",
+    type=FILE,
+    metavar="FILE",
+    help="The model to write. Default: CHECKPOINT's name with .onnx, in this folder.",
+)
+@options(ARCH, INPUT_SHAPE, LOWERING)
+@click.option(
+    "--plan", type=FILE, metavar="FILE", help="Write each layer as this file says; `tune --plan-out` makes it."
+)
+@click.option(
+    "--tune",
+    type=Device(*KINDS),
+    help="Also search a minute for the form that is fastest on this device, as the command `tune` does.",
+)
 @click.option(
     "--batch",
     type=click.IntRange(1),
     default=1,
     show_default=True,
-    help="Images per run, for --lowering auto and --tune.",
+    metavar="N",
+    help="How many images one run takes, for --lowering auto and --tune.",
 )
-@click.option("--dense-out", metavar="FILE", help="Also write the unpruned network, the baseline to measure against.")
+@click.option(
+    "--dense-out",
+    type=FILE,
+    metavar="FILE",
+    help="Also write the network as it was before pruning, to measure against.",
+)
 @options(DATA, DATASET)
 @click.option(
     "--recalibrate",
     type=click.IntRange(1),
     metavar="N",
-    help="Estimate the statistics of BatchNorm anew once stripes are dead, on N images drawn from --data, or "
-    "from those of --dataset to train on. The model is then equivalent to that network.",
+    help="Estimate the statistics of BatchNorm anew once stripes are dead, on N images drawn from --data, or from "
+    "those of --dataset to train on. The model is then equivalent to that network.",
 )
-@click.option("--no-verify", is_flag=True, help="Skip the comparison with CHECKPOINT.")
-@options(FORCE, JSON)
+@click.option("--no-verify", is_flag=True, help="Do not check that the model computes what CHECKPOINT does.")
+@options(FORCE, VERBOSITY, JSON)
 def prune(*, checkpoint: str, no_verify: bool, as_json: bool, **arguments: Any) -> None:
     """Write CHECKPOINT as a compact, portable ONNX model.
 
-    CHECKPOINT is a file of PyTorch or safetensors, or an ONNX model with stripes that are zero, or small: see
-    --threshold. Pruning is exact. The model gets its name only after it was compared with CHECKPOINT in float64.
+    CHECKPOINT is a file of PyTorch or safetensors, or an ONNX model. It may be unbroken (as trained: all weights are
+    still there, and --threshold says which stripes are dead) or broken (the method's prune() has taken the dead ones
+    out already). Pruning is exact, and the model gets its name only after it was compared with CHECKPOINT.
     """
+    from swp_export.command_line.progress import progress
     from swp_export.command_line.prune_table import prune_tables
-    from swp_export.command_line.terminal import print_json, print_report, print_warnings, progress
+    from swp_export.command_line.terminal import print_json, print_report, print_warnings
     from swp_export.pruning.prune import prune as run
 
     try:
-        with progress() as show:
+        with progress(measuring=arguments["tune"] is not None) as show:
             report = run(checkpoint, verify=not no_verify, progress=show, **arguments)
     except NotEquivalentError as error:
         if as_json:

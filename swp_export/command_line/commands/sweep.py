@@ -8,7 +8,19 @@ from typing import Any
 import click
 
 from swp_export.command_line.accuracy_options import DATASET
-from swp_export.command_line.options import ARCH, DATA, FORCE, INPUT_SHAPE, JSON, THREADS, Device, options
+from swp_export.command_line.options import (
+    ARCH,
+    DATA,
+    FILE,
+    FORCE,
+    INPUT_SHAPE,
+    JSON,
+    THREADS,
+    VERBOSITY,
+    Device,
+    examples,
+    options,
+)
 from swp_export.runtime.target import KINDS
 
 
@@ -45,8 +57,15 @@ class Amount(click.ParamType[float]):
         return amount
 
 
-@click.command()
-@click.argument("checkpoint")
+@click.command(
+    epilog=examples(
+        "swp-export sweep best.pth.tar",
+        "swp-export sweep best.pth.tar --data val.npz --max-accuracy-drop 0.5 -o small.onnx",
+        "swp-export sweep best.pth.tar --thresholds 0.01,0.02,0.05 --device cpu --csv table.csv",
+        "swp-export sweep best.pth.tar --dataset cifar10 --recalibrate 1000 --target-flops 30M -o small.onnx",
+    )
+)
+@click.argument("checkpoint", type=FILE)
 @click.option("--thresholds", type=Thresholds(), help="Which to try. Default: a few in gaps between the values.")
 @click.option(
     "--points", type=click.IntRange(2), default=12, show_default=True, metavar="N", help="How many thresholds to find."
@@ -73,30 +92,29 @@ class Amount(click.ParamType[float]):
 )
 @click.option("--target-flops", type=Amount(), help="Take one whose file executes at most N FLOPs: 30M, 1.2G.")
 @click.option("--target-latency", type=click.FloatRange(0), metavar="MS", help="Take one that runs in at most MS ms.")
-@click.option("--csv", metavar="FILE", help="Also write the table as CSV.")
-@click.option("--resume", metavar="FILE", help="Keep what is found in this file, and go on from it after a break.")
+@click.option("--csv", type=FILE, metavar="FILE", help="Also write the table as CSV.")
+@click.option("--resume", type=FILE, metavar="FILE", help="Keep what is found in this file; go on from it later.")
 @click.option(
     "--jobs",
     type=click.IntRange(1),
     metavar="N",
     help="Thresholds at the same time. Default: one a processor, at most 4.",
 )
-@options(FORCE, JSON)
+@options(FORCE, VERBOSITY, JSON)
 def sweep(*, checkpoint: str, jobs: int | None, as_json: bool, **arguments: Any) -> None:
     """Show what each threshold would leave of CHECKPOINT, how accurate and how fast that is, and pick one.
 
     CHECKPOINT is an unbroken checkpoint, or an ONNX model with small stripes. The threshold that is taken meets the
     targets, or without any lies at the knee of the front. Exits with 1 where none meets the targets.
-
-    Example: swp-export sweep best.pth --data val.npz --max-accuracy-drop 0.5 -o model.onnx
     """
+    from swp_export.command_line.progress import progress
     from swp_export.command_line.sweep_table import sweep_tables
-    from swp_export.command_line.terminal import print_report, print_warnings, progress
+    from swp_export.command_line.terminal import print_report, print_warnings
     from swp_export.sweeping.choice import NoThresholdError
     from swp_export.sweeping.sweep import sweep as run
 
     processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    with progress() as show:
+    with progress(measuring=arguments["device"] is not None) as show:
         report = run(checkpoint, jobs=jobs or min(4, processors), progress=show, **arguments)
     if report.written is not None:
         print_warnings(report.written.warnings)

@@ -7,50 +7,79 @@ from typing import Any
 
 import click
 
-from swp_export.command_line.options import ARCH, FORCE, JSON, options
+from swp_export.command_line.options import (
+    ARCH,
+    DATASET,
+    FILE,
+    FOLDER,
+    FORCE,
+    JSON,
+    VERBOSITY,
+    examples,
+    options,
+)
 
 
-@click.command()
-@options(ARCH)
-@click.option("--dataset", required=True, metavar="NAME", help="cifar10, cifar100, fashion-mnist or imagefolder.")
-@click.option("--data-path", default="data", show_default=True, metavar="DIR", help="Folder of the data.")
+def _number(name: str, kind: click.ParamType[Any], default: float, text: str) -> Any:
+    return click.option(name, type=kind, default=default, show_default=True, metavar="N", help=text)
+
+
+@click.command(
+    epilog=examples(
+        "swp-export train --arch ResNet20 --dataset cifar10 --download --save runs/a",
+        "swp-export train --arch ResNet20 --dataset cifar10 --save runs/a --resume",
+        "swp-export prune runs/a/network.pth",
+        "torchrun --nproc-per-node 4 -m swp_export train ... --device cuda",
+    )
+)
+@options(ARCH, DATASET)
+@click.option(
+    "--data-path",
+    type=FOLDER,
+    default="data",
+    show_default=True,
+    metavar="DIR",
+    help="The folder that the data lie in.",
+)
 @click.option("--download", is_flag=True, help="Download the data if they are not there.")
-@click.option("--save", required=True, metavar="DIR", help="Folder for checkpoint.pth, log.jsonl and network.pth.")
 @click.option(
-    "--sr", type=click.FloatRange(0), default=1e-5, show_default=True, help="Strength of the penalty on the skeletons."
+    "--save",
+    type=FOLDER,
+    required=True,
+    metavar="DIR",
+    help="The folder to write: checkpoint.pth and log.jsonl after every epoch, network.pth at the end.",
 )
+@options(
+    _number(
+        "--sr", click.FloatRange(0), 1e-5, "How strongly the skeletons are pulled to zero: more kills more stripes."
+    ),
+    _number("--threshold", click.FloatRange(0), 0.01, "A stripe whose skeleton falls to this is dead from then on."),
+    _number("--epochs", click.IntRange(1), 160, "How often to go through the data."),
+    _number("--batch-size", click.IntRange(1), 64, "Images per step, of all processes together."),
+    _number("--lr", click.FloatRange(0), 0.1, "Learning rate; divided by 10 after half and three quarters."),
+    _number("--seed", click.IntRange(0), 0, "The same seed gives the same network, on the CPU bit for bit."),
+    click.option(
+        "--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True, help="Where to train."
+    ),
+)
+@click.option("--amp", is_flag=True, help="Compute in mixed precision where that is safe; for GPUs.")
+@options(_number("--workers", click.IntRange(0), 0, "Processes that load images beside the training."))
+@click.option("--resume", is_flag=True, help="Go on with the run in --save, after its last whole epoch.")
 @click.option(
-    "--threshold",
-    type=click.FloatRange(0),
-    default=0.01,
-    show_default=True,
-    help="Stripes whose skeleton falls to it are dead.",
+    "--fine-tune",
+    type=FILE,
+    metavar="FILE",
+    help="Start from this pruned checkpoint: its dead stripes stay dead, its weights are trained further.",
 )
-@click.option("--epochs", type=click.IntRange(1), default=160, show_default=True, help="Passes over the data.")
-@click.option(
-    "--batch-size", type=click.IntRange(1), default=64, show_default=True, help="Images per step, of all processes."
-)
-@click.option(
-    "--lr",
-    type=click.FloatRange(0),
-    default=0.1,
-    show_default=True,
-    help="Rate, divided by 10 at half and three quarters.",
-)
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of all random numbers.")
-@click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True, help="Where to train.")
-@click.option("--amp", is_flag=True, help="Automatic mixed precision.")
-@click.option("--workers", type=click.IntRange(0), default=0, show_default=True, help="Processes that load images.")
-@click.option("--resume", is_flag=True, help="Go on with the run in DIR, after its last whole epoch.")
-@click.option("--fine-tune", metavar="FILE", help="Freeze this checkpoint's skeletons and train its weights further.")
-@options(FORCE, JSON)
+@options(FORCE, VERBOSITY, JSON)
 def train(*, as_json: bool, **arguments: Any) -> None:
-    """Train a network with Filter Skeletons, as the method does.
+    """Train a network with Filter Skeletons.
 
-    For several processes: torchrun --nproc-per-node N -m swp_export train ... DIR/network.pth is then pruned by
-    `swp-export prune DIR/network.pth`; a stripe that died is exactly zero in it.
+    A Filter Skeleton has one number per stripe of a layer. Training pulls these numbers to zero; a stripe whose number
+    falls to --threshold dies, and is exactly zero in DIR/network.pth.
     """
-    from swp_export.command_line.terminal import print_report, progress
+    from swp_export.command_line.progress import progress
+    from swp_export.command_line.terminal import print_report
     from swp_export.command_line.training_table import train_tables
     from swp_export.training.train import train as run
 
