@@ -139,7 +139,7 @@ class PruneReport:
     totals: Totals
     counted_gain_of_auto: float | None
     verification: VerificationReport | None
-    accuracy: Accuracy | None
+    accuracy: Accuracy | None = None
     dense: str | None
     warnings: tuple[str, ...]
 
