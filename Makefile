@@ -30,11 +30,11 @@ lint: $(VENV)/.installed ## formatting, lints, types
 	$(RUN)mypy examples
 
 bench: $(VENV)/.installed ## the figures that README states
-	$(RUN)python examples/figures.py
-	$(RUN)python examples/tuned_figures.py
-	$(RUN)python examples/openvino_figures.py
-	$(RUN)python examples/lowerings_benchmark.py
-	$(RUN)python examples/training_overhead.py
+	$(RUN)python benchmarks/figures.py
+	$(RUN)python benchmarks/tuned_figures.py
+	$(RUN)python benchmarks/openvino_figures.py
+	$(RUN)python benchmarks/lowerings_benchmark.py
+	$(RUN)python benchmarks/training_overhead.py
 
 soak: $(VENV)/.installed ## hours: 1,500 planted faults, 500 random networks, 10,000 hostile inputs
 	$(RUN)python -m tests.soak everything

@@ -33,6 +33,7 @@ STAGES: tuple[tuple[str, ...], ...] = (
     ("benchmark",),
     ("tuning",),
     ("pruning", "inspection"),
+    ("sweeping",),
     ("command_line",),
     ("cli",),
 )

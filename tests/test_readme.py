@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from PIL import Image
 from tiny_training import write_images
 
 from swp_export.cli import cli
@@ -34,10 +35,11 @@ def commands() -> list[str]:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Make a folder that looks like the checkout to the commands, with a data set that trains in no time."""
+    """Make a folder that looks like the checkout to the commands, with a small data set to train on, and a picture."""
     folder = tmp_path_factory.mktemp("readme")
     (folder / "models").symlink_to(ROOT / "models")
     write_images(folder / "data")
+    Image.new("RGB", (40, 30), "grey").save(folder / "shoe.png")
     return folder
 
 
@@ -142,7 +144,7 @@ def test_a_row_of_the_papers_table(
     """The script for the paper's rows trains, without and with pruning, and prints ours beside the paper's."""
     write_images(tmp_path / "data")
     small = {"DATASET": "fashion-mnist", "DEVICE": "cpu", "EPOCHS": "1", "WORKERS": "0"}
-    script, data, runs = ROOT / "examples" / "paper.sh", tmp_path / "data", tmp_path / "runs"
+    script, data, runs = ROOT / "benchmarks" / "paper.sh", tmp_path / "data", tmp_path / "runs"
     *trainings, (python, table, *arguments) = recorded(script, "vgg16", data, runs, folder=tmp_path, **small)
     assert python == "python"
     for program, *training in trainings:

@@ -1,4 +1,4 @@
-"""Print what `tune` gains, network by network: `make bench`, or `python examples/tuned_figures.py [NAME ...]`.
+"""Print what `tune` gains, network by network: `make bench`, or `python benchmarks/tuned_figures.py [NAME ...]`.
 
 Each line is one interleaved comparison on one thread: ratios to the unpruned dense network, with 95 % intervals.
 """
@@ -22,6 +22,7 @@ from swp_export.graph.metadata import FILTERS, LAYER, encode_filters
 from swp_export.lowerings.rewrite import compact_from_portable, planned_bytes
 from swp_export.lowerings.static_rule import choose
 from swp_export.nn import FilterStripe
+from swp_export.runtime.target import CPU
 from swp_export.tuning.cache import LayerCache
 from swp_export.tuning.model_timer import ModelTimer
 from swp_export.tuning.tuned_model import find_tuned_model
@@ -72,7 +73,7 @@ def random_layers(folder: Path) -> None:
         size = int(rng.choice([4, 8, 14, 28]))
         mask = rng.random((filters, 3, 3)) < rng.choice([0.05, 0.15, 0.3, 0.6])
         weight = rng.standard_normal((filters, channels, 3, 3), dtype=np.float32) * mask[:, None]
-        timer = ModelTimer(device="cpu", threads=1, batch=1, tf32=False)
+        timer = ModelTimer(target=CPU)
         cache = LayerCache(folder / "layers.json")
         found = find_tuned_model(layer_model(weight), timer, (channels, size, size), 3.0, cache, lambda _: None)
         gain = min(found.over_input.speedup, found.over_dense.speedup)

@@ -1,6 +1,6 @@
 """Train an entry of the zoo under models/, measure it on the full test set, and write its files and its card.
 
-    python examples/zoo.py resnet20-fashion-mnist --data-path data
+    python benchmarks/zoo.py resnet20-fashion-mnist --data-path data
 
 trains the network without pruning and at both strengths, resumes where an earlier call was interrupted, and writes
 models/<entry>/: a checkpoint per strength, broken into its live stripes, `samples.npz`, `expected.json` and the card.
