@@ -20,20 +20,21 @@ $(VENV)/.published: $(VENV)/.installed
 demo: $(VENV)/.installed ## prune, verify and measure a real checkpoint
 	PATH="$(CURDIR)/$(RUN):$$PATH" sh examples/demo.sh
 
-test: $(VENV)/.published ## the whole test suite
-	$(RUN)python -m pytest
+test: $(VENV)/.published ## the whole test suite, on up to four cores
+	OMP_NUM_THREADS=1 $(RUN)python -m pytest --numprocesses logical --maxprocesses 4 --dist worksteal
 
 lint: $(VENV)/.installed ## formatting, lints, types
 	$(RUN)ruff format --check .
 	$(RUN)ruff check .
 	$(RUN)mypy
+	$(RUN)mypy examples
 
 bench: $(VENV)/.installed ## the figures that README states
-	$(RUN)python examples/figures.py
-	$(RUN)python examples/tuned_figures.py
-	$(RUN)python examples/openvino_figures.py
-	$(RUN)python examples/lowerings_benchmark.py
-	$(RUN)python examples/training_overhead.py
+	$(RUN)python benchmarks/figures.py
+	$(RUN)python benchmarks/tuned_figures.py
+	$(RUN)python benchmarks/openvino_figures.py
+	$(RUN)python benchmarks/lowerings_benchmark.py
+	$(RUN)python benchmarks/training_overhead.py
 
 soak: $(VENV)/.installed ## hours: 1,500 planted faults, 500 random networks, 10,000 hostile inputs
 	$(RUN)python -m tests.soak everything

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 NODE_PRICES = (10, 40, 160, 640, 2560)
 """A node takes about half a microsecond, in which AVX-512 does 27,000 multiply-adds: 26 for each position of a 32x32
-map, 420 of an 8x8 one (`examples/node_costs.py`)."""
+map, 420 of an 8x8 one (`benchmarks/node_costs.py`)."""
 
 
 @dataclasses.dataclass(frozen=True)

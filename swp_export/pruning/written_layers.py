@@ -10,16 +10,19 @@ from typing import TYPE_CHECKING
 from swp_export.graph.convolutions import iterate_convolutions, iterate_stripe_convs, kind_of, layer_name
 from swp_export.graph.metadata import LAYER, PART_OF
 from swp_export.lowerings import lowering_named
+from swp_export.lowerings.automatic import AUTO, automatic
+from swp_export.lowerings.costs import automatic_cost, static_cost
 from swp_export.lowerings.static_rule import choose
 from swp_export.pruning.report import PrunedLayer
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     import numpy as np
     import onnx_ir as ir
 
     from swp_export.lowerings.plan_file import PlanFile
+    from swp_export.stripes import StripeConv
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -32,11 +35,23 @@ class WrittenLayer:
     live: np.ndarray
 
 
-def chosen_lowerings(model: ir.Model, lowering: str | None) -> list[WrittenLayer]:
-    """Return how each layer of the compact `model` is to be written, and why: as asked for, or by the static rule."""
-    convs = {conv.name: conv for node, conv in iterate_stripe_convs(model.graph) if LAYER in node.metadata_props}
+def chosen_lowerings(
+    model: ir.Model, lowering: str | None, positions: Mapping[str, int], batch: int
+) -> list[WrittenLayer]:
+    """Return how each layer of the compact `model` is to be written, and why.
+
+    Args:
+        model: compact.
+        lowering: as asked for, or AUTO; None: by the static rule.
+        positions: of each layer's output, for one image.
+        batch: images per run, on which AUTO depends.
+
+    """
+    convs = _layers(model)
     if lowering is None:
-        choices = {name: choose(conv) for name, conv in convs.items()}
+        choices = choose(convs, positions)
+    elif lowering == AUTO:
+        choices = {name: automatic(conv, batch * positions[name]) for name, conv in convs.items()}
     else:
         reasons = {name: lowering_named(lowering).why_not(conv) for name, conv in convs.items()}
         choices = {name: ("dense", why) if why else (lowering, "asked for") for name, why in reasons.items()}
@@ -44,6 +59,21 @@ def chosen_lowerings(model: ir.Model, lowering: str | None) -> list[WrittenLayer
         WrittenLayer(name=name, lowering=choices[name][0], reason=choices[name][1], live=conv.skeleton.mask)
         for name, conv in convs.items()
     ]
+
+
+def gain_of_auto(model: ir.Model, chosen: Sequence[WrittenLayer], positions: Mapping[str, int]) -> float:
+    """Return how many times less the layers of the compact `model` cost by AUTO than as the static rule has `chosen`.
+
+    By count, at one image per run.
+    """
+    convs = _layers(model)
+    written = sum(static_cost(convs[layer.name], layer.lowering, positions[layer.name]) for layer in chosen)
+    automatic_ = sum(automatic_cost(conv, positions[name]) for name, conv in convs.items())
+    return written / automatic_ if automatic_ else 1.0
+
+
+def _layers(model: ir.Model) -> dict[str, StripeConv]:
+    return {conv.name: conv for node, conv in iterate_stripe_convs(model.graph) if LAYER in node.metadata_props}
 
 
 def planned(chosen: list[WrittenLayer], plan: PlanFile | None) -> list[WrittenLayer]:

@@ -39,6 +39,7 @@ _NO_KERNEL = re.compile(r"Could not find an implementation for (\w+)\(\d+\) node
 _DEVICE_FAILURES = re.compile(
     r"\b(?:CUDA|CUDNN|CUDNN_FE|CUBLAS|CURAND) failure\b|\bCUDA error\b|out of memory", re.IGNORECASE
 )
+_UNCAPTURABLE = re.compile(r"cannot use the .*(?:graph capture|CUDA Graph) feature", re.IGNORECASE)
 _OUT_OF_MEMORY = re.compile(r"\bbad_alloc\b|\bbad allocation\b|Failed to allocate memory")
 _LONGEST = 240
 """Characters of a message: its point comes first, then advice for whoever wrote the program, and shapes of it all."""
@@ -66,6 +67,11 @@ def is_device_failure(error: Exception) -> bool:
 def is_out_of_memory(error: Exception) -> bool:
     """Return whether `error` says that the processor's memory, or what was allowed of it, was not enough."""
     return isinstance(error, MemoryError) or _OUT_OF_MEMORY.search(str(error)) is not None
+
+
+def is_uncapturable(error: Exception) -> bool:
+    """Return whether `error` says that not all of a model goes into a CUDA graph."""
+    return _UNCAPTURABLE.search(str(error)) is not None
 
 
 def why_not_a_model(error: Exception, source: str | bytes) -> str:

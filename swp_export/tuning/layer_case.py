@@ -14,6 +14,7 @@ from swp_export.graph.convolutions import iterate_stripe_convs
 from swp_export.graph.files.writing import serialized
 from swp_export.graph.metadata import LAYER
 from swp_export.graph.passes.order_channels import free_layers
+from swp_export.graph.weights_apart import light_proto
 from swp_export.lowerings import lowering_named
 from swp_export.lowerings.parts.geometry import Part
 
@@ -34,7 +35,7 @@ class LayerCase:
 
 def layer_cases(compact: ir.Model, shape: Sequence[int]) -> list[LayerCase]:
     """Return the layers of `compact` in execution order, for an input `shape` `(N, C, H, W)`."""
-    shapes = infer_shapes(ir.serde.serialize_model(compact), shape)
+    shapes = infer_shapes(light_proto(compact), shape)
     free = free_layers(compact.graph)
     return [
         LayerCase(conv=conv, input_shape=shapes[node.inputs[0].name or ""], free=node.name in free)

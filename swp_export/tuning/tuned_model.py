@@ -6,12 +6,14 @@ import dataclasses
 import time
 from typing import TYPE_CHECKING
 
-from swp_export.benchmark.environment import read_environment
+from swp_export.benchmark.environment import installed
 from swp_export.benchmark.measure import Schedule
 from swp_export.benchmark.statistics import Speedup, latency, speedup
 from swp_export.errors import ModelError
 from swp_export.lowerings.plan_file import PlanFile
 from swp_export.lowerings.rewrite import compact_from_portable, multiple_of, plan_of, planned_bytes
+from swp_export.runtime.cpu import read_cpu
+from swp_export.runtime.session import runtime_of
 from swp_export.tuning.candidates import Discarded
 from swp_export.tuning.layer_candidates import measure_layers
 from swp_export.tuning.layer_case import layer_cases
@@ -88,7 +90,7 @@ def find_tuned_model(
         SwpExportError: it does not run on this device.
 
     """
-    deadline, input_shape = time.monotonic() + seconds, (timer.batch, *shape)
+    deadline, input_shape = time.monotonic() + seconds, (timer.target.batch, *shape)
     timer.opener(portable, input_shape)()
     compact = compact_from_portable(portable)
     cases = layer_cases(compact, input_shape)
@@ -103,7 +105,7 @@ def find_tuned_model(
     cache.save()
     search = Search(compact, timer, input_shape, told)
     search.discarded += refused
-    plan = search.best_start([case.conv.name for case in cases], candidates, own)
+    plan = search.best_start([case.conv.name for case in cases], candidates, own, deadline)
     plan = search.refine(plan, candidates, deadline)
     progress("comparing with the input and with compact dense")
     # "own" and "input" are one model unless another version wrote it; what is written was always measured itself.
@@ -166,13 +168,12 @@ def _first_equivalent(
 
 
 def _circumstances(timer: ModelTimer, shape: tuple[int, int, int]) -> dict[str, object]:
-    environment = read_environment(gpu=None, options={})
-    runtime = {name: text for name, text in environment.versions.items() if name.startswith("onnxruntime")}
+    runtime = runtime_of(timer.target)
+    hardware = runtime.hardware(timer.target)
     return {
-        "device": timer.device,
-        "threads": timer.threads,
-        "batch": timer.batch,
+        **timer.target.to_json(),
         "input_shape": list(shape),
-        "processor": environment.cpu.model,
-        **runtime,
+        "processor": read_cpu().model,
+        **({} if hardware is None else {"hardware": hardware}),
+        **installed(runtime.packages),
     }

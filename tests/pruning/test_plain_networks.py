@@ -81,7 +81,7 @@ def test_the_unpruned_network(checkpoint: Path, tmp_path: Path) -> None:
 def test_what_is_missing_is_named(checkpoint: Path, tmp_path: Path) -> None:
     """The factory, the shape, a threshold that is a share."""
     out = tmp_path / "o.onnx"
-    with pytest.raises(ArchitectureError, match=r"pass --arch package\.module:factory"):
+    with pytest.raises(ArchitectureError, match=r"say which network it is, --arch package\.module:factory"):
         prune(checkpoint, output=out)
     with pytest.raises(InputError, match="give --input-shape"):
         prune(checkpoint, arch=ARCH, output=out)

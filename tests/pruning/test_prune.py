@@ -121,6 +121,7 @@ class TestSharedCheckpoints:
 class TestOwnArchitecture:
     """`arch="package.module:factory"`."""
 
+    @pytest.mark.usefixtures("exporter")
     def test_reproducible(self, checkpoint: Path, tmp_path: Path) -> None:
         """Two runs write the same bytes."""
         reports = [prune_own(checkpoint, tmp_path / name) for name in ("a.onnx", "b.onnx")]

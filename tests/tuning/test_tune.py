@@ -18,6 +18,7 @@ from small_models import from_bytes
 from tunable_models import LAYERS, SHAPE, lowerings_of, portable
 
 import swp_export.tuning.tuned_model as tuned_model_module
+import swp_export.verification.verify as verify_module
 from swp_export.benchmark.measure import Schedule
 from swp_export.cli import cli
 from swp_export.errors import DeviceError, InputError, LoweringError, ModelError, OutputError
@@ -90,6 +91,22 @@ def permuting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         tuned_model_module, "speedup", lambda *_: tuned_model_module.Speedup(speedup=1, low=1, high=1, rounds=1)
     )
+
+
+def test_what_is_tuned_for_openvino_is_verified_there(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The target is in the plan, and every session that verifies the model is one of OpenVINO's."""
+    pytest.importorskip("openvino")
+    opened: list[str] = []
+    real = verify_module.open_session
+    monkeypatch.setattr(
+        verify_module, "open_session", lambda given, target: (opened.append(target.device), real(given, target))[1]
+    )
+    monkeypatch.setattr(tuned_model_module.Search, "best_start", lambda *given: given[3])
+    report = run(model, device="openvino", output="tuned.onnx", batch=2)
+    assert set(opened) == {"openvino"}
+    found_on = report.tuned.plan.found_on
+    assert (found_on["device"], found_on["batch"], found_on["precision"]) == ("openvino", 2, "float32")
+    assert "openvino" in found_on.keys() - {"device"}
 
 
 def test_writes_a_verified_model_and_its_plan(model: Path, written: set[str]) -> None:

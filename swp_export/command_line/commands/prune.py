@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from swp_export.command_line.accuracy_options import DATASET
 from swp_export.command_line.options import (
     ARCH,
     DATA,
@@ -16,9 +17,11 @@ from swp_export.command_line.options import (
     LOWERING,
     THRESHOLD,
     VERBOSITY,
+    Device,
     examples,
     options,
 )
+from swp_export.runtime.target import KINDS
 from swp_export.verification.report import NotEquivalentError
 
 
@@ -45,8 +48,16 @@ from swp_export.verification.report import NotEquivalentError
 )
 @click.option(
     "--tune",
-    type=click.Choice(["cpu", "cuda"]),
+    type=Device(*KINDS),
     help="Also search a minute for the form that is fastest on this device, as the command `tune` does.",
+)
+@click.option(
+    "--batch",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="How many images one run takes, for --lowering auto and --tune.",
 )
 @click.option(
     "--dense-out",
@@ -54,7 +65,14 @@ from swp_export.verification.report import NotEquivalentError
     metavar="FILE",
     help="Also write the network as it was before pruning, to measure against.",
 )
-@options(DATA)
+@options(DATA, DATASET)
+@click.option(
+    "--recalibrate",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Estimate the statistics of BatchNorm anew once stripes are dead, on N images drawn from --data, or from "
+    "those of --dataset to train on. The model is then equivalent to that network.",
+)
 @click.option("--no-verify", is_flag=True, help="Do not check that the model computes what CHECKPOINT does.")
 @options(FORCE, VERBOSITY, JSON)
 def prune(*, checkpoint: str, no_verify: bool, as_json: bool, **arguments: Any) -> None:

@@ -6,7 +6,9 @@ from typing import Any
 
 import click
 
+from swp_export.command_line.accuracy_options import DATASET
 from swp_export.command_line.options import (
+    DATA,
     DEVICE,
     FILE,
     FORCE,
@@ -48,7 +50,7 @@ from swp_export.command_line.options import (
 @click.option(
     "--seconds", type=click.FloatRange(0), default=60, show_default=True, metavar="S", help="How long to search."
 )
-@options(INPUT_SHAPE, TF32, FORCE, VERBOSITY, JSON)
+@options(INPUT_SHAPE, TF32, DATA, DATASET, FORCE, VERBOSITY, JSON)
 def tune(*, model: str, as_json: bool, **arguments: Any) -> None:
     """Write the fastest verified form of MODEL for this device.
 

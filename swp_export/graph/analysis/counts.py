@@ -12,8 +12,6 @@ import dataclasses
 import math
 from typing import TYPE_CHECKING
 
-import onnx_ir as ir
-
 from swp_export.graph.analysis.flops import infer_shapes, node_flops
 from swp_export.graph.constants import array_of
 from swp_export.graph.convolutions import layer_name
@@ -21,22 +19,33 @@ from swp_export.graph.input_shape import one_image
 from swp_export.graph.metadata import LAYER
 from swp_export.graph.operators.naming import operator_of
 from swp_export.graph.operators.table import weights_of
+from swp_export.graph.weights_apart import light_proto
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import numpy as np
+    import onnx_ir as ir
 
     from swp_export.graph.metadata import InputShape
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Counts:
-    """Parameters (weights and biases) and FLOPs per image; `layer_flops` by layer name."""
+    """Parameters (weights and biases) and FLOPs per image.
+
+    Attributes:
+        params: of all layers.
+        flops: of all layers.
+        layer_flops: by layer.
+        layer_positions: output positions that are computed, by layer: height times width of a convolution's map.
+
+    """
 
     params: int
     flops: int
     layer_flops: dict[str, int]
+    layer_positions: dict[str, int]
 
 
 def count(model: ir.Model, input_shape: InputShape, *, live_only: bool) -> Counts:
@@ -51,8 +60,8 @@ def count(model: ir.Model, input_shape: InputShape, *, live_only: bool) -> Count
         ModelError: a shape cannot be inferred.
 
     """
-    flops = node_flops(ir.serde.serialize_model(model), one_image(model, input_shape))
-    params, by_layer = 0, dict[str, int]()
+    flops = node_flops(light_proto(model), one_image(model, input_shape))
+    params, by_layer, positions = 0, dict[str, int](), dict[str, int]()
     for node, dense in zip(model.graph, flops, strict=True):
         weight, weights = array_of(node.inputs[1]) if dense else None, weights_of(node)
         if weight is None:
@@ -60,8 +69,9 @@ def count(model: ir.Model, input_shape: InputShape, *, live_only: bool) -> Count
         share = 1.0 if weights is None or not live_only else weights.live_share()
         name = layer_name(node)
         by_layer[name] = by_layer.get(name, 0) + round(dense * share)  # of a grouped layer there may be several
+        positions[name] = dense // (2 * weight.size)
         params += round(weight.size * share) + (weight.shape[-1] if weights is None else weights.filters)
-    return Counts(params=params, flops=sum(by_layer.values()), layer_flops=by_layer)
+    return Counts(params=params, flops=sum(by_layer.values()), layer_flops=by_layer, layer_positions=positions)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -104,7 +114,7 @@ def executed(model: ir.Model, input_shape: InputShape) -> Executed:
         ModelError: a shape cannot be inferred.
 
     """
-    proto = ir.serde.serialize_model(model)
+    proto = light_proto(model)
     fed = one_image(model, input_shape)
     shapes = infer_shapes(proto, fed)
     additions = sum(

@@ -1,6 +1,6 @@
 """How fast each lowering is on this machine: whole networks, and rows of layers with random skeletons.
 
-python examples/lowerings_benchmark.py [FOLDER]
+python benchmarks/lowerings_benchmark.py [FOLDER]
 
 One thread; all forms of a network take turns in one process; ratios to the dense network of stock width. FOLDER keeps
 the exported networks, so that a second run need not export them again.
@@ -27,6 +27,7 @@ from swp_export.lowerings.plan import apply_plan
 from swp_export.lowerings.sliced_ellpack import NODE_PRICES
 from swp_export.lowerings.static_rule import choose
 from swp_export.pruning.source import read_source
+from swp_export.runtime.target import CPU
 from swp_export.tuning.model_timer import ModelTimer
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ LAYERS = [(64, 56, 0.2), (128, 28, 0.2), (256, 14, 0.2), (512, 7, 0.2), (512, 4,
 PARTLY_FULL = [(64, 56), (128, 28), (256, 14), (512, 7)]
 SECONDS = 0.25
 INSTANCES = 3
-TIMER = ModelTimer(device="cpu", threads=1, batch=1, tf32=False)
+TIMER = ModelTimer(target=CPU)
 
 
 def main(folder: Path) -> None:
@@ -173,7 +174,7 @@ def timed(models: dict[str, bytes], shape: tuple[int, ...]) -> dict[str, tuple[f
 
 def from_bytes(content: bytes) -> ir.Model:
     """Return the model in `content`."""
-    return ir.from_proto(onnx.ModelProto.FromString(content))
+    return ir.serde.deserialize_model(onnx.ModelProto.FromString(content))
 
 
 def to_bytes(model: ir.Model) -> bytes:

@@ -1,6 +1,6 @@
 """What the skeleton update costs a training step: ResNet20, batches of 64 images of 32x32, one thread.
 
-python examples/training_overhead.py [STEPS]
+python benchmarks/training_overhead.py [STEPS]
 
 Two equal networks take turns, step by step, in one loop; one has a SkeletonUpdate attached, the other has not. The
 product `weight * FilterSkeleton` of the forward pass is in both: it is the network itself, not its bookkeeping.
@@ -54,7 +54,7 @@ def time_of_step(
     """Train one step and return its seconds: the processor's, which other programs on the machine disturb least."""
     start = time.process_time()
     optimizer.zero_grad()
-    functional.cross_entropy(network(images), labels).backward()
+    torch.autograd.backward(functional.cross_entropy(network(images), labels))
     optimizer.step()
     return time.process_time() - start
 

@@ -1,8 +1,8 @@
 """Print the rows of the paper's table (2009.14410, tables 1 and 2) that were trained here, beside the paper's.
 
-    python examples/paper_table.py RUNS
+    python benchmarks/paper_table.py RUNS
 
-RUNS is the folder that `examples/paper.sh` fills: `RUNS/<row>/unpruned` and `RUNS/<row>/pruned`.
+RUNS is the folder that `benchmarks/paper.sh` fills: `RUNS/<row>/unpruned` and `RUNS/<row>/pruned`.
 """
 
 from __future__ import annotations
@@ -62,5 +62,5 @@ def main(runs: Path) -> None:
 
 if __name__ == "__main__":
     if len(sys.argv) != 2:
-        sys.exit("usage: python examples/paper_table.py RUNS")
+        sys.exit("usage: python benchmarks/paper_table.py RUNS")
     main(Path(sys.argv[1]))

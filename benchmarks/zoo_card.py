@@ -13,7 +13,7 @@ _TEXT = """# {arch}, Fashion-MNIST, pruned at two strengths
 
 Trained by this project on one CPU core; trained again and written again by
 
-    python examples/zoo.py {name} --data-path data
+    python benchmarks/zoo.py {name} --data-path data
 
 | | |
 | --- | --- |

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Train a row of the paper's table (2009.14410) twice, with and without pruning, and print it beside the paper's:
 #
-#     sh examples/paper.sh vgg16 [DATA [RUNS]]       also resnet56 (both CIFAR-10) and resnet18 (ImageNet in DATA)
+#     sh benchmarks/paper.sh vgg16 [DATA [RUNS]]       also resnet56 (both CIFAR-10) and resnet18 (ImageNet in DATA)
 #
 # The CIFAR rows are trained as the method's public code trains them. For ImageNet that code was not published: 90
 # epochs in batches of 256, as in the training script that it says it is based on, on our schedule. Interrupted, it

@@ -1,4 +1,4 @@
-"""Print the constants of `swp_export/lowerings/parts/slices.py` on this machine: `python examples/node_costs.py`.
+"""Print the constants of `swp_export/lowerings/parts/slices.py` on this machine: `python benchmarks/node_costs.py`.
 
 A model of a few equal stages and one of many take turns, unprofiled, since a profile costs microseconds a node; what
 they differ by is the time of the stages between. On a map of one pixel that is the price of the nodes, and what a
@@ -19,6 +19,7 @@ from swp_export.benchmark.statistics import latency
 from swp_export.graph.builder import LayerBuilder
 from swp_export.graph.files.writing import serialized
 from swp_export.lowerings.parts.slices import ACCUMULATE, CONCAT, WRITE, shift_cost
+from swp_export.runtime.target import CPU
 from swp_export.tuning.model_timer import ModelTimer
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ SHIFTS = {f"shift {kernel[0]}x{kernel[1]}": kernel for kernel in ((3, 3), (3, 2)
 COLUMNS = 4
 FEW, MANY = 2, 10
 SCHEDULE = Schedule(min_seconds=0.5)
-TIMER = ModelTimer(device="cpu", threads=1, batch=1, tf32=False)
+TIMER = ModelTimer(target=CPU)
 USED = {
     "write": WRITE,
     "accumulate a 1x1 Conv": ACCUMULATE,
