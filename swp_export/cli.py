@@ -8,6 +8,7 @@ from __future__ import annotations
 import click
 
 from swp_export.command_line.commands.bench import bench
+from swp_export.command_line.commands.check import check
 from swp_export.command_line.commands.doctor import doctor
 from swp_export.command_line.commands.inspect import inspect
 from swp_export.command_line.commands.prune import prune
@@ -55,7 +56,7 @@ def cli() -> None:
     """Turn stripe-wise pruned networks into small, verified, fast ONNX models."""
 
 
-for _command in (inspect, prune, verify, sweep, tune, bench, train, doctor):
+for _command in (inspect, prune, verify, sweep, tune, bench, check, train, doctor):
     cli.add_command(_command)
 
 

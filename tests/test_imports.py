@@ -32,7 +32,7 @@ STAGES: tuple[tuple[str, ...], ...] = (
     ("verification",),
     ("benchmark",),
     ("tuning",),
-    ("pruning", "inspection"),
+    ("pruning", "inspection", "gates"),
     ("sweeping",),
     ("command_line",),
     ("cli",),

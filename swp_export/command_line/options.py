@@ -165,17 +165,17 @@ THRESHOLD = click.option(
 )
 
 
-def _make_importable(_ctx: click.Context, _param: click.Parameter, value: str | None) -> str | None:
-    """Let `--arch package.module:factory` find modules in the current folder, as `python -m` does."""
-    if value is not None and ":" in value:
+def make_importable(arch: str | None) -> str | None:
+    """Let an `arch` that is package.module:factory find modules in the current folder, as `python -m` does."""
+    if arch is not None and ":" in arch:
         sys.path.insert(0, str(Path.cwd()))
-    return value
+    return arch
 
 
 ARCH = click.option(
     "--arch",
     type=Name("arch", *ARCHITECTURES),
-    callback=_make_importable,
+    callback=lambda _ctx, _param, value: make_importable(value),
     metavar="NAME",
     help=f"Which network it is: {', '.join(ARCHITECTURES)}, or package.module:function for one of your own. Needed "
     "only where the file does not tell.",
