@@ -15,6 +15,7 @@ import torch
 
 import swp_export
 from swp_export.checkpoint import read_checkpoint
+from swp_export.gates.gates_file import read_gates
 from swp_export.network.instantiate import instantiate
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -58,6 +59,20 @@ def test_training_was_worth_it(entry: str) -> None:
         assert figures["changed_by_threshold"] == 0
         assert figures["sr"] > 0
     assert expected["strengths"]["mild"]["accuracy_after"] >= expected["unpruned"]["accuracy"] - 0.5
+
+
+def test_gates_are_those_of_the_cards() -> None:
+    """`make check` holds every network to its own figures: counts to the last one, and the file's size with 2 %."""
+    gates = {each.name: each for each in read_gates(MODELS / "gates.toml")}
+    assert set(gates) == {f"{entry}-{strength}" for entry, strength in NETWORKS}
+    for entry, strength in NETWORKS:
+        figures, found = expected_of(entry)["strengths"][strength], gates[f"{entry}-{strength}"]
+        assert found.asked == ("size", "parameters", "FLOPs", "equivalence", "accuracy", "accuracy drop")
+        assert found.against == MODELS / entry / f"{strength}.pth"
+        assert (found.max_params, found.max_flops) == (figures["params_after"], figures["flops_after"])
+        assert found.max_bytes == pytest.approx(1.02 * figures["onnx_bytes"], abs=1000)
+        assert found.min_accuracy == figures["right_of_samples"] / expected_of(entry)["samples"] * 100
+        assert found.max_accuracy_drop == 0
 
 
 @pytest.mark.parametrize(("entry", "strength"), NETWORKS)
