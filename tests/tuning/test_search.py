@@ -14,6 +14,7 @@ from swp_export.errors import LoweringError
 from swp_export.graph.files.writing import serialized
 from swp_export.lowerings import LOWERINGS
 from swp_export.lowerings.rewrite import apply_plan_file
+from swp_export.progress import silent
 from swp_export.tuning.cache import LayerCache
 from swp_export.tuning.candidates import Candidate, Discarded
 from swp_export.tuning.search import ALTERNATIVES, FINALISTS, Search, alternatives, fastest_alone
@@ -193,7 +194,7 @@ class TestFindTunedModel:
                 return super().measure(models, shape, schedule)
 
         timer = InTwoMinds(**vars(rigged(lambda content: seconds(content, bool(final)))))
-        return find_tuned_model(portable_model, timer, SHAPE, 60, LayerCache(folder / "layers.json"), lambda _: None)
+        return find_tuned_model(portable_model, timer, SHAPE, 60, LayerCache(folder / "layers.json"), silent)
 
     def test_what_the_search_found(self, tmp_path: Path) -> None:
         """The content is what the plan gives, and the gains are those of the last comparison."""
