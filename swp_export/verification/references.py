@@ -173,9 +173,9 @@ class OnnxReference:
         """Move the constants of a copy now, and what its nodes give whenever it runs."""
         rng = np.random.default_rng(seed)
         stored = _constant_names(self._model.graph)
-        exact, approximated = (
+        exact, twice, approximated = (
             {value.name for node in self._model.graph if _rounds(node, kind) for value in node.outputs}
-            for kind in (Rounding.EXACT, Rounding.APPROXIMATED)
+            for kind in (Rounding.EXACT, Rounding.TWICE, Rounding.APPROXIMATED)
         )
         exact -= {node.outputs[0].name for node in self._model.graph if operator_of(node) == "Cast"} & self._half
         constants: dict[str, np.ndarray] = {}
@@ -185,6 +185,7 @@ class OnnxReference:
                 return array
             if name not in stored:
                 unit = UNIT_OF_FLOAT16 if name in self._half else UNIT
+                unit *= 2 if name in twice else 1
                 return moved(array, rng, unit, least=2.0 if name in approximated else 0.0)
             if name not in constants:
                 constants[name] = moved(array, rng, UNIT)

@@ -75,15 +75,13 @@ def move_module(module: nn.Module, seed: int, unit: float) -> None:
 
     generator = torch.Generator().manual_seed(seed)
 
-    approximated = (
-        *(nn.CELU, nn.ELU, nn.GELU, nn.Hardswish, nn.LogSoftmax, nn.Mish, nn.SELU, nn.Sigmoid, nn.SiLU, nn.Softmax),
-        *(nn.Softplus, nn.Tanh),
-    )
-
+    # As the operators' `Rounding` has it: of ONNX Runtime, which runs what is compared with the module.
+    approximated = (nn.CELU, nn.ELU, nn.GELU, nn.Hardswish, nn.LogSoftmax, nn.SELU, nn.Sigmoid, nn.SiLU)
+    twice = (nn.Mish, nn.Softmax, nn.Softplus, nn.Tanh)
     centring = (nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d, nn.GroupNorm)
 
-    def move(tensor: torch.Tensor, least: float = 0.0) -> torch.Tensor:
-        noise = unit * (2 * torch.rand(tensor.shape, generator=generator, dtype=torch.float64) - 1)
+    def move(tensor: torch.Tensor, times: int = 1, least: float = 0.0) -> torch.Tensor:
+        noise = times * unit * (2 * torch.rand(tensor.shape, generator=generator, dtype=torch.float64) - 1)
         exact = (tensor == tensor.round()) & (tensor.abs() <= LARGEST_EXACT)
         return tensor + (noise * tensor.abs().clamp(min=least)).masked_fill(exact, 0)
 
@@ -102,7 +100,7 @@ def move_module(module: nn.Module, seed: int, unit: float) -> None:
             return output
         if isinstance(layer, centring) and isinstance(inputs[0], torch.Tensor) and inputs[0].ndim > 2:
             output = output + shift(layer, inputs[0])
-        return move(output, 2.0 if isinstance(layer, approximated) else 0.0)
+        return move(output, 1 + isinstance(layer, twice), 2.0 if isinstance(layer, approximated) else 0.0)
 
     with torch.no_grad():
         for tensor in (*module.parameters(), *module.buffers()):
