@@ -19,7 +19,7 @@ from swp_export.graph.operators.table import operator
 from swp_export.runtime.session import open_session
 from swp_export.verification import parting
 from swp_export.verification.feeds import main_of, zeros
-from swp_export.verification.rounding import UNIT, UNIT_OF_FLOAT16, move_module, moved, rounding_of_mean
+from swp_export.verification.rounding import UNIT, UNIT_OF_FLOAT16, move_module, moved, rounding_of_mean, summing_means
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -111,7 +111,12 @@ class TorchReference:
         """Move a copy of the module."""
         module = copy.deepcopy(self._double)
         move_module(module, seed, UNIT)
-        return lambda x: self._run(module, x, np.float64)
+
+        def run(x: Feed) -> Outputs:
+            with summing_means():
+                return self._run(module, x, np.float64)
+
+        return run
 
     def unoptimised(self) -> None:
         """Return nothing: PyTorch runs the module as it stands."""
