@@ -70,8 +70,8 @@ def rounding_of_mean(
 def off_by_summing(x: np.ndarray) -> np.ndarray:
     """Return what the means of maps `x` `[N, C, ...]` are off where each is four float32 sums, value after value.
 
-    ONNX Runtime's GlobalAveragePool does, in one sum where it is optimised; PyTorch adds by halves. Where a map is nearly
-    constant, all of its sums round alike: of 784 values the mean is off by 45 units, by 5 in PyTorch. `[N, C, 1, ...]`
+    ONNX Runtime's GlobalAveragePool does, in one sum where it is optimised; PyTorch adds by halves. Where a map is
+    nearly constant, all sums round alike: of 784 values the mean is off by 45 units, by 5 in PyTorch. `[N, C, 1, ...]`
     """
     maps = x.reshape(*x.shape[:2], -1).astype(np.float32)
     count = maps.shape[2]
