@@ -14,6 +14,7 @@ from swp_export.graph.input_shape import fitted_input_shape, image_shape, one_im
 from swp_export.graph.metadata import RELATIVE_THRESHOLD, SOURCE, input_shape_of, threshold_of
 from swp_export.graph.normalise import normalised
 from swp_export.graph.relative_threshold import silence
+from swp_export.progress import silent, under
 from swp_export.verification.cases import require_small
 from swp_export.verification.comparison import Tolerance
 from swp_export.verification.references import OnnxReference
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     import onnx_ir as ir
 
     from swp_export.graph.metadata import InputShape
+    from swp_export.progress import Progress
     from swp_export.verification.references import Reference
     from swp_export.verification.report import VerificationReport
 
@@ -40,7 +42,7 @@ def verify(
     data: str | Path | None = None,
     atol: float | None = None,
     rtol: float | None = None,
-    progress: Callable[[str], None] | None = None,
+    progress: Progress | None = None,
 ) -> VerificationReport:
     """Compare an ONNX `model`, run in float32 by ONNX Runtime on the CPU, with `against` in float64.
 
@@ -66,6 +68,11 @@ def verify(
     if (atol is None) != (rtol is None):
         raise InputError("--atol and --rtol replace the error budget together: pass both, or neither")
     tolerance = None if atol is None or rtol is None else Tolerance(atol=atol, rtol=rtol)
+    if not is_onnx(model) and is_onnx(against):
+        raise InputError(
+            f"{model} is no .onnx file but {against} is: the model comes first, what it must compute behind --against: "
+            f"`swp-export verify {against} --against {model}`"
+        )
     file = read_model(model)
     reference, shape, dense = _reference(file, Path(against), threshold, arch, input_shape)
     require_small(shape)
@@ -78,7 +85,7 @@ def verify(
         samples=None if data is None else read_samples(data, shape),
         tolerance=tolerance,
         dense=dense,
-        progress=None if progress is None else lambda case: progress(f"verifying: {case}"),
+        progress=under(progress or silent, "verifying"),
     )
 
 
