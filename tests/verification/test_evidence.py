@@ -79,7 +79,7 @@ class Fixed:
 
 def gathered(reference: object, cases: list[tuple[Case, bool]] = CASES) -> Gathered:
     """Gather the evidence of `reference`."""
-    return gather(reference, cases, lambda _: None)
+    return gather(reference, cases, lambda *_: None)
 
 
 def verified_first_channel(reference: Fixed, samples: Case | None = None) -> VerificationReport:
