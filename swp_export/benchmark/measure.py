@@ -182,14 +182,18 @@ def _run(call: Call, burst: Burst, clock: Clock) -> npt.NDArray[np.float64]:
 
 
 def _window(call: Call, window_seconds: float, clock: Clock) -> float:
-    """Return the median seconds of a few runs; of many, where a few would be over before the clock rate rises."""
+    """Return the seconds of the fastest of a few runs; of many, where a few would be over before the clock rate rises.
+
+    The fastest, because on a busy machine most of a few may be interrupted, and bursts that are planned by those would
+    be too short to be compared with others.
+    """
     seconds: list[float] = []
     while len(seconds) < _WINDOW_RUNS or sum(seconds) < window_seconds:
         start = clock()
         call()
         # A call below the clock's resolution must still end the loop.
         seconds.append(max(clock() - start, 1) * 1e-9)
-    return float(np.median(seconds))
+    return min(seconds)
 
 
 def _share_done(rounds: int, seconds: list[float], bursts: list[Burst], schedule: Schedule) -> float:
