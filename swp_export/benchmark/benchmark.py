@@ -20,6 +20,7 @@ from swp_export.benchmark.report import BenchReport, Comparison, ModelResult, Tr
 from swp_export.benchmark.setup import Setup, targets_of
 from swp_export.benchmark.statistics import latency, speedup, throughput
 from swp_export.errors import InputError
+from swp_export.progress import silent
 from swp_export.runtime.binding import BoundRun
 from swp_export.runtime.onnxruntime_cuda import CudaSession
 
@@ -30,9 +31,8 @@ if TYPE_CHECKING:
 
     from swp_export.benchmark.measure import Instances
     from swp_export.graph.metadata import InputShape
+    from swp_export.progress import Progress
     from swp_export.runtime.target import Target
-
-    Progress = Callable[[str, float], None]
 
 _TRANSFERS = 20
 
@@ -113,7 +113,7 @@ def bench(
     )
     exports = (export,) if isinstance(export, str | Path) else tuple(export)
     with written_exports(exports, inputs=(*labels, data), force=force) as write:
-        report = _report(labels, setup, progress or (lambda *_: None))
+        report = _report(labels, setup, progress or silent)
         write(report)
     return report
 
@@ -140,7 +140,7 @@ def _measure_on(labels: list[str], target: Target, setup: Setup, report: Progres
     report("loading", 0.0)
     given: dict[str, Any] = {"streams": setup.streams, "input_shape": setup.input_shape, "data": setup.data}
     models = [Contestant(label, target, seed=setup.schedule.seed, **given) for label in labels]
-    what = f"measuring batch {target.batch}"
+    what = f"measuring: batch {target.batch}"
     what += f", {target.threads} threads" if len({each.threads for each in setup.targets}) > 1 else ""
     rounds = measure(models, setup.schedule, progress=lambda share: report(what, share))
     providers = [model.session.provider for model in models]
@@ -204,4 +204,4 @@ def _transfer(bound: BoundRun, feeds: Mapping[str, npt.NDArray[Any]]) -> Transfe
 
 def _part_of(progress: Progress, index: int, parts: int) -> Progress:
     """Return the progress callback of part `index` of `parts` equal ones."""
-    return lambda what, share: progress(what, (index + share) / parts)
+    return lambda what, share=None, /: progress(what, (index + (share or 0.0)) / parts)

@@ -41,16 +41,22 @@ _DEVICE_FAILURES = re.compile(
 )
 _UNCAPTURABLE = re.compile(r"cannot use the .*(?:graph capture|CUDA Graph) feature", re.IGNORECASE)
 _OUT_OF_MEMORY = re.compile(r"\bbad_alloc\b|\bbad allocation\b|Failed to allocate memory")
+_LONGEST = 240
+"""Characters of a message: its point comes first, then advice for whoever wrote the program, and shapes of it all."""
 _IR_VERSION_TAG = 0x08
 """First byte of every ONNX file in practice: protobuf's tag of field 1, `ir_version`."""
 
 
 def plain_message(error: Exception) -> str:
-    """Return what `error` says without codes, C++ locations and line breaks."""
+    """Return what `error` says without codes, C++ locations and line breaks, cut after its point."""
     text = " ".join(str(error).split())
     for noise in (_CODE, _LOADING, _LOCATION):
         text = noise.sub("", text)
-    return text.rstrip(" .")
+    text = text.rstrip(" .")
+    if len(text) <= _LONGEST:
+        return text
+    sentence = text[:_LONGEST].rpartition(". ")[0]
+    return sentence or f"{text[: _LONGEST - 1]}…"
 
 
 def is_device_failure(error: Exception) -> bool:
@@ -77,20 +83,20 @@ def why_not_a_model(error: Exception, source: str | bytes) -> str:
         if start == bytes([_IR_VERSION_TAG]):
             return f"is truncated or damaged after {size} bytes; copy or export it again"
         return "is not an ONNX model"
-    reason = plain_message(error)
-    if opset := _OPSET.search(reason):
+    whole = " ".join(str(error).split())
+    if opset := _OPSET.search(whole):
         return (
             f"uses opset {opset[1]}, onnxruntime {onnxruntime.__version__} supports up to {opset[2]}; "
             "export it at opset 18 to 21, or update onnxruntime"
         )
-    if lacking := _NO_KERNEL.search(reason):
+    if lacking := _NO_KERNEL.search(whole):
         return (
             f"holds a {lacking[1]} node {lacking[2]!r} of a type, or of an opset, that onnxruntime "
             f"{onnxruntime.__version__} does not compute; of float64 it computes few operators: convert it to float32"
         )
-    if "No graph was found" in reason:
+    if "No graph was found" in whole:
         return "is not an ONNX model"
-    return f"is refused by onnxruntime {onnxruntime.__version__}: {reason}"
+    return f"is refused by onnxruntime {onnxruntime.__version__}: {plain_message(error)}"
 
 
 def _start_and_size(source: str | bytes) -> tuple[bytes, int]:

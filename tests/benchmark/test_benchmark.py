@@ -151,7 +151,7 @@ def test_progress_goes_through_the_callback(tiny_file, capsys):
     """Nothing is printed; the callback hears of the whole, to its end."""
     heard: list[tuple[str, float]] = []
     bench([tiny_file], batch=[1, 2], progress=lambda what, share: heard.append((what, share)), **QUICK)
-    assert heard[-1] == ("measuring batch 2", 1.0)
+    assert heard[-1] == ("measuring: batch 2", 1.0)
     assert [share for _, share in heard] == sorted(share for _, share in heard)
     assert capsys.readouterr() == ("", "")
 
