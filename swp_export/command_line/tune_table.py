@@ -19,7 +19,14 @@ if TYPE_CHECKING:
 def tune_tables(report: TuneReport) -> list[RenderableType]:
     """Return one row per layer, what the tuned model gains, and whether it is equivalent."""
     compared = f"{report.model}: {report.tuned.variants} variants of the whole model were compared"
-    return [_layer_table(report), _gain_table(report), compared, report.verification.summary()]
+    lines = [compared, report.verification.summary(), *_thread_lines(report)]
+    return [_layer_table(report), _gain_table(report), *lines]
+
+
+def _thread_lines(report: TuneReport) -> list[str]:
+    if report.tuned.threads == report.threads:
+        return []
+    return [f"run it on one thread: on {report.threads} no form is shown to be faster"]
 
 
 def _layer_table(report: TuneReport) -> Table:

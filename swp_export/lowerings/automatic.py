@@ -29,9 +29,9 @@ AUTO_MULTIPLE = 16
 """What channels and rows are filled up to a multiple of."""
 
 
-def automatic(conv: StripeConv, positions: int) -> tuple[str, str]:
+def automatic(conv: StripeConv, positions: int, threads: int = 1) -> tuple[str, str]:
     """Return the name of the lowering for `conv`, of whose output a run computes `positions`, and why in a phrase."""
-    form = SlicedEllpack(nearest_price(positions))
+    form = SlicedEllpack(nearest_price(positions, threads))
     reason = form.why_not(conv)
     if reason is not None:
         return Dense.name, reason
@@ -51,14 +51,14 @@ def automatic_cost_per_position(conv: StripeConv, positions: int) -> float:
     return dense if slices.cost > GAIN * dense else slices.cost
 
 
-def nearest_price(positions: int) -> int:
+def nearest_price(positions: int, threads: int = 1) -> int:
     """Return the one of NODE_PRICES that is nearest, by ratio, to that of a node on `positions` positions."""
-    price = node_price(positions)
+    price = node_price(positions, threads)
     return min(NODE_PRICES, key=lambda known: abs(math.log(known / price)))
 
 
 def _dense(conv: StripeConv, price: int) -> float:
-    return round_up(conv.filters, AUTO_MULTIPLE) * (conv.weight[0].size + WRITE) + price
+    return round_up(conv.filters, AUTO_MULTIPLE) * (conv.channels * conv.kernel[0] * conv.kernel[1] + WRITE) + price
 
 
 def _slices(conv: StripeConv, price: int) -> Slices:

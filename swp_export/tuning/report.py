@@ -17,12 +17,14 @@ class TuneReport:
     Attributes:
         model: path of the tuned model.
         plan_file: path of the plan, None where none was asked for.
+        threads: that it was tuned for.
         tuned: the plan, what was measured on the way, and the verification against the input model.
 
     """
 
     model: str
     plan_file: str | None
+    threads: int
     tuned: TunedModel
 
     @property
@@ -38,6 +40,7 @@ class TuneReport:
             "model": self.model,
             "plan_file": self.plan_file,
             "plan": tuned.plan.layers,
+            "threads": tuned.threads,
             "block": tuned.plan.multiple,
             "found_on": tuned.plan.found_on,
             "candidates": [dataclasses.asdict(candidate) for candidate in tuned.candidates],

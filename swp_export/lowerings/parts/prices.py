@@ -35,6 +35,9 @@ def shift_cost(kernel: tuple[int, int]) -> float:
     return 0.0 if kernel == (1, 1) else 4.5 + height * (1.6 * width - 0.6)
 
 
-def node_price(positions: int) -> float:
-    """Return what a node costs per position of the layer's output, of which a run computes so many."""
-    return NODE / (positions + WEIGHT)
+def node_price(positions: int, threads: int = 1) -> float:
+    """Return what a node costs per position of the layer's output, of which a run computes so many.
+
+    Threads share the products and not the node.
+    """
+    return NODE * threads / (positions + WEIGHT)
