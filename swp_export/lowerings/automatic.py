@@ -8,6 +8,7 @@ AVX-512, which are whole blocks of AVX2 too.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,8 @@ AUTO = "auto"
 """What it is called where the name of a lowering is expected."""
 GAIN = 0.9
 """Slices must cost at most so many times as much as one dense Conv: no count is right to a few percent."""
+IMAGE = 4
+"""Channels of an image, at most."""
 AUTO_MULTIPLE = 16
 """What channels and rows are filled up to a multiple of."""
 
@@ -57,10 +60,18 @@ def nearest_price(positions: int, threads: int = 1) -> int:
     return min(NODE_PRICES, key=lambda known: abs(math.log(known / price)))
 
 
+def _filled(channels: int) -> int:
+    """Return the channels of a layer's input once the layer before it is filled up; those of an image stay."""
+    return round_up(channels, AUTO_MULTIPLE) if channels > IMAGE else channels
+
+
 def _dense(conv: StripeConv, price: int) -> float:
-    return round_up(conv.filters, AUTO_MULTIPLE) * (conv.channels * conv.kernel[0] * conv.kernel[1] + WRITE) + price
+    return (
+        round_up(conv.filters, AUTO_MULTIPLE) * (_filled(conv.channels) * conv.kernel[0] * conv.kernel[1] + WRITE)
+        + price
+    )
 
 
 def _slices(conv: StripeConv, price: int) -> Slices:
-    layout = Layout.of(conv)
+    layout = dataclasses.replace(Layout.of(conv), channels=_filled(conv.channels))
     return cheapest_slices(layout.ordered(cheapest_order(layout, AUTO_MULTIPLE, price)), AUTO_MULTIPLE, price)
