@@ -1,4 +1,4 @@
-"""Fit what `pad-slice-add` costs and print it beside what `parts/prices.py` states: `python benchmarks/broken_costs.py`.
+"""Fit what `pad-slice-add` costs, beside what `parts/prices.py` states: `python benchmarks/broken_costs.py`.
 
 Layers of random skeletons in a row, two and six of them, take turns; a layer costs a quarter of the difference. Four
 constants are fitted by least squares of relative errors: a product, an element moved, a node and a row. One thread.

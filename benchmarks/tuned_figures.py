@@ -59,7 +59,7 @@ def third_full_resnet18(folder: Path) -> None:
 
 
 def zoo_vgg11(folder: Path) -> None:
-    """The zoo's narrow VGG11, strong."""
+    """VGG11x0.25 of the zoo, strong."""
     compare(folder, MODELS / "vgg11-fashion-mnist" / "strong.pth", None, 1)
 
 
@@ -83,17 +83,16 @@ def random_layers(folder: Path) -> None:
 
 def compare(folder: Path, checkpoint: Path, threshold: float | None, batch: int) -> None:
     """Prune, tune and measure one network, and print its line."""
-    names = ("full", "dense", "portable", "auto", "tuned")
-    full, dense, portable, auto, tuned = (folder / f"{name}.onnx" for name in names)
+    files = ("full", "dense", "portable", "auto", "tuned")
+    full, dense, portable, auto, tuned = (folder / f"{name}.onnx" for name in files)
     swp_export.prune(checkpoint, threshold=threshold, lowering="dense", output=dense, dense_out=full, force=True)
     swp_export.prune(checkpoint, threshold=threshold, output=portable, force=True)
     swp_export.prune(checkpoint, threshold=threshold, lowering="auto", batch=batch, output=auto, force=True)
     swp_export.tune(portable, batch=batch, output=tuned, seconds=90, force=True)
     report = swp_export.bench([dense, portable, auto, tuned], baseline=full, batch=batch)
     cells = [f"{ratio.speedup:.2f} ({ratio.low:.2f} to {ratio.high:.2f})" for ratio in report.ratios]
-    print(
-        f"  batch {batch}: compact dense {cells[0]}, portable {cells[1]}, auto {cells[2]}, tuned {cells[3]}", flush=True
-    )
+    names = ("compact dense", "portable", "auto", "tuned")
+    print(f"  batch {batch}: " + ", ".join(map(" ".join, zip(names, cells, strict=True))), flush=True)
 
 
 def random_checkpoint(folder: Path, name: str, classes: int, skeleton: object, *, only_3x3: bool = False) -> Path:
