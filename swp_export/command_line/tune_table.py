@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 
 def tune_tables(report: TuneReport) -> list[RenderableType]:
-    """Return one row per layer, what the tuned model gains, and whether it is equivalent."""
+    """Return what the tuned model gains, whether it is equivalent, and one row per layer."""
     compared = f"{report.model}: {report.tuned.variants} variants of the whole model were compared"
     lines = [compared, report.verification.summary(), *_thread_lines(report)]
-    return [_layer_table(report), _gain_table(report), *lines]
+    return [_gain_table(report), "", *lines, "", _layer_table(report)]
 
 
 def _thread_lines(report: TuneReport) -> list[str]:
@@ -30,7 +30,7 @@ def _thread_lines(report: TuneReport) -> list[str]:
 
 
 def _layer_table(report: TuneReport) -> Table:
-    headings = ("Layer", "Written as", ">µs alone", ">dense µs", "Fastest alone")
+    headings = ("~Layer", "Written as", ">µs alone", ">µs dense", "?Fastest alone")
     caption = "alone: the layer by itself with a ReLU; in the model its neighbours decide"
     table = new_table(f"Plan of {report.model}", *headings, caption=caption)
     for layer, lowering in report.tuned.plan.layers.items():

@@ -7,38 +7,64 @@ from typing import TYPE_CHECKING
 from rich.markup import escape
 
 from swp_export.command_line.table import new_table
+from swp_export.figures import readable
 from swp_export.verification.budget import FACTOR, ULPS
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Table
 
+    from swp_export.verification.comparison import CaseResult
     from swp_export.verification.report import VerificationReport
 
-
-def verify_tables(report: VerificationReport) -> list[RenderableType]:
-    """Return one row per comparison, and the result in one line."""
-    return [_case_table(report), report.summary()]
+_DEFAULT = f"Budget: {FACTOR:g} times what rounding explains, per channel, at least {ULPS} ulp"
 
 
-def _case_table(report: VerificationReport) -> Table:
-    headings = ("Input", ">Shape", ">Largest error", ">float32's own", ">Budget", ">Error / budget", "")
-    caption = f"default budget, per channel: {FACTOR:g} times what rounding explains, at least {ULPS} ulp"
+def verify_tables(
+    report: VerificationReport, *, atol: float | None = None, rtol: float | None = None
+) -> list[RenderableType]:
+    """Return the result in one line, unless that is an error, and one row per comparison.
+
+    Args:
+        report: of the verification.
+        atol: that replaced the budget, together with `rtol`.
+        rtol: see `atol`.
+
+    """
+    caption = _DEFAULT if atol is None or rtol is None else f"Budget: {atol:g} + {rtol:g} * |value|, as asked for"
+    table = _case_table(report, caption)
+    return [report.summary(), "", table] if report.equivalent else [table]
+
+
+def _case_table(report: VerificationReport, caption: str) -> Table:
+    several = len({case.output for case in report.cases}) > 1
+    outputs = ("~Output",) if several else ()
+    headings = (
+        "~Input",
+        *outputs,
+        ">?Shape",
+        ">Largest\nerror",
+        ">?float32's\nown error",
+        ">Budget",
+        ">Of its\nbudget",
+        "",
+    )
     table = new_table(f"{report.model} against {report.reference}, in float64", *headings, caption=caption)
     for case in report.cases:
-        shape = "x".join(str(size) for size in case.input_shape)
-        if case.undecided is not None:
-            table.add_row(escape(case.case), shape, "", "", "", "", escape(f"undecided: {case.undecided}"), style="dim")
-            continue
-        style = None if case.ok else "red"
         table.add_row(
             escape(case.case),
-            shape,
-            f"{case.max_abs_error:.2g}",
-            f"{case.reference_error:.2g}",
-            f"{case.budget:.2g}",
-            f"{case.error_to_budget:.2f}",
-            "ok" if case.ok else escape(case.problem or f"{case.exceeding} of {case.elements} off"),
-            style=style,
+            *([escape(case.output)] if several else []),
+            "x".join(map(str, case.input_shape)),
+            *_figures(case),
+            style="dim" if case.undecided is not None else None if case.ok else "red",
         )
     return table
+
+
+def _figures(case: CaseResult) -> tuple[str, ...]:
+    if case.undecided is not None:
+        return "", "", "", "", escape(f"undecided: {case.undecided}")
+    off = escape(case.problem or f"{case.exceeding:,} of {case.elements:,} off")
+    errors = map(readable, (case.max_abs_error, case.reference_error, case.budget))
+    share = f"{case.error_to_budget:.2f}" if case.error_to_budget < 100 else readable(case.error_to_budget)
+    return *errors, share, "ok" if case.ok else off

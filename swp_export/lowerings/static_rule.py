@@ -48,10 +48,8 @@ class _Layer:
         if self.reason is not None:
             return "dense", self.reason
         if not broken:
-            return "dense", f"breaking it would cost {ratio:.1f} times the work"
-        return "pad-slice-add", (
-            f"{1 / ratio:.1f} times less work" if ratio < 1 else f"smaller, for {ratio:.1f} times the work"
-        )
+            return "dense", f"{ratio:.1f}x the work if broken"
+        return "pad-slice-add", f"{1 / ratio:.1f}x less work" if ratio < 1 else f"smaller, {ratio:.1f}x the work"
 
 
 def choose(convs: Mapping[str, StripeConv], positions: Mapping[str, int]) -> dict[str, tuple[str, str]]:

@@ -30,6 +30,7 @@ from swp_export.lowerings import lowering_named
 from swp_export.lowerings.automatic import AUTO, AUTO_MULTIPLE
 from swp_export.lowerings.plan_file import PlanFile, read_plan
 from swp_export.lowerings.rewrite import apply_plan_file
+from swp_export.progress import silent, under
 from swp_export.pruning.report import PrunedLayer, PruneReport, Totals
 from swp_export.pruning.source import Source, read_source
 from swp_export.pruning.written_layers import (
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from swp_export.graph.metadata import InputShape
+    from swp_export.progress import Progress
     from swp_export.verification.report import VerificationReport
 
     Check = Callable[[bytes], VerificationReport]
@@ -75,7 +77,7 @@ def prune(
     data: str | Path | None = None,
     verify: bool = True,
     force: bool = False,
-    progress: Callable[[str], None] | None = None,
+    progress: Progress | None = None,
 ) -> PruneReport:
     """Write the portable model of `source`: pruned exactly, and verified before it gets its name.
 
@@ -105,7 +107,7 @@ def prune(
         NotEquivalentError: the model does not compute what the source does; nothing is written.
 
     """
-    progress = progress or (lambda _: None)
+    progress = progress or silent
     lowering, plan_file = _asked_form(lowering, plan, tune)
     target = Path(output) if output is not None else default_output(source)
     with atomic_outputs(target, dense_out, inputs=(*files_of(source), data, plan), force=force) as (file, dense_file):
@@ -161,9 +163,7 @@ def _multiple(lowering: str | None) -> int:
     return AUTO_MULTIPLE if lowering == AUTO else DEFAULT_MULTIPLE
 
 
-def _check(
-    origin: Source, name: str, data: str | Path | None, progress: Callable[[str], None], target: Target
-) -> Check:
+def _check(origin: Source, name: str, data: str | Path | None, progress: Progress, target: Target) -> Check:
     """Return what compares a model, called `name`, with what it must compute."""
     samples = None if data is None else read_samples(data, origin.input_shape)
 
@@ -172,7 +172,7 @@ def _check(
         origin.input_shape,
         samples=samples,
         dense=lambda: origin.dense,
-        progress=lambda case: progress(f"verifying: {case}"),
+        progress=under(progress, "verifying"),
         target=target,
     )
     return lambda content: verifier.verify(content, name)
@@ -187,7 +187,7 @@ def _portable(
 
 
 def _tuned(
-    content: bytes, origin: Source, device: str, batch: int, check: Check | None, progress: Callable[[str], None]
+    content: bytes, origin: Source, device: str, batch: int, check: Check | None, progress: Progress
 ) -> tuple[PlanFile, bytes, VerificationReport | None]:
     """Return the plan of the fastest form of a model, its content, and its verification."""
     timer = ModelTimer(target=Target(device=device, batch=batch))

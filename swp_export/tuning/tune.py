@@ -14,6 +14,7 @@ from swp_export.graph.files.external_data import files_of
 from swp_export.graph.files.reading import read_model
 from swp_export.graph.input_shape import image_shape
 from swp_export.graph.metadata import input_shape_of
+from swp_export.progress import silent, under
 from swp_export.runtime.target import Target
 from swp_export.tuning.cache import LayerCache
 from swp_export.tuning.model_timer import ModelTimer
@@ -24,9 +25,8 @@ from swp_export.verification.references import OnnxReference
 from swp_export.verification.verify import Verifier
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from swp_export.graph.metadata import InputShape
+    from swp_export.progress import Progress
     from swp_export.verification.report import VerificationReport
 
 
@@ -43,7 +43,7 @@ def tune(
     tf32: bool = False,
     force: bool = False,
     cache: Path | None = None,
-    progress: Callable[[str], None] | None = None,
+    progress: Progress | None = None,
 ) -> TuneReport:
     """Write the fastest verified form of `model` for this device. Needs no torch.
 
@@ -67,7 +67,7 @@ def tune(
         NotEquivalentError: no form computes what the input does; nothing is written.
 
     """
-    progress = progress or (lambda _: None)
+    progress = progress or silent
     on = Target(device=device, threads=threads, batch=batch, tf32=tf32)
     target = Path(output) if output is not None else Path(f"{Path(model).stem}-tuned.onnx")
     with atomic_outputs(target, plan_out, inputs=files_of(model), force=force) as (file, plan_file):
@@ -84,7 +84,7 @@ def tune(
             OnnxReference(portable.model, f"{model} as given"),
             shape,
             dense=lambda: portable.model,
-            progress=lambda case: progress(f"verifying: {case}"),
+            progress=under(progress, "verifying"),
             target=on.verified_on,
         )
 

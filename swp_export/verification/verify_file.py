@@ -14,6 +14,7 @@ from swp_export.graph.input_shape import fitted_input_shape, image_shape, one_im
 from swp_export.graph.metadata import RELATIVE_THRESHOLD, SOURCE, input_shape_of, threshold_of
 from swp_export.graph.normalise import normalised
 from swp_export.graph.relative_threshold import silence
+from swp_export.progress import silent, under
 from swp_export.runtime.target import Target
 from swp_export.verification.cases import require_small
 from swp_export.verification.comparison import Tolerance
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     import onnx_ir as ir
 
     from swp_export.graph.metadata import InputShape
+    from swp_export.progress import Progress
     from swp_export.verification.references import Reference
     from swp_export.verification.report import VerificationReport
 
@@ -42,7 +44,7 @@ def verify(
     atol: float | None = None,
     rtol: float | None = None,
     device: str = "cpu",
-    progress: Callable[[str], None] | None = None,
+    progress: Progress | None = None,
 ) -> VerificationReport:
     """Compare an ONNX `model`, run in float32 on `device`, with `against` in float64.
 
@@ -70,6 +72,11 @@ def verify(
         raise InputError("--atol and --rtol replace the error budget together: pass both, or neither")
     target = Target(device=device)
     tolerance = None if atol is None or rtol is None else Tolerance(atol=atol, rtol=rtol)
+    if not is_onnx(model) and is_onnx(against):
+        raise InputError(
+            f"{model} is no .onnx file but {against} is: the model comes first, what it must compute behind --against: "
+            f"`swp-export verify {against} --against {model}`"
+        )
     file = read_model(model)
     reference, shape, dense = _reference(file, Path(against), threshold, arch, input_shape)
     require_small(shape)
@@ -82,7 +89,7 @@ def verify(
         samples=None if data is None else read_samples(data, shape),
         tolerance=tolerance,
         dense=dense,
-        progress=None if progress is None else lambda case: progress(f"verifying: {case}"),
+        progress=under(progress or silent, "verifying"),
         target=target,
     )
 
