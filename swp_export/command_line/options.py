@@ -221,7 +221,7 @@ DEVICE = click.option(
     type=Device(*KINDS),
     default="cpu",
     show_default=True,
-    help="Where it runs: ONNX Runtime on the CPU or an NVIDIA GPU, or OpenVINO. If that device is not there the command "
+    help="Where it runs: ONNX Runtime on the CPU or an NVIDIA GPU, or OpenVINO. If that is not there the command "
     "fails; it never takes another one instead.",
 )
 TF32 = click.option(

@@ -33,8 +33,7 @@ def prune_tables(report: PruneReport) -> list[RenderableType]:
         _layer_table(report),
         *([""] if kept else []),
         *kept,
-        "",
-        report.advice(),
+        *last,
     ]
 
 

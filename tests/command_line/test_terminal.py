@@ -98,6 +98,7 @@ def pruned() -> PruneReport:
         layers=layers,
         kept=(),
         totals=totals,
+        counted_gain_of_auto=2.0,
         verification=verification(case()),
         dense=None,
         warnings=(),

@@ -18,6 +18,7 @@ from swp_export.lowerings.rewrite import apply_plan_file
 from swp_export.runtime.target import Target
 from swp_export.tuning.cache import LayerCache
 from swp_export.tuning.candidates import Candidate, Discarded
+from swp_export.tuning.layer_case import counted_plan, layer_cases
 from swp_export.tuning.search import ALTERNATIVES, FINALISTS, Search, alternatives, fastest_alone
 from swp_export.tuning.tuned_model import TunedModel, find_tuned_model
 
@@ -246,4 +247,4 @@ class TestFindTunedModel:
         model = serialized(compact_network(), {})
         assert lowerings_of(model) == {}
         fastest = self.found(model, tmp_path, lambda *_: 1.0)
-        assert fastest.plan.layers == dict.fromkeys(LAYERS, "dense")
+        assert fastest.plan.layers == counted_plan(layer_cases(compact_network(), (1, *SHAPE)), 1)
