@@ -26,6 +26,7 @@ from swp_export.graph.pipeline import compact
 from swp_export.lowerings import LOWERINGS
 from swp_export.lowerings.plan import apply_plan
 from swp_export.lowerings.sliced_ellpack import NODE_PRICES
+from swp_export.progress import silent
 from swp_export.pruning.source import read_source
 from swp_export.pruning.written_layers import chosen_lowerings
 from swp_export.runtime.target import CPU
@@ -78,7 +79,7 @@ def exported(folder: Path, name: str, checkpoint: Path, threshold: float | None)
     """Return the dense network of stock width and the compact one."""
     full, pruned = folder / f"{name}-full.onnx", folder / f"{name}-compact.onnx"
     if not pruned.exists():
-        source = read_source(checkpoint, threshold=threshold, arch=None, input_shape=None, progress=lambda _: None)
+        source = read_source(checkpoint, threshold=threshold, arch=None, input_shape=None, progress=silent)
         full.write_bytes(to_bytes(source.unpruned()[0]))
         pruned.write_bytes(to_bytes(compact(source.dense)))
     return full.read_bytes(), pruned.read_bytes()

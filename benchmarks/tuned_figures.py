@@ -21,6 +21,7 @@ from swp_export.graph.files.writing import serialized
 from swp_export.graph.metadata import FILTERS, LAYER, encode_filters
 from swp_export.lowerings.rewrite import compact_from_portable, planned_bytes
 from swp_export.nn import FilterStripe
+from swp_export.progress import silent
 from swp_export.runtime.target import CPU
 from swp_export.tuning.cache import LayerCache
 from swp_export.tuning.model_timer import ModelTimer
@@ -79,7 +80,7 @@ def random_layers(folder: Path) -> None:
         weight = rng.standard_normal((filters, channels, 3, 3), dtype=np.float32) * mask[:, None]
         timer = ModelTimer(target=CPU)
         cache = LayerCache(folder / "layers.json")
-        found = find_tuned_model(layer_model(weight), timer, (channels, size, size), 3.0, cache, lambda _: None)
+        found = find_tuned_model(layer_model(weight), timer, (channels, size, size), 3.0, cache, silent)
         gain = min(found.over_input.speedup, found.over_dense.speedup)
         gains.append(gain)
         worst = min(worst, gain)

@@ -15,6 +15,7 @@ from swp_export.errors import LoweringError
 from swp_export.graph.files.writing import serialized
 from swp_export.lowerings import LOWERINGS
 from swp_export.lowerings.rewrite import apply_plan_file
+from swp_export.progress import silent
 from swp_export.runtime.target import Target
 from swp_export.tuning.cache import LayerCache
 from swp_export.tuning.candidates import Candidate, Discarded
@@ -199,7 +200,7 @@ class TestFindTunedModel:
                 return super().measure(models, shape, schedule, threads)
 
         timer = InTwoMinds(**vars(rigged(lambda content: seconds(content, bool(final)))))
-        return find_tuned_model(portable_model, timer, SHAPE, 60, LayerCache(folder / "layers.json"), lambda _: None)
+        return find_tuned_model(portable_model, timer, SHAPE, 60, LayerCache(folder / "layers.json"), silent)
 
     def test_what_the_search_found(self, tmp_path: Path) -> None:
         """The content is what the plan gives, and the gains are those of the last comparison."""
@@ -237,7 +238,7 @@ class TestFindTunedModel:
         timer = rigged(by_lowering(sliced_ellpack_640=0.5), Target(threads=2))
         timer = dataclasses.replace(timer, on_one=on_one)
         cache = LayerCache(tmp_path / "layers.json")
-        fastest = find_tuned_model(portable(), timer, SHAPE, 60, cache, lambda _: None)
+        fastest = find_tuned_model(portable(), timer, SHAPE, 60, cache, silent)
         assert fastest.threads == fastest.plan.found_on["threads"] == threads
         assert set(fastest.plan.layers.values()) == {"sliced-ellpack(640)"}
         assert fastest.over_input.speedup == pytest.approx(2 / min(on_one, 1.0))
