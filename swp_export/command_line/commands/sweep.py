@@ -60,9 +60,9 @@ class Amount(click.ParamType[float]):
 @click.command(
     epilog=examples(
         "swp-export sweep best.pth.tar",
-        "swp-export sweep best.pth.tar --data val.npz --max-accuracy-drop 0.5 -o small.onnx",
-        "swp-export sweep best.pth.tar --thresholds 0.01,0.02,0.05 --device cpu --csv table.csv",
-        "swp-export sweep best.pth.tar --dataset cifar10 --recalibrate 1000 --target-flops 30M -o small.onnx",
+        "swp-export sweep best.pth --data val.npz --max-accuracy-drop 0.5 -o s.onnx",
+        "swp-export sweep best.pth.tar --thresholds 0.01,0.02 --device cpu",
+        "swp-export sweep best.pth.tar --dataset cifar10 --recalibrate 1000",
     )
 )
 @click.argument("checkpoint", type=FILE)
