@@ -100,6 +100,7 @@ class BenchReport:
     def to_json(self) -> dict[str, Any]:
         """Return the JSON document; `batch` is a number, or a list where several were asked for."""
         return {
+            "command": "bench",
             "device": self.device,
             "provider": self.provider,
             "threads": self.threads,

@@ -11,7 +11,7 @@ import onnx_ir as ir
 
 from swp_export.atomic import atomic_outputs
 from swp_export.errors import LoweringError
-from swp_export.graph.analysis.counts import Counts, count, executed, stored_floats
+from swp_export.graph.analysis.counts import Counts, Executed, Floats, count, executed, stored_floats
 from swp_export.graph.analysis.kept_channels import kept_channels
 from swp_export.graph.builder import DEFAULT_MULTIPLE
 from swp_export.graph.files.external_data import files_of
@@ -115,7 +115,9 @@ def prune(
         if dense_file is not None:
             progress("exporting the unpruned network")
             dense_file.write_bytes(_unpruned_bytes(origin, str(dense_out), verify=verify))
-    layers = layer_table(origin.skeletons, [*planned(chosen, plan_file), *others], counts.layer_flops)
+    written = ir.from_proto(onnx.ModelProto.FromString(content))
+    work = executed(written, origin.input_shape)
+    layers = layer_table(origin, [*planned(chosen, plan_file), *others], counts.layers, work.layers)
     return PruneReport(
         model=str(target),
         bytes=len(content),
@@ -126,7 +128,7 @@ def prune(
         threshold_error=origin.threshold_error,
         layers=layers,
         kept=tuple(kept),
-        totals=_totals(origin, counts, content),
+        totals=_totals(origin, counts, work, stored_floats(written)),
         verification=verification,
         dense=None if dense_out is None else str(dense_out),
         warnings=(*origin.warnings, *_nothing_to_prune(origin, str(source), layers)),
@@ -223,10 +225,8 @@ def _nothing_to_prune(origin: Source, source: str, layers: tuple[PrunedLayer, ..
     return (f"no stripe is dead{at}: there was nothing to prune; `swp-export inspect {source}` shows the values",)
 
 
-def _totals(origin: Source, counts: Counts, content: bytes) -> Totals:
+def _totals(origin: Source, counts: Counts, work: Executed, floats: Floats) -> Totals:
     """Return the totals: of the written file, and by the paper's count."""
-    written = ir.from_proto(onnx.ModelProto.FromString(content))
-    floats, work = stored_floats(written), executed(written, origin.input_shape)
     return Totals(
         params_before=origin.floats,
         params_after=floats.total,
