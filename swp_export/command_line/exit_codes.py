@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from swp_export.atomic import DEVICE_ERRORS
+from swp_export.command_line.invocation import remember
 from swp_export.errors import SwpExportError
 from swp_export.printable import printable
 
@@ -41,6 +42,15 @@ class Termination(BaseException):
 
 class Commands(click.Group):
     """A group whose errors are one line each, with the exit code that the error carries."""
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        """Parse; see click.Command.make_context."""
+        typed = list(args)
+        context = super().make_context(info_name, args, parent, **extra)
+        remember(context, typed)
+        return context
 
     def main(  # type: ignore[override] # two overloads that differ in the type of the result alone
         self, args: Sequence[str] | None = None, prog_name: str | None = None, **extra: Any

@@ -22,9 +22,9 @@ def short(value: Number) -> str:
     """Return three digits and a unit of a thousand, a million ...: 14.7 M."""
     if not value:
         return "0"
-    power = min(len(_UNITS) - 1, max(0, int(math.floor(math.log10(abs(value)) / 3))))
+    power = min(len(_UNITS) - 1, max(0, math.floor(math.log10(abs(value)) / 3)))
     scaled = value / 1000**power
-    digits = max(0, 2 - int(math.floor(math.log10(abs(scaled))))) if power else 0
+    digits = max(0, 2 - math.floor(math.log10(abs(scaled)))) if power else 0
     return f"{scaled:.{digits}f}{_UNITS[power]}"
 
 

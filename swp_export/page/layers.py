@@ -62,10 +62,7 @@ class LayerRow:
 
 def layer_rows(listing: Document, times: LayerTimes | None) -> list[LayerRow]:
     """Return the rows of `listing`, a document of `prune` or `inspect`."""
-    return [
-        _row(entry, f"layers.{n}", times)
-        for n, entry in enumerate(listing.content["layers"])
-    ]
+    return [_row(entry, f"layers.{n}", times) for n, entry in enumerate(listing.content["layers"])]
 
 
 def layer_times(documents: Documents) -> LayerTimes | None:

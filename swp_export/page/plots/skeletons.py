@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from swp_export.page.documents import Documents
 
-_COLUMNS = 10
+_COLUMNS = 8
 
 
 def skeleton_plot(documents: Documents) -> Figure | None:
@@ -28,12 +28,12 @@ def skeleton_plot(documents: Documents) -> Figure | None:
     if not rows:
         return None
     lines = math.ceil(len(rows) / _COLUMNS)
-    figure = new_figure(0.4 + 0.95 * lines)
+    figure = new_figure(0.4 + 1.05 * lines)
     grid = figure.subplots(lines, _COLUMNS, squeeze=False)
-    image = None
+    most, image = max(max(row.heat or ()) for row in rows), None
     for axes, row in zip(grid.flat, rows, strict=False):
         assert row.heat is not None
-        image = axes.imshow(np.reshape(row.heat, row.kernel), cmap="Blues", vmin=0, vmax=1)
+        image = axes.imshow(np.reshape(row.heat, row.kernel), cmap="Blues", vmin=0, vmax=most)
         axes.set_title(row.entry["name"], fontsize=6)
     for axes in grid.flat:
         axes.set_xticks([])
@@ -42,5 +42,5 @@ def skeleton_plot(documents: Documents) -> Figure | None:
     for axes in grid.flat[len(rows) :]:
         axes.set_visible(False)
     assert image is not None
-    figure.colorbar(image, ax=grid, label="share of the filters", shrink=0.9)
+    figure.colorbar(image, ax=grid, label="share of the filters", shrink=0.5)
     return figure

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from matplotlib import rc_context
 from matplotlib.figure import Figure
@@ -25,7 +25,7 @@ Okabe & Ito, "Color Universal Design", 2008.
 _VARIABLES = {INK: "--ink", FAINT: "--faint", BEFORE: "--before", AFTER: "--after", THIRD: "--third"}
 _WIDTH = 7.2
 _PIXELS_PER_INCH = 200
-_STYLE = {
+_STYLE: dict[Any, Any] = {  # Matplotlib's type is a literal of all its names
     "axes.axisbelow": True,
     "axes.edgecolor": INK,
     "axes.grid": True,
@@ -82,4 +82,9 @@ def inline_svg(figure: Figure, name: str) -> str:
     text = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{name}-", text)
     for colour, variable in _VARIABLES.items():
         text = text.replace(colour, f"var({variable})")
-    return re.sub(r'<svg ([^>]*?)width="[^"]*pt" ', r'<svg aria-hidden="true" \1', re.sub(r'height="[^"]*pt" ', "", text, count=1), count=1)
+    return re.sub(
+        r'<svg ([^>]*?)width="[^"]*pt" ',
+        r'<svg aria-hidden="true" \1',
+        re.sub(r'height="[^"]*pt" ', "", text, count=1),
+        count=1,
+    )
