@@ -10,7 +10,7 @@ from swp_export.errors import InputError
 from swp_export.input_file import read_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
 COMMANDS = ("inspect", "prune", "tune", "bench", "verify", "sweep", "check", "train")
@@ -25,12 +25,18 @@ class Document:
         command: that printed it.
         content: the document.
         number: its place among the documents of a page; figures on the page name it.
+        within: where it lies, if it is part of that document: a sweep holds what `prune` says of the model it wrote.
 
     """
 
     command: str
     content: dict[str, Any]
     number: int = 0
+    within: str = ""
+
+    def source(self, path: str) -> str:
+        """Return where the figure at `path` lies, as the page states it."""
+        return f"{self.number}:{self.within}{path}"
 
     def at(self, path: str) -> Any:
         """Return what lies at `path`, names and list positions joined by dots; None where there is nothing."""
@@ -65,9 +71,7 @@ def documents_from(contents: Sequence[dict[str, Any]]) -> Documents:
         InputError: one is none that the page shows.
 
     """
-    return Documents(
-        all=tuple(_document(content, f"document {n}", n) for n, content in enumerate(contents)),
-    )
+    return _with_parts(_document(content, f"document {n}", n) for n, content in enumerate(contents))
 
 
 def read_documents(paths: Sequence[Path | str]) -> Documents:
@@ -77,7 +81,17 @@ def read_documents(paths: Sequence[Path | str]) -> Documents:
         InputError: a file cannot be read, or holds no such document.
 
     """
-    return Documents(all=tuple(_document(_parsed(path), str(path), n) for n, path in enumerate(paths)))
+    return _with_parts(_document(_parsed(path), str(path), n) for n, path in enumerate(paths))
+
+
+def _with_parts(documents: Iterable[Document]) -> Documents:
+    found: list[Document] = []
+    for document in documents:
+        found.append(document)
+        written = document.at("written") if document.command == "sweep" else None
+        if written is not None:
+            found.append(Document(command="prune", content=written, number=document.number, within="written."))
+    return Documents(all=tuple(found))
 
 
 def _parsed(path: Path | str) -> Any:

@@ -114,7 +114,7 @@ def _rendered(documents: Documents) -> tuple[str, dict[str, Figure]]:
         if value is None:
             return Markup("—")
         shown = FORMATS[format_](value)
-        return Markup('<data value="{}" data-from="{}:{}">{}</data>').format(value, document.number, path, shown)
+        return Markup('<data value="{}" data-from="{}">{}</data>').format(value, document.source(path), shown)
 
     listing, times = documents.first("prune", "inspect"), layer_times(documents)
     page = environment.get_template("page.html.jinja").render(

@@ -57,8 +57,9 @@ def _of_bench(documents: Documents) -> Iterator[Tile]:
 def _of_accuracy(documents: Documents) -> Iterator[Tile]:
     for document in documents.all:
         if isinstance(document.at("accuracy"), dict):
+            before = "accuracy.before"
             yield Tile(
-                label="Accuracy", document=document, path="accuracy.after", format="share", before="accuracy.before"
+                label="Accuracy", document=document, path="accuracy.after", format="percent", before=before
             )
             return
 
