@@ -15,6 +15,7 @@ from swp_export.command_line.commands.doctor import doctor
 from swp_export.command_line.commands.inspect import inspect
 from swp_export.command_line.commands.prune import prune
 from swp_export.command_line.commands.report import report
+from swp_export.command_line.commands.sweep import sweep
 from swp_export.command_line.commands.train import train
 from swp_export.command_line.commands.tune import tune
 from swp_export.command_line.commands.verify import verify
@@ -36,7 +37,7 @@ def cli(*, verbose: bool) -> None:
         logging.getLogger("swp_export").setLevel(logging.DEBUG)
 
 
-for _command in (prune, tune, verify, bench, inspect, report, train, doctor):
+for _command in (prune, tune, verify, bench, sweep, report, inspect, train, doctor):
     cli.add_command(_command)
 
 

@@ -34,6 +34,7 @@ STAGES: tuple[tuple[str, ...], ...] = (
     ("tuning",),
     ("pruning", "inspection"),
     ("page",),
+    ("sweeping",),
     ("command_line",),
     ("cli",),
 )

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from tiny_training import write_images
 
 from swp_export.graph.operators.operator import ChannelRule
@@ -31,10 +32,11 @@ def commands() -> list[str]:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Make a folder that looks like the checkout to the commands, with a data set that trains in no time."""
+    """Make a folder that looks like the checkout to the commands, with a small data set to train on, and a picture."""
     folder = tmp_path_factory.mktemp("readme")
     (folder / "models").symlink_to(ROOT / "models")
     write_images(folder / "data")
+    Image.new("RGB", (40, 30), "grey").save(folder / "shoe.png")
     return folder
 
 

@@ -23,6 +23,8 @@ def prune_tables(report: PruneReport) -> list[RenderableType]:
         lines.append(f"{report.dense}: the network before pruning")
     if report.verification is not None:
         lines.append(report.verification.summary())
+    if report.accuracy is not None:
+        lines.append(report.accuracy.summary())
     return [_layer_table(report), *kept_lines(report.kept), _total_table(report), *lines, report.claim()]
 
 

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 def tune_tables(report: TuneReport) -> list[RenderableType]:
     """Return one row per layer, what the tuned model gains, and whether it is equivalent."""
     compared = f"{report.model}: {report.tuned.variants} variants of the whole model were compared"
-    return [_layer_table(report), _gain_table(report), compared, report.verification.summary()]
+    accuracy = [] if report.accuracy is None else [report.accuracy.summary()]
+    return [_layer_table(report), _gain_table(report), compared, report.verification.summary(), *accuracy]
 
 
 def _layer_table(report: TuneReport) -> Table:

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 def verify_tables(report: VerificationReport) -> list[RenderableType]:
     """Return one row per comparison, and the result in one line."""
-    return [_case_table(report), report.summary()]
+    accuracy = [] if report.accuracy is None else [report.accuracy.summary()]
+    return [_case_table(report), report.summary(), *accuracy]
 
 
 def _case_table(report: VerificationReport) -> Table:

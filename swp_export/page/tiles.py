@@ -58,9 +58,7 @@ def _of_accuracy(documents: Documents) -> Iterator[Tile]:
     for document in documents.all:
         if isinstance(document.at("accuracy"), dict):
             before = "accuracy.before"
-            yield Tile(
-                label="Accuracy", document=document, path="accuracy.after", format="percent", before=before
-            )
+            yield Tile(label="Accuracy", document=document, path="accuracy.after", format="percent", before=before)
             return
 
 

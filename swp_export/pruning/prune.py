@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,32 +12,27 @@ import onnx_ir as ir
 
 from swp_export.atomic import atomic_outputs
 from swp_export.errors import LoweringError
-from swp_export.graph.analysis.counts import Counts, Executed, Floats, count, executed, stored_floats
+from swp_export.graph.analysis.counts import count, executed
 from swp_export.graph.analysis.kept_channels import kept_channels
 from swp_export.graph.builder import DEFAULT_MULTIPLE
 from swp_export.graph.files.external_data import files_of
 from swp_export.graph.files.writing import serialized
 from swp_export.graph.input_shape import image_shape
-from swp_export.graph.metadata import (
-    ARCHITECTURE,
-    INPUT_SHAPE,
-    RELATIVE_THRESHOLD,
-    SOURCE,
-    THRESHOLD,
-    encode_input_shape,
-)
 from swp_export.graph.pipeline import compact
 from swp_export.lowerings import lowering_named
 from swp_export.lowerings.plan_file import PlanFile, read_plan
-from swp_export.lowerings.rewrite import apply_plan_file
-from swp_export.pruning.report import PrunedLayer, PruneReport, Totals
+from swp_export.pruning.portable import facts_of, portable_bytes, totals_of
+from swp_export.pruning.recalibration import Recalibration
+from swp_export.pruning.report import PrunedLayer, PruneReport
 from swp_export.pruning.source import Source, read_source
-from swp_export.pruning.written_layers import WrittenLayer, chosen_lowerings, layer_table, planned, unwritten
+from swp_export.pruning.written_layers import chosen_lowerings, layer_table, planned, unwritten
+from swp_export.runtime.session import open_session
 from swp_export.tuning.cache import LayerCache
 from swp_export.tuning.model_timer import ModelTimer
 from swp_export.tuning.tuned_model import find_tuned_model
+from swp_export.verification.accuracy import accuracy_change
+from swp_export.verification.evaluation_data import read_evaluation_data
 from swp_export.verification.report import NotEquivalentError
-from swp_export.verification.samples import read_samples
 from swp_export.verification.verify import Verifier, verify_model
 
 if TYPE_CHECKING:
@@ -44,6 +40,8 @@ if TYPE_CHECKING:
 
     from swp_export.graph.metadata import InputShape
     from swp_export.runtime.session import Device
+    from swp_export.verification.accuracy import Accuracy
+    from swp_export.verification.evaluation_data import EvaluationData
     from swp_export.verification.report import VerificationReport
 
     Check = Callable[[bytes], VerificationReport]
@@ -64,6 +62,9 @@ def prune(
     tune: Device | None = None,
     dense_out: str | Path | None = None,
     data: str | Path | None = None,
+    dataset: str | None = None,
+    data_path: str | Path = "data",
+    recalibrate: int | None = None,
     verify: bool = True,
     force: bool = False,
     progress: Callable[[str], None] | None = None,
@@ -82,8 +83,14 @@ def prune(
         plan: a plan file that `tune` wrote: write each layer as it says.
         tune: search for the fastest form on this device, as the command `tune` does with its defaults.
         dense_out: also write the unpruned network there, the baseline to measure against.
-        data: an .npz with `images` `[N, C, H, W]` to verify on, beside the generated inputs; of an ONNX model with
-            several inputs an array for each, by its name.
+        data: an .npz with `images` `[N, C, H, W]` to verify on, beside the generated inputs, and to count changed
+            predictions on; with `labels` `[N]` accuracy is measured too. Bytes are normalised as the source records;
+            of an ONNX model with several inputs an array for each, by its name.
+        dataset: the same on the test images of this data set, a key of `swp_export.training.datasets.DATASETS`. Its
+            normalisation and classes are recorded in the model, where the checkpoint does not record its own.
+        data_path: the folder of the data set.
+        recalibrate: estimate BatchNorm's statistics anew, once stripes are dead, on so many images, drawn from
+            `data`, or from those that `dataset` has to train on. The model is then equivalent to that network.
         verify: compare with the source before the file gets its name.
         force: overwrite existing files.
         progress: called with what is being done.
@@ -98,19 +105,39 @@ def prune(
     target = Path(output) if output is not None else default_output(source)
     with atomic_outputs(target, dense_out, inputs=(*files_of(source), data, plan), force=force) as (file, dense_file):
         assert file is not None
-        origin = read_source(Path(source), threshold=threshold, arch=arch, input_shape=input_shape, progress=progress)
-        check = _check(origin, str(target), data, progress)
+        recalibration = None
+        if recalibrate is not None:
+            recalibration = Recalibration(images=recalibrate, data=data, dataset=dataset, data_path=data_path)
+        origin = read_source(
+            Path(source),
+            threshold=threshold,
+            arch=arch,
+            input_shape=input_shape,
+            progress=progress,
+            recalibration=recalibration,
+        )
+        evaluated = read_evaluation_data(
+            data=data,
+            dataset=dataset,
+            data_path=data_path,
+            input_shape=origin.input_shape,
+            metadata=origin.metadata,
+        )
+        if evaluated is not None and evaluated.classes == origin.num_classes:
+            origin = dataclasses.replace(origin, metadata={**evaluated.metadata, **origin.metadata})
+        check = _check(origin, str(target), evaluated, progress)
         progress("pruning and lowering")
         model = compact(origin.dense.clone())
         counts = count(model, origin.input_shape, live_only=True)
         chosen = chosen_lowerings(model, lowering)
         kept, others = kept_channels(model.graph), unwritten(model)
-        content = _portable(model, origin, chosen, plan_file, multiple=1 if lowering is None else DEFAULT_MULTIPLE)
+        content = portable_bytes(model, origin, chosen, plan_file, multiple=1 if lowering is None else DEFAULT_MULTIPLE)
         if tune is not None:
             plan_file, content, verification = _tuned(content, origin, tune, check if verify else None, progress)
         else:
             verification = check(content) if verify else None
         _require_equivalence(verification)
+        accuracy = None if evaluated is None else _accuracy(content, origin, evaluated, progress)
         file.write_bytes(content)
         if dense_file is not None:
             progress("exporting the unpruned network")
@@ -128,8 +155,9 @@ def prune(
         threshold_error=origin.threshold_error,
         layers=layers,
         kept=tuple(kept),
-        totals=_totals(origin, counts, work, stored_floats(written)),
+        totals=totals_of(origin, counts, written, work),
         verification=verification,
+        accuracy=accuracy,
         dense=None if dense_out is None else str(dense_out),
         warnings=(*origin.warnings, *_nothing_to_prune(origin, str(source), layers)),
     )
@@ -144,30 +172,20 @@ def _asked_form(
     return None if lowering is None else lowering_named(lowering).name, None if plan is None else read_plan(plan)
 
 
-def _check(origin: Source, name: str, data: str | Path | None, progress: Callable[[str], None]) -> Check:
+def _check(origin: Source, name: str, data: EvaluationData | None, progress: Callable[[str], None]) -> Check:
     """Return what compares a model, called `name`, with what it must compute."""
-    samples = None if data is None else read_samples(data, origin.input_shape)
-
     verifier = Verifier(
         origin.reference,
         origin.input_shape,
-        samples=samples,
+        samples=None if data is None else data.first(),
         dense=lambda: origin.dense,
         progress=lambda case: progress(f"verifying: {case}"),
     )
     return lambda content: verifier.verify(content, name)
 
 
-def _portable(
-    model: ir.Model, origin: Source, chosen: list[WrittenLayer], plan: PlanFile | None, *, multiple: int
-) -> bytes:
-    """Return the compact `model` written by `plan`, else as it was `chosen`.
-
-    The static rule's lowerings gain nothing by filled blocks, which make the portable model larger: there `multiple` is
-    1.
-    """
-    by_choice = PlanFile(layers={layer.name: layer.lowering for layer in chosen}, multiple=multiple)
-    return apply_plan_file(serialized(model, _facts(origin, origin.threshold)), plan or by_choice)
+def _accuracy(content: bytes, origin: Source, data: EvaluationData, progress: Callable[[str], None]) -> Accuracy | None:
+    return accuracy_change(data, origin.before(), open_session(content), origin.input_shape, progress)
 
 
 def _tuned(
@@ -184,7 +202,7 @@ def _tuned(
 def _unpruned_bytes(origin: Source, name: str, *, verify: bool) -> bytes:
     """Return the unpruned network: every ratio that is measured against it stands on its being the right one."""
     model, reference = origin.unpruned()
-    content = serialized(model, _facts(origin, None))
+    content = serialized(model, facts_of(origin, None))
     if verify:
         _require_equivalence(verify_model(content, reference, name=name, input_shape=origin.input_shape))
     return content
@@ -204,38 +222,9 @@ def default_output(source: str | Path) -> Path:
     return Path(Path(source).stem + ("-pruned.onnx" if name.endswith(".onnx") else ".onnx"))
 
 
-def _facts(origin: Source, threshold: float | None) -> dict[str, str]:
-    """Return what a model says of itself."""
-    facts = {
-        ARCHITECTURE: origin.architecture,
-        RELATIVE_THRESHOLD if origin.threshold_is_relative else THRESHOLD: None
-        if threshold is None
-        else repr(threshold),
-        INPUT_SHAPE: encode_input_shape(origin.input_shape),
-        SOURCE: origin.sha256,
-    }
-    return origin.metadata | {key: value for key, value in facts.items() if value is not None}
-
-
 def _nothing_to_prune(origin: Source, source: str, layers: tuple[PrunedLayer, ...]) -> tuple[str, ...]:
     """Return one sentence where every stripe is live."""
     if any(layer.live_stripes < layer.stripes for layer in layers):
         return ()
     at = "" if origin.threshold is None else f" at threshold {origin.threshold:g}"
     return (f"no stripe is dead{at}: there was nothing to prune; `swp-export inspect {source}` shows the values",)
-
-
-def _totals(origin: Source, counts: Counts, work: Executed, floats: Floats) -> Totals:
-    """Return the totals: of the written file, and by the paper's count."""
-    return Totals(
-        params_before=origin.floats,
-        params_after=floats.total,
-        helper_params=floats.helpers,
-        flops_before=origin.flops,
-        flops_after=work.products,
-        executed_flops=work.products + work.additions,
-        paper_params_before=origin.params,
-        paper_params_after=counts.params,
-        paper_flops_before=origin.flops,
-        paper_flops_after=counts.flops,
-    )

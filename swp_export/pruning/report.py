@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from swp_export.graph.analysis.kept_channels import Kept
     from swp_export.stripes import FilterShape
+    from swp_export.verification.accuracy import Accuracy
     from swp_export.verification.report import VerificationReport
 
 
@@ -127,6 +128,8 @@ class PruneReport:
             unless the reason names the node.
         totals: before and after.
         verification: None where it was switched off.
+        accuracy: of the network as trained, or as given, and of the model; None without data to measure it on, or where
+            they give no classes. What has forgotten how it was trained is compared as it computes.
         dense: path of the unpruned model, where one was asked for.
         warnings: one sentence each on what is legal but probably not meant.
 
@@ -143,6 +146,7 @@ class PruneReport:
     kept: tuple[Kept, ...]
     totals: Totals
     verification: VerificationReport | None
+    accuracy: Accuracy | None
     dense: str | None
     warnings: tuple[str, ...]
 
@@ -160,17 +164,16 @@ class PruneReport:
     def to_json(self) -> dict[str, Any]:
         """Return the document that `swp-export prune --json` prints."""
         document = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        return (
-            {"command": "prune"}
-            | document
-            | {
-                "layers": [dataclasses.asdict(layer) for layer in self.layers],
-                "kept": [dataclasses.asdict(each) for each in self.kept],
-                "totals": self.totals.to_json(),
-                "verification": None if self.verification is None else self.verification.to_json(),
-                "warnings": list(self.warnings),
-            }
-        )
+        return {
+            "command": "prune",
+            **document,
+            "accuracy": None if self.accuracy is None else self.accuracy.to_json(),
+            "layers": [dataclasses.asdict(layer) for layer in self.layers],
+            "kept": [dataclasses.asdict(each) for each in self.kept],
+            "totals": self.totals.to_json(),
+            "verification": None if self.verification is None else self.verification.to_json(),
+            "warnings": list(self.warnings),
+        }
 
 
 def _removed(before: int, after: int) -> float:

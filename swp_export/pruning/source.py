@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import onnx
 
-from swp_export.errors import ModelError
+from swp_export.errors import InputError, ModelError
 from swp_export.graph.analysis.counts import count, stored_floats
 from swp_export.graph.convolutions import iterate_convolutions, layer_name
 from swp_export.graph.files.reading import is_onnx, read_model
 from swp_export.graph.input_shape import fitted_input_shape, image_shape, one_image
 from swp_export.graph.metadata import RELATIVE_THRESHOLD
 from swp_export.graph.normalise import normalised
+from swp_export.graph.preprocessing import recorded_preprocessing
 from swp_export.graph.refusals import (
     operators_with_weights,
     require_finite_weights,
@@ -33,21 +34,17 @@ if TYPE_CHECKING:
 
     from swp_export.checkpoint import Checkpoint
     from swp_export.graph.metadata import InputShape
+    from swp_export.pruning.recalibration import Recalibration
     from swp_export.runtime.session import Feed
     from swp_export.stripes import LayerCounts
     from swp_export.verification.references import Reference
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
-class Source:
-    """A network to prune.
+class SourceFacts:
+    """What is known of a network to prune beside the network itself.
 
     Attributes:
-        dense: its graph with dead stripes exactly zero, BatchNorm folded, layers named; of an ONNX source normalised.
-        reference: what a pruned model must compute: of an ONNX source the file as given, small stripes set to zero
-            where a threshold says so.
-        unpruned: returns the graph of the network before any stripe died, and what that must compute. Of an ONNX source
-            it is the source as it came.
         input_shape: `(C, H, W)`, or of several inputs by name.
         skeletons: `(N, *kernel)` of every convolution of the unpruned network, by layer.
         layers: what each layer of the unpruned network holds and computes.
@@ -56,17 +53,13 @@ class Source:
         flops: of the unpruned network, as `flops_before` of `Totals`.
         sha256: of the file.
         architecture: as which a checkpoint was read.
+        num_classes: that a checkpoint's network tells apart, where known.
         threshold: that decided which stripes are live.
         threshold_is_relative: whether it is a share of each layer's largest stripe norm, for want of Filter Skeletons.
-        threshold_error: as in `PruneReport`.
-        warnings: what is legal but probably not meant.
-        metadata: what an ONNX source says of itself, to be kept.
+        metadata: what an ONNX source says of itself, to be kept; what a checkpoint does of preprocessing and classes.
 
     """
 
-    dense: ir.Model
-    reference: Reference
-    unpruned: Callable[[], tuple[ir.Model, Reference]]
     input_shape: InputShape
     skeletons: dict[str, tuple[int, ...]]
     layers: dict[str, LayerCounts]
@@ -75,11 +68,40 @@ class Source:
     flops: int
     sha256: str
     architecture: str | None = None
+    num_classes: int | None = None
     threshold: float | None = None
     threshold_is_relative: bool = False
+    metadata: dict[str, str] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Source(SourceFacts):
+    """A network to prune.
+
+    Attributes:
+        dense: its graph with dead stripes exactly zero, BatchNorm folded, layers named; of an ONNX source normalised.
+        reference: what a pruned model must compute: of an ONNX source the file as given, small stripes set to zero
+            where a threshold says so.
+        before: returns the network as trained, or as given: of a broken checkpoint, which has forgotten, `reference`.
+        unpruned: returns the graph of the network before any stripe died, and what that must compute. Of an ONNX source
+            it is the source as it came.
+        threshold_error: as in `PruneReport`.
+        warnings: what is legal but probably not meant.
+
+    """
+
+    dense: ir.Model
+    reference: Reference
+    before: Callable[[], Reference]
+    unpruned: Callable[[], tuple[ir.Model, Reference]]
     threshold_error: float | None = None
     warnings: tuple[str, ...] = ()
-    metadata: dict[str, str] = dataclasses.field(default_factory=dict)
+
+    @property
+    def facts(self) -> SourceFacts:
+        """What is known of it, without what holds the network."""
+        names = [field.name for field in dataclasses.fields(SourceFacts)]
+        return SourceFacts(**{name: getattr(self, name) for name in names})
 
 
 def read_source(
@@ -89,8 +111,17 @@ def read_source(
     arch: str | None,
     input_shape: InputShape | None,
     progress: Callable[[str], None],
+    recalibration: Recalibration | None = None,
 ) -> Source:
     """Read a checkpoint or, by its suffix, an ONNX file; the arguments are those of `prune`.
+
+    Args:
+        path: the file.
+        threshold: as of `prune`.
+        arch: as of `prune`.
+        input_shape: as of `prune`.
+        progress: as of `prune`.
+        recalibration: on what BatchNorm's statistics are estimated anew, of a checkpoint with Filter Skeletons.
 
     Raises:
         SwpExportError: the file cannot be used.
@@ -98,8 +129,10 @@ def read_source(
     """
     progress(f"reading {path}")
     if is_onnx(path):
+        if recalibration is not None:
+            raise InputError(f"--recalibrate wants BatchNorm of a checkpoint, {path} is an ONNX model; leave it out")
         return _from_onnx(path, threshold, input_shape)
-    return _from_checkpoint(path, threshold, arch, input_shape, progress)
+    return _from_checkpoint(path, threshold, arch, input_shape, progress, recalibration)
 
 
 def _from_checkpoint(
@@ -108,6 +141,7 @@ def _from_checkpoint(
     arch: str | None,
     input_shape: InputShape | None,
     progress: Callable[[str], None],
+    recalibration: Recalibration | None,
 ) -> Source:
     from swp_export.checkpoint import read_checkpoint
     from swp_export.checkpoint.layouts import PLAIN
@@ -119,6 +153,8 @@ def _from_checkpoint(
 
     checkpoint = read_checkpoint(path, plain=True)
     if checkpoint.layout is PLAIN:
+        if recalibration is not None:
+            raise InputError(f"--recalibrate wants Filter Skeletons, {path} has none; leave it out")
         return _from_plain(checkpoint, threshold, arch, image_shape(input_shape, "a checkpoint"), progress)
     network = instantiate(
         checkpoint, threshold=threshold, architecture=arch, input_shape=image_shape(input_shape, "a checkpoint")
@@ -127,13 +163,19 @@ def _from_checkpoint(
     dense = model_from_module(network.module, network.input_shape)
     stock = stock_counts(network.architecture, network.num_classes, network.input_shape)
 
+    facts, left_out = recorded_preprocessing(checkpoint.metadata, network.input_shape[0], network.num_classes)
+    reference = TorchReference(network.module, reference_name(network))
+
     def as_before() -> tuple[ir.Model, Reference]:
         module = unpruned(network)
         return model_from_module(module, network.input_shape), TorchReference(module, f"{path}, unpruned")
 
     return Source(
         dense=dense,
-        reference=TorchReference(network.module, reference_name(network)),
+        reference=reference,
+        before=lambda: (
+            reference if checkpoint.layout.broken else TorchReference(unpruned(network), f"{path} as trained")
+        ),
         unpruned=as_before,
         input_shape=network.input_shape,
         skeletons=stock.skeletons,
@@ -143,9 +185,11 @@ def _from_checkpoint(
         flops=stock.flops,
         sha256=checkpoint.sha256,
         architecture=network.architecture,
+        num_classes=network.num_classes,
         threshold=network.threshold,
         threshold_error=threshold_error(network),
-        warnings=network.warnings,
+        warnings=(*network.warnings, *left_out),
+        metadata=facts,
     )
 
 
@@ -171,9 +215,11 @@ def _from_plain(
         TorchReference(network.module, network.description),
     )
     stock = stock_counts(network.architecture, network.num_classes, shape)
+    facts, left_out = recorded_preprocessing(checkpoint.metadata, shape[0], network.num_classes)
     return Source(
         dense=dense,
         reference=reference,
+        before=lambda: saved,
         unpruned=lambda: (model_from_module(network.saved, shape), saved),
         input_shape=shape,
         skeletons=stock.skeletons,
@@ -183,10 +229,12 @@ def _from_plain(
         flops=stock.flops,
         sha256=checkpoint.sha256,
         architecture=network.architecture,
+        num_classes=network.num_classes,
         threshold=threshold,
         threshold_is_relative=True,
         threshold_error=None if threshold is None else _shift(saved, reference, noise_case(shape).x),
-        warnings=network.warnings,
+        warnings=(*network.warnings, *left_out),
+        metadata=facts,
     )
 
 
@@ -212,6 +260,7 @@ def _from_onnx(path: Path, threshold: float | None, input_shape: InputShape | No
     return Source(
         dense=dense,
         reference=reference,
+        before=lambda: as_given,
         unpruned=lambda: (dense if silenced is None else _simplified(plain, file.model.doc_string), as_given),
         input_shape=shape,
         skeletons={name: live.shape for name, live in skeletons.items()},

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import onnx_ir as ir
 
     from swp_export.lowerings.plan_file import PlanFile
-    from swp_export.pruning.source import Source
+    from swp_export.pruning.source import SourceFacts
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -73,7 +73,10 @@ def unwritten(model: ir.Model) -> list[WrittenLayer]:
 
 
 def layer_table(
-    origin: Source, written: list[WrittenLayer], paper: Mapping[str, LayerCounts], stored: Mapping[str, LayerCounts]
+    origin: SourceFacts,
+    written: list[WrittenLayer],
+    paper: Mapping[str, LayerCounts],
+    stored: Mapping[str, LayerCounts],
 ) -> tuple[PrunedLayer, ...]:
     """Return the table: every convolution of the unpruned network beside what is left of it.
 

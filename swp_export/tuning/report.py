@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from swp_export.tuning.tuned_model import TunedModel
+    from swp_export.verification.accuracy import Accuracy
     from swp_export.verification.report import VerificationReport
 
 
@@ -18,12 +19,15 @@ class TuneReport:
         model: path of the tuned model.
         plan_file: path of the plan, None where none was asked for.
         tuned: the plan, what was measured on the way, and the verification against the input model.
+        accuracy: of the input model before, and of the tuned model after; None without data to measure it on, or where
+            they give no classes.
 
     """
 
     model: str
     plan_file: str | None
     tuned: TunedModel
+    accuracy: Accuracy | None = None
 
     @property
     def verification(self) -> VerificationReport:
@@ -47,4 +51,5 @@ class TuneReport:
             "speedup_over_dense": dataclasses.asdict(tuned.over_dense),
             "variants": tuned.variants,
             "verification": self.verification.to_json(),
+            "accuracy": None if self.accuracy is None else self.accuracy.to_json(),
         }

@@ -14,11 +14,14 @@ from swp_export.graph.files.external_data import files_of
 from swp_export.graph.files.reading import read_model
 from swp_export.graph.input_shape import image_shape
 from swp_export.graph.metadata import input_shape_of
+from swp_export.runtime.session import open_session
 from swp_export.tuning.cache import LayerCache
 from swp_export.tuning.model_timer import ModelTimer
 from swp_export.tuning.report import TuneReport
 from swp_export.tuning.tuned_model import find_tuned_model
+from swp_export.verification.accuracy import accuracy_change
 from swp_export.verification.cases import require_small
+from swp_export.verification.evaluation_data import read_evaluation_data
 from swp_export.verification.references import OnnxReference
 from swp_export.verification.verify import Verifier
 
@@ -41,6 +44,9 @@ def tune(
     seconds: float = 60.0,
     input_shape: InputShape | None = None,
     tf32: bool = False,
+    data: str | Path | None = None,
+    dataset: str | None = None,
+    data_path: str | Path = "data",
     force: bool = False,
     cache: Path | None = None,
     progress: Callable[[str], None] | None = None,
@@ -57,6 +63,11 @@ def tune(
         seconds: time to search, beside the final comparison and verification.
         input_shape: `(C, H, W)`, where the model does not state it.
         tf32: CUDA only: let convolutions round to TF32 while tuning. Verification is in float32 on the CPU.
+        data: an .npz with `images` `[N, C, H, W]` to verify on too, and to count changed predictions on; with `labels`
+            `[N]` accuracy is measured. Bytes are normalised as the model records.
+        dataset: the same on the test images of this data set, a key of `swp_export.training.datasets.DATASETS`, which
+            needs torch.
+        data_path: the folder of the data set.
         force: overwrite existing files.
         cache: file of layer times; default: in the user's cache folder.
         progress: called with what is being done.
@@ -68,7 +79,7 @@ def tune(
     """
     progress = progress or (lambda _: None)
     target = Path(output) if output is not None else Path(f"{Path(model).stem}-tuned.onnx")
-    with atomic_outputs(target, plan_out, inputs=files_of(model), force=force) as (file, plan_file):
+    with atomic_outputs(target, plan_out, inputs=(*files_of(model), data), force=force) as (file, plan_file):
         assert file is not None
         portable = read_model(model)
         shape = image_shape(input_shape or input_shape_of(portable.model, str(model)), "tune")
@@ -78,9 +89,15 @@ def tune(
         original = portable.content
         require_runnable(onnx.ModelProto.FromString(original), (1, *shape))
         timer = ModelTimer(device=device, threads=threads, batch=batch, tf32=tf32)
+        reference = OnnxReference(portable.model, f"{model} as given")
+        facts = portable.model.metadata_props
+        evaluated = read_evaluation_data(
+            data=data, dataset=dataset, data_path=data_path, input_shape=shape, metadata=facts
+        )
         verifier = Verifier(
-            OnnxReference(portable.model, f"{model} as given"),
+            reference,
             shape,
+            samples=None if evaluated is None else evaluated.first(),
             dense=lambda: portable.model,
             progress=lambda case: progress(f"verifying: {case}"),
         )
@@ -89,6 +106,9 @@ def tune(
             return verifier.verify(content, str(target))
 
         tuned = find_tuned_model(original, timer, shape, seconds, LayerCache(cache), progress, check)
+        accuracy = None
+        if evaluated is not None:
+            accuracy = accuracy_change(evaluated, reference, open_session(tuned.content), shape, progress)
         file.write_bytes(tuned.content)
         if plan_file is not None:
             plan_file.write_text(tuned.plan.to_text(), encoding="utf-8")
@@ -96,4 +116,5 @@ def tune(
         model=str(target),
         plan_file=None if plan_out is None else str(plan_out),
         tuned=tuned,
+        accuracy=accuracy,
     )

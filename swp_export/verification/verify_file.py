@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,10 +15,12 @@ from swp_export.graph.input_shape import fitted_input_shape, image_shape, one_im
 from swp_export.graph.metadata import RELATIVE_THRESHOLD, SOURCE, input_shape_of, threshold_of
 from swp_export.graph.normalise import normalised
 from swp_export.graph.relative_threshold import silence
+from swp_export.runtime.session import open_session
+from swp_export.verification.accuracy import accuracy_change
 from swp_export.verification.cases import require_small
 from swp_export.verification.comparison import Tolerance
+from swp_export.verification.evaluation_data import read_evaluation_data
 from swp_export.verification.references import OnnxReference
-from swp_export.verification.samples import read_samples
 from swp_export.verification.verify import verify_model
 
 if TYPE_CHECKING:
@@ -38,6 +41,8 @@ def verify(
     arch: str | None = None,
     input_shape: InputShape | None = None,
     data: str | Path | None = None,
+    dataset: str | None = None,
+    data_path: str | Path = "data",
     atol: float | None = None,
     rtol: float | None = None,
     progress: Callable[[str], None] | None = None,
@@ -54,7 +59,10 @@ def verify(
         arch: architecture of the checkpoint, where it does not follow from the file.
         input_shape: `(C, H, W)`, or of several inputs by name, where neither file states it.
         data: an .npz with `images` `[N, C, H, W]`, or of several inputs with an array for each by its
-            name, compared beside the generated inputs.
+            name, compared beside the generated inputs, and to count changed predictions on; with `labels` `[N]`
+            accuracy is measured too. Bytes are normalised as the model records.
+        dataset: the same on the test images of this data set, a key of `swp_export.training.datasets.DATASETS`.
+        data_path: the folder of the data set.
         atol: replaces the error budget, together with `rtol`: |y - truth| <= atol + rtol * |truth|.
         rtol: see `atol`.
         progress: called with what is being done.
@@ -70,16 +78,24 @@ def verify(
     reference, shape, dense = _reference(file, Path(against), threshold, arch, input_shape)
     require_small(shape)
     require_runnable(onnx.ModelProto.FromString(file.content), one_image(file.model, shape))
-    return verify_model(
+    show = progress or (lambda _: None)
+    evaluated = read_evaluation_data(
+        data=data, dataset=dataset, data_path=data_path, input_shape=shape, metadata=file.model.metadata_props
+    )
+    report = verify_model(
         file.content,
         reference,
         name=str(model),
         input_shape=shape,
-        samples=None if data is None else read_samples(data, shape),
+        samples=None if evaluated is None else evaluated.first(),
         tolerance=tolerance,
         dense=dense,
-        progress=None if progress is None else lambda case: progress(f"verifying: {case}"),
+        progress=lambda case: show(f"verifying: {case}"),
     )
+    if evaluated is None:
+        return report
+    accuracy = accuracy_change(evaluated, reference, open_session(file.content), shape, show)
+    return dataclasses.replace(report, accuracy=accuracy)
 
 
 def _reference(

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from swp_export.command_line.accuracy_options import DATASET
 from swp_export.command_line.options import ARCH, DATA, FORCE, INPUT_SHAPE, JSON, THRESHOLD, options
 from swp_export.verification.report import NotEquivalentError
 
@@ -13,7 +14,7 @@ from swp_export.verification.report import NotEquivalentError
 @click.command()
 @click.argument("model")
 @click.option("--against", required=True, metavar="FILE", help="The checkpoint or ONNX model to compare with.")
-@options(THRESHOLD, ARCH, INPUT_SHAPE, DATA)
+@options(THRESHOLD, ARCH, INPUT_SHAPE, DATA, DATASET)
 @click.option("--atol", type=float, metavar="F", help="With --rtol, replaces the error budget.")
 @click.option("--rtol", type=float, metavar="F", help="With --atol, replaces the error budget.")
 @click.option("--junit", metavar="FILE", help="Also write the comparisons as JUnit XML.")

@@ -63,14 +63,24 @@ def accuracy_plot(documents: Documents) -> Figure | None:
 
 
 def _draw_front(axes: Axes, sweep: Mapping[str, Any], front: list[float | None], cost: Callable[[Point], Any]) -> None:
-    by_threshold = {point["threshold"]: (cost(point), _worth(point, sweep)) for point in _points(sweep)}
+    by_threshold: dict[float | None, tuple[Any, Any]] = {
+        point["threshold"]: (cost(point), _worth(point, sweep)) for point in _points(sweep)
+    }
     axes.plot(*zip(*by_threshold.values(), strict=True), "o", color=BEFORE, label="threshold")
-    axes.plot(*zip(*(by_threshold[threshold] for threshold in front), strict=True), "-", color=AFTER, label="Pareto front")
+    axes.plot(
+        *zip(*(by_threshold[threshold] for threshold in front), strict=True), "-", color=AFTER, label="Pareto front"
+    )
     axes.plot(*by_threshold[None], "D", color=INK, label="unpruned")
     for key, mark, colour in (("recommended", "s", AFTER), ("chosen", "*", THIRD)):
         choice = sweep.get(key)
         if choice is not None and choice["threshold"] in by_threshold:
-            axes.plot(*by_threshold[choice["threshold"]], mark, color=colour, markersize=11, label=f"{key}: {choice['threshold']:g}")
+            axes.plot(
+                *by_threshold[choice["threshold"]],
+                mark,
+                color=colour,
+                markersize=11,
+                label=f"{key}: {choice['threshold']:g}",
+            )
 
 
 def _points(sweep: Mapping[str, Any]) -> list[Point]:
