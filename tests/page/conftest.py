@@ -70,6 +70,7 @@ def pruned_document() -> dict[str, Any]:
         kept=(),
         totals=totals,
         verification=None,
+        accuracy=None,
         dense="dense.onnx",
         warnings=("no live stripe in features.<7>",),
     )
