@@ -24,8 +24,20 @@ class Tile:
 
 def tiles(documents: Documents) -> list[Tile]:
     """Return what the documents have to say at one look."""
-    found = [*_of_prune(documents), *_of_bench(documents), *_of_accuracy(documents), *_of_verification(documents)]
+    found = [
+        *_of_sweep(documents),
+        *_of_prune(documents),
+        *_of_bench(documents),
+        *_of_accuracy(documents),
+        *_of_verification(documents),
+    ]
     return [tile for tile in found if tile.document.at(tile.path) is not None]
+
+
+def _of_sweep(documents: Documents) -> Iterator[Tile]:
+    document = documents.first("sweep")
+    if document is not None:
+        yield Tile(label="Threshold chosen", document=document, path="chosen.threshold", format="plain")
 
 
 def _of_prune(documents: Documents) -> Iterator[Tile]:

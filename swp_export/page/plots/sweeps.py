@@ -56,8 +56,8 @@ def accuracy_plot(documents: Documents) -> Figure | None:
     lower.plot(thresholds, [100 * point["live_stripes"] / point["stripes"] for point in points], "s-", color=THIRD)
     lower.set_ylabel("live stripes, %")
     lower.set_ylim(bottom=0)
-    smallest = min((threshold for threshold in thresholds if threshold > 0), default=1.0)
-    lower.set_xscale("symlog", linthresh=smallest)
+    if thresholds[0] > 0:
+        lower.set_xscale("log")
     lower.set_xlabel("threshold of |FilterSkeleton|")
     return figure
 
