@@ -10,7 +10,7 @@ import onnx.shape_inference
 import onnx_ir as ir
 
 from swp_export.errors import ModelError
-from swp_export.graph.files.residue import remove_residue, state_true_outputs
+from swp_export.graph.files.residue import remove_residue, state_true_shapes
 from swp_export.graph.metadata import VERSION
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def serialized(model: ir.Model, facts: Mapping[str, str]) -> bytes:
     model.producer_name, model.producer_version = "swp-export", version("swp-export")
     proto = ir.serde.serialize_model(model)
     remove_residue(proto)
-    state_true_outputs(proto)
+    state_true_shapes(proto)
     content: bytes = proto.SerializeToString(deterministic=True)
     try:
         onnx.checker.check_model(content, full_check=True)
