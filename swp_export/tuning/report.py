@@ -41,6 +41,7 @@ class TuneReport:
         """Return the document that `swp-export tune --json` prints."""
         tuned = self.tuned
         return {
+            "command": "tune",
             "model": self.model,
             "plan_file": self.plan_file,
             "plan": tuned.plan.layers,
