@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from swp_export.benchmark.benchmark import bench
     from swp_export.gates.check import check
     from swp_export.inspection.inspect import inspect
+    from swp_export.page.page import report
     from swp_export.pruning.prune import prune
     from swp_export.runtime.doctor import doctor
     from swp_export.sweeping.sweep import sweep
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 # Whoever sets it, to 0 too, is left alone. Subprocesses inherit it.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
-__all__ = ["bench", "check", "doctor", "inspect", "prune", "sweep", "train", "tune", "verify"]
+__all__ = ["bench", "check", "doctor", "inspect", "prune", "report", "sweep", "train", "tune", "verify"]
 
 _MODULES = {
     "bench": "swp_export.benchmark.benchmark",
@@ -33,6 +34,7 @@ _MODULES = {
     "doctor": "swp_export.runtime.doctor",
     "inspect": "swp_export.inspection.inspect",
     "prune": "swp_export.pruning.prune",
+    "report": "swp_export.page.page",
     "sweep": "swp_export.sweeping.sweep",
     "train": "swp_export.training.train",
     "tune": "swp_export.tuning.tune",

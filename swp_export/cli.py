@@ -12,6 +12,7 @@ from swp_export.command_line.commands.check import check
 from swp_export.command_line.commands.doctor import doctor
 from swp_export.command_line.commands.inspect import inspect
 from swp_export.command_line.commands.prune import prune
+from swp_export.command_line.commands.report import report
 from swp_export.command_line.commands.sweep import sweep
 from swp_export.command_line.commands.train import train
 from swp_export.command_line.commands.tune import tune
@@ -56,7 +57,7 @@ def cli() -> None:
     """Turn stripe-wise pruned networks into small, verified, fast ONNX models."""
 
 
-for _command in (inspect, prune, verify, sweep, tune, bench, check, train, doctor):
+for _command in (inspect, prune, verify, sweep, tune, bench, report, check, train, doctor):
     cli.add_command(_command)
 
 

@@ -52,6 +52,10 @@ def test_a_distribution_is_the_same_program(name: str) -> None:
     for key in ("version", "scripts", "requires-python", "license"):
         assert other["project"][key] == whole["project"][key]
     assert other["build-system"] == whole["build-system"]
+    extras = whole["project"]["optional-dependencies"]
+    found = other["project"]["optional-dependencies"]
+    assert found == {key: extras[key] for key in ("report", "train", "openvino") if key in found}
+    assert ("train" in found) == ("torch" not in {each.name: each for each in DISTRIBUTIONS}[name].without)
     assert other["tool"]["setuptools"]["package-data"] == whole["tool"]["setuptools"]["package-data"]
     folder = ROOT / "packaging" / name.removeprefix("swp-export-")
     assert (folder / other["tool"]["setuptools"]["package-dir"]["swp_export"]).resolve() == ROOT / "swp_export"

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from swp_export.graph.analysis.counts import Counts, executed, stored_floats
+from swp_export.graph.analysis.counts import Counts, Executed, stored_floats
 from swp_export.graph.builder import DEFAULT_MULTIPLE
-from swp_export.graph.files.content import model_of
 from swp_export.graph.files.writing import serialized
 from swp_export.graph.metadata import (
     ARCHITECTURE,
@@ -59,10 +58,9 @@ def facts_of(origin: SourceFacts, threshold: float | None) -> dict[str, str]:
     return origin.metadata | {key: value for key, value in facts.items() if value is not None}
 
 
-def totals_of(origin: SourceFacts, counts: Counts, content: bytes) -> Totals:
-    """Return the totals: of the written file, and by the paper's count."""
-    written = model_of(content)
-    floats, work = stored_floats(written), executed(written, origin.input_shape)
+def totals_of(origin: SourceFacts, counts: Counts, written: ir.Model, work: Executed) -> Totals:
+    """Return the totals: of the `written` file, and what it executes, and by the paper's count."""
+    floats = stored_floats(written)
     return Totals(
         params_before=origin.floats,
         params_after=floats.total,

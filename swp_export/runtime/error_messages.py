@@ -49,10 +49,7 @@ _IR_VERSION_TAG = 0x08
 
 def plain_message(error: Exception) -> str:
     """Return what `error` says without codes, C++ locations and line breaks, cut after its point."""
-    text = " ".join(str(error).split())
-    for noise in (_CODE, _LOADING, _LOCATION):
-        text = noise.sub("", text)
-    text = text.rstrip(" .")
+    text = _whole_message(error)
     if len(text) <= _LONGEST:
         return text
     sentence = text[:_LONGEST].rpartition(". ")[0]
@@ -83,7 +80,7 @@ def why_not_a_model(error: Exception, source: str | bytes) -> str:
         if start == bytes([_IR_VERSION_TAG]):
             return f"is truncated or damaged after {size} bytes; copy or export it again"
         return "is not an ONNX model"
-    reason = plain_message(error)
+    reason = _whole_message(error)
     if opset := _OPSET.search(reason):
         return (
             f"uses opset {opset[1]}, onnxruntime {onnxruntime.__version__} supports up to {opset[2]}; "
@@ -96,7 +93,14 @@ def why_not_a_model(error: Exception, source: str | bytes) -> str:
         )
     if "No graph was found" in reason:
         return "is not an ONNX model"
-    return f"is refused by onnxruntime {onnxruntime.__version__}: {reason}"
+    return f"is refused by onnxruntime {onnxruntime.__version__}: {plain_message(error)}"
+
+
+def _whole_message(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    for noise in (_CODE, _LOADING, _LOCATION):
+        text = noise.sub("", text)
+    return text.rstrip(" .")
 
 
 def _start_and_size(source: str | bytes) -> tuple[bytes, int]:

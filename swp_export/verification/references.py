@@ -21,7 +21,7 @@ from swp_export.graph.operators.table import operator
 from swp_export.runtime.session import open_session
 from swp_export.verification import parting
 from swp_export.verification.feeds import main_of, zeros
-from swp_export.verification.rounding import UNIT, UNIT_OF_FLOAT16, move_module, moved, rounding_of_mean
+from swp_export.verification.rounding import UNIT, UNIT_OF_FLOAT16, move_module, moved, rounding_of_mean, summing_means
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -117,7 +117,12 @@ class TorchReference:
         """Move a copy of the module."""
         module = copy.deepcopy(self._double)
         move_module(module, seed, UNIT)
-        return lambda x: self._run(module, x, np.float64)
+
+        def run(x: Feed) -> Outputs:
+            with summing_means():
+                return self._run(module, x, np.float64)
+
+        return run
 
     def unoptimised(self) -> None:
         """Return nothing: PyTorch runs the module as it stands."""
@@ -179,9 +184,9 @@ class OnnxReference:
         """Move the constants, always alike, and what its nodes give, anew in each run."""
         rng = np.random.default_rng(seed)
         stored = _constant_names(self._model.graph)
-        exact, approximated = (
+        exact, twice, approximated = (
             {value.name for node in self._model.graph if _rounds(node, kind) for value in node.outputs}
-            for kind in (Rounding.EXACT, Rounding.APPROXIMATED)
+            for kind in (Rounding.EXACT, Rounding.TWICE, Rounding.APPROXIMATED)
         )
         exact -= {node.outputs[0].name for node in self._model.graph if operator_of(node) == "Cast"} & self._half
         constants: dict[str, np.ndarray] = {}
@@ -191,6 +196,7 @@ class OnnxReference:
                 return array
             if name not in stored:
                 unit = UNIT_OF_FLOAT16 if name in self._half else UNIT
+                unit *= 2 if name in twice else 1
                 return moved(array, rng, unit, least=2.0 if name in approximated else 0.0)
             if name in constants:
                 return constants[name]

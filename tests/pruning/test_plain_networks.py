@@ -87,7 +87,7 @@ def test_what_is_missing_is_named(checkpoint: Path, tmp_path: Path) -> None:
         prune(checkpoint, arch=ARCH, output=out)
     with pytest.raises(ThresholdError, match="share of the largest stripe norm"):
         prune(checkpoint, threshold=1.5, arch=ARCH, input_shape=SHAPE, output=out)
-    with pytest.raises(CheckpointError, match=r"prune takes a checkpoint with --arch package\.module:factory"):
+    with pytest.raises(CheckpointError, match=r"`prune` takes it with --arch package\.module:factory"):
         inspect(checkpoint)
     assert not out.exists()
 

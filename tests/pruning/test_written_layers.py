@@ -117,7 +117,7 @@ def test_what_stays_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     assert "(Einsum) sums over them" in kept["reason"]
     print_data(prune_tables(report))
     said = " ".join(capsys.readouterr().out.split())
-    assert f"1 dead filter stays because {kept['reason']}: 1 of {kept['layer']} " in said
+    assert f"1 dead filter stays because {kept['reason']}: 1 of {kept['layer']}" in said
     (tmp_path / "other").mkdir()
     body = "h = Conv (x, w) y = Conv (h, u)"
     report = pruned(tmp_path / "other", body, "double[2, 3, 6, 6] x", "double[2, 5, P, Q] y", **tensors)

@@ -1,0 +1,54 @@
+"""How long runs of each model take."""
+
+from __future__ import annotations
+
+from pathlib import PurePath
+from typing import TYPE_CHECKING
+
+from swp_export.page.plots.style import AFTER, INK, new_figure
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from matplotlib.figure import Figure
+
+    from swp_export.page.documents import Documents
+
+
+def latency_plot(documents: Documents) -> Figure | None:
+    """Draw the distribution of each model's latencies at each batch, the baseline on top.
+
+    Box and whiskers where the document has the samples (quartiles; from the 1st to the 99th percentile), else the
+    median and a line to the 90th percentile.
+    """
+    results = [result for document in documents.of("bench") for result in document.content["models"]]
+    if not results:
+        return None
+    figure = new_figure(0.8 + 0.42 * len(results))
+    axes = figure.add_subplot()
+    for place, result in enumerate(results):
+        samples: Sequence[float] | None = result.get("samples_ms")
+        if samples:
+            axes.boxplot(
+                samples,
+                positions=[place],
+                orientation="horizontal",
+                whis=(1, 99),
+                widths=0.6,
+                showfliers=False,
+                boxprops={"color": INK},
+                medianprops={"color": AFTER, "linewidth": 2},
+                whiskerprops={"color": INK},
+                capprops={"color": INK},
+            )
+        else:
+            axes.plot([result["median_ms"], result["p90_ms"]], [place, place], color=INK)
+            axes.plot([result["median_ms"]], [place], "o", color=AFTER)
+    names = [f"{PurePath(result['model']).name}, batch {result['batch']}" for result in results]
+    axes.set_yticks(range(len(results)), names)
+    axes.set_ylim(len(results) - 0.5, -0.5)
+    axes.set_xlim(left=0)
+    axes.grid(axis="y", visible=False)
+    axes.grid(axis="x")
+    axes.set_xlabel("latency of a run, ms")
+    return figure
