@@ -18,6 +18,7 @@ class Distribution:
         purpose: what a machine with it is for.
         without: packages of the whole program that it leaves out, as pip calls them.
         runtime: the distribution of ONNX Runtime that it brings.
+        with_cuda: the one to install instead where there is a GPU; None where it is for CUDA itself.
 
     """
 
@@ -25,15 +26,19 @@ class Distribution:
     purpose: str
     without: frozenset[str] = frozenset()
     runtime: str = "onnxruntime"
+    with_cuda: str | None = None
 
 
 _TRAINING = frozenset({"onnxscript", "safetensors", "torch", "torchvision"})
 
 DISTRIBUTIONS = (
     Distribution(name="swp-export", purpose="all commands, on the CPU and on CUDA", runtime="onnxruntime-gpu"),
-    Distribution(name="swp-export-cpu", purpose="all commands, on the CPU"),
+    Distribution(name="swp-export-cpu", purpose="all commands, on the CPU", with_cuda="swp-export"),
     Distribution(
-        name="swp-export-runtime", purpose="ONNX models on the CPU; no checkpoints, no training", without=_TRAINING
+        name="swp-export-runtime",
+        purpose="ONNX models on the CPU; no checkpoints, no training",
+        without=_TRAINING,
+        with_cuda="swp-export-runtime-gpu",
     ),
     Distribution(
         name="swp-export-runtime-gpu",

@@ -30,12 +30,16 @@ _PROBE_RESULT = 9.0
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Requirement:
-    """A package we use: `purpose` is what stops working without it, `install` what `pip install` calls it."""
+    """A package we use: `purpose` is what stops working without it, `extra` what brings it, if something does."""
 
     name: str
     purpose: str
     optional: bool = False
-    install: str = ""
+    extra: str = ""
+
+    def extra_of(self, machine: Distribution) -> str:
+        """Return what `pip install` calls the extra of the distribution that `machine` has; empty without one."""
+        return f"'{machine.name}[{self.extra}]'" if self.extra else ""
 
 
 REQUIREMENTS = (
@@ -48,8 +52,8 @@ REQUIREMENTS = (
     Requirement(name="torch", purpose="train, prune, verify --against a checkpoint"),
     Requirement(name="onnxscript", purpose="prune"),
     Requirement(name="onnx-simplifier", purpose="prune"),
-    Requirement(name="torchvision", purpose="training data", optional=True, install="'swp-export[train]'"),
-    Requirement(name="openvino", purpose="device openvino", optional=True, install="'swp-export[openvino]'"),
+    Requirement(name="torchvision", purpose="training data", optional=True, extra="train"),
+    Requirement(name="openvino", purpose="device openvino", optional=True, extra="openvino"),
 )
 """All but ONNX Runtime, which comes as one of several distributions."""
 
@@ -144,7 +148,7 @@ def doctor() -> DoctorReport:
         python=platform.python_version(),
         platform=platform.platform(),
         packages=tuple(packages),
-        providers=tuple(check_device(kind) for kind in KINDS),
+        providers=tuple(_check_for(machine, kind, runtimes) for kind in KINDS),
         cpu=read_cpu(),
         conflicts=tuple(filter(None, [why_twice(own), why_conflict(runtimes)])),
         advice=(*install_advice(versions, machine), *runtime_advice(runtimes, machine)),
@@ -166,7 +170,7 @@ def why_twice(installed: tuple[Distribution, ...]) -> str | None:
 def install_advice(versions: dict[str, str | None], machine: Distribution) -> tuple[str, ...]:
     """Return what to install for each of `REQUIREMENTS` whose version is None, but for what `machine` goes without."""
     return tuple(
-        f"pip install {need.install or need.name}: {need.purpose}"
+        f"pip install {need.extra_of(machine) or need.name}: {need.purpose}"
         for need in REQUIREMENTS
         if versions.get(need.name) is None and need.name not in machine.without
     )
@@ -178,6 +182,14 @@ def runtime_advice(runtimes: tuple[str, ...], machine: Distribution) -> tuple[st
         return ()
     gpu = "onnxruntime-gpu (64-bit x86 Linux and Windows) or onnxruntime (elsewhere)"
     return (f"pip install {gpu if machine.runtime == 'onnxruntime-gpu' else machine.runtime}: running models",)
+
+
+def _check_for(machine: Distribution, device: str, runtimes: tuple[str, ...]) -> ProviderCheck:
+    if device != "cuda" or machine.with_cuda is None or "onnxruntime-gpu" in runtimes:
+        return check_device(device)
+    return ProviderCheck(
+        device=device, works=False, detail=f"{machine.name} is for the CPU; {machine.with_cuda} is for CUDA too"
+    )
 
 
 def check_device(device: str) -> ProviderCheck:

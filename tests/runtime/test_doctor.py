@@ -76,10 +76,14 @@ def test_a_machine_that_runs_models_is_healthy_without_torch(monkeypatch):
     (runtime,) = (each for each in DISTRIBUTIONS if each.name == "swp-export-runtime")
     without = {"torch", "torchvision", "safetensors", "onnxscript", "openvino"}
     monkeypatch.setattr(module, "installed_distributions", lambda: (runtime,))
+    monkeypatch.setattr(module, "onnxruntime_distributions", lambda: ("onnxruntime",))
     monkeypatch.setattr(module, "installed_version", lambda name: None if name in without else "1.0")
     report = doctor()
     assert report.healthy
     assert not [line for line in report.advice if "torch" in line or "onnxscript" in line]
+    (cuda,) = (check for check in report.providers if check.device == "cuda")
+    assert "swp-export-runtime-gpu is for CUDA too" in cuda.detail
+    assert "pip install 'swp-export-runtime[openvino]': device openvino" in report.advice
     assert (report.distribution, report.machine) == ("swp-export-runtime", runtime.purpose)
     assert "torch" in {package.name for package in report.packages if not package.wanted}
 
