@@ -61,18 +61,16 @@ def test_training_was_worth_it(entry: str) -> None:
     assert expected["strengths"]["mild"]["accuracy_after"] >= expected["unpruned"]["accuracy"] - 0.5
 
 
-def test_gates_are_those_of_the_cards() -> None:
-    """`make check` holds every network to its own figures: counts to the last one, and the file's size with 2 %."""
-    gates = {each.name: each for each in read_gates(MODELS / "gates.toml")}
-    assert set(gates) == {f"{entry}-{strength}" for entry, strength in NETWORKS}
-    for entry, strength in NETWORKS:
-        figures, found = expected_of(entry)["strengths"][strength], gates[f"{entry}-{strength}"]
-        assert found.asked == ("size", "parameters", "FLOPs", "equivalence", "accuracy", "accuracy drop")
-        assert found.against == MODELS / entry / f"{strength}.pth"
-        assert (found.max_params, found.max_flops) == (figures["params_after"], figures["flops_after"])
-        assert found.max_bytes == pytest.approx(1.02 * figures["onnx_bytes"], abs=1000)
-        assert found.min_accuracy == figures["right_of_samples"] / expected_of(entry)["samples"] * 100
-        assert found.max_accuracy_drop == 0
+def test_the_gates_are_those_of_the_cards() -> None:
+    """`make check` holds every network to the figures of its card, and all that is no time is gated."""
+    sys.path.insert(0, str(ROOT / "benchmarks"))
+    gates = runpy.run_path(str(ROOT / "benchmarks" / "zoo_gates.py"))["gates"]
+    assert (MODELS / "gates.toml").read_text(encoding="utf-8") == gates(MODELS)
+    read = {each.name: each for each in read_gates(MODELS / "gates.toml")}
+    assert set(read) == {f"{entry}-{strength}" for entry, strength in NETWORKS}
+    for each in read.values():
+        assert each.asked == ("size", "parameters", "FLOPs", "equivalence", "accuracy", "accuracy drop")
+        assert all(path.exists() for path in each.files if path != each.model)
 
 
 @pytest.mark.parametrize(("entry", "strength"), NETWORKS)
