@@ -121,7 +121,7 @@ def prune(
         by_rule = lowering is None and plan_file is None and tune is None
         gain = gain_of_auto(model, chosen, counts.layer_positions) if by_rule else None
         kept, others = kept_channels(model.graph), unwritten(model)
-        content = _portable(model, origin, chosen, plan_file, _multiple(lowering))
+        content = _portable(model, origin, chosen, plan_file, _multiple(lowering, chosen))
         if tune is not None:
             plan_file, content, verification = _tuned(content, origin, tune, batch, check if verify else None, progress)
         else:
@@ -158,8 +158,13 @@ def _asked_form(lowering: str | None, plan: str | Path | None, tune: str | None)
     return name, None if plan is None else read_plan(plan)
 
 
-def _multiple(lowering: str | None) -> int:
-    """Return what channels and rows are filled up to a multiple of, where no plan says it."""
+def _multiple(lowering: str | None, chosen: list[WrittenLayer]) -> int:
+    """Return what channels and rows are filled up to a multiple of, where no plan says it.
+
+    A network that is left as it was has the channels that it was given.
+    """
+    if lowering is None and all(layer.live.all() for layer in chosen):
+        return 1
     return AUTO_MULTIPLE if lowering == AUTO else DEFAULT_MULTIPLE
 
 
