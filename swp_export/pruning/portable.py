@@ -39,8 +39,13 @@ def portable_bytes(
     return apply_plan_file(serialized(model, facts_of(origin, origin.threshold)), plan or by_choice)
 
 
-def multiple_for(lowering: str | None) -> int:
-    """Return what channels and rows are filled up to a multiple of, where no plan says it."""
+def multiple_for(lowering: str | None, chosen: list[WrittenLayer]) -> int:
+    """Return what channels and rows are filled up to a multiple of, where no plan says it.
+
+    A network that is left as it was has the channels that it was given.
+    """
+    if lowering is None and all(layer.live.all() for layer in chosen):
+        return 1
     return AUTO_MULTIPLE if lowering == AUTO else DEFAULT_MULTIPLE
 
 
