@@ -40,8 +40,8 @@ def automatic(conv: StripeConv, positions: int, threads: int = 1) -> tuple[str, 
         return Dense.name, reason
     slices, dense = _slices(conv, form.price), _dense(conv, form.price)
     if slices.cost > GAIN * dense:
-        return Dense.name, "by count no slices are worth their nodes"
-    return form.name, f"a node costs as much as {form.price} products at each of {positions} positions"
+        return Dense.name, "slices gain too little"
+    return form.name, f"{dense / slices.cost:.1f}x less work"
 
 
 def automatic_cost_per_position(conv: StripeConv, positions: int) -> float:

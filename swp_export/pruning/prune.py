@@ -145,7 +145,7 @@ def prune(
         by_rule = lowering is None and plan_file is None and tune is None
         gain = gain_of_auto(model, chosen, counts.layer_positions) if by_rule else None
         kept, others = kept_channels(model.graph), unwritten(model)
-        content = portable_bytes(model, origin, chosen, plan_file, multiple_for(lowering))
+        content = portable_bytes(model, origin, chosen, plan_file, multiple_for(lowering, chosen))
         del model  # its weights are in the content, and verification needs the memory
         if tune is not None:
             plan_file, content, verification = _tuned(content, origin, tune, batch, check if verify else None, progress)

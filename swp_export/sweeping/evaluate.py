@@ -128,7 +128,7 @@ class Evaluator:
         others, choices, contents = unwritten(model), [], {}
         for form in forms:
             choices.append(chosen_lowerings(model, FORMS[form], counts.layer_positions, batch))
-            contents[form] = portable_bytes(model, facts, choices[-1], None, multiple_for(FORMS[form]))
+            contents[form] = portable_bytes(model, facts, choices[-1], None, multiple_for(FORMS[form], choices[-1]))
         chosen, content = choices[0], contents[forms[0]]
         written = model_of(content)
         work = executed(written, facts.input_shape)

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         "swp-export bench small.onnx fast.onnx --baseline dense.onnx --batch 1,8",
         "swp-export bench small.onnx --layers",
         "swp-export bench small.onnx --baseline dense.onnx --data val.npz",
+        "swp-export bench small.onnx --streams 4 --export bench.json",
     )
 )
 @click.argument("models", nargs=-1, required=True, metavar="MODEL...", type=FILE)
