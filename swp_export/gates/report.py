@@ -107,8 +107,9 @@ class CheckReport:
 
     def summary(self) -> str:
         """Return one line."""
-        passing = sum(model.passed for model in self.models)
-        text = f"{passing} of {len(self.models)} models pass: {self.count('passed')} gates passed"
+        passing, models, gates = sum(model.passed for model in self.models), len(self.models), self.count("passed")
+        text = f"{passing} of {models} models pass: " if models > 1 else f"{passing} of 1 model passes: "
+        text += f"{gates} gate{'s' * (gates != 1)} passed"
         for status in ("missed", "not judged"):
             count = self.count(status)
             text += f", {count} {status}" if count else ""

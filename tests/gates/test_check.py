@@ -208,7 +208,7 @@ def test_exit_codes(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (folder / "good.toml").write_text('[models.good]\nmodel = "right.onnx"\nmax_bytes = 10_000', encoding="utf-8")
     good = run(folder, "good.toml", monkeypatch=monkeypatch)
     assert good.exit_code == 0, good.output
-    assert good.stdout.startswith("1 of 1 models pass: 1 gates passed\n")
+    assert good.stdout.startswith("1 of 1 model passes: 1 gate passed\n")
     (folder / "absent.toml").write_text('[models.a]\nmodel = "none.onnx"\nmax_bytes = 10_000', encoding="utf-8")
     absent = run(folder, "absent.toml", monkeypatch=monkeypatch)
     assert absent.exit_code == 2
