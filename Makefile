@@ -29,12 +29,8 @@ lint: $(VENV)/.installed ## formatting, lints, types
 	$(RUN)mypy
 	$(RUN)mypy examples
 
-bench: $(VENV)/.installed ## the figures that README states
-	$(RUN)python benchmarks/figures.py
-	$(RUN)python benchmarks/tuned_figures.py
-	$(RUN)python benchmarks/openvino_figures.py
-	$(RUN)python benchmarks/lowerings_benchmark.py
-	$(RUN)python benchmarks/training_overhead.py
+bench: $(VENV)/.installed ## figures.md: every figure that README states, with its machine and date; half an hour
+	$(RUN)python benchmarks/page.py figures.md
 
 soak: $(VENV)/.installed ## hours: 1,500 planted faults, 500 random networks, 10,000 hostile inputs
 	$(RUN)python -m tests.soak everything

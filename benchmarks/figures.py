@@ -21,7 +21,6 @@ import torch
 
 import swp_export
 from swp_export.lowerings import LOWERINGS
-from swp_export.lowerings.static_rule import MOVE
 from swp_export.stripes import StripeConv
 from swp_export.tuning.layer_case import model_of_layer
 
@@ -42,7 +41,6 @@ def main() -> None:
         resources(Path(folder))
         help_time()
         expansion(Path(folder))
-        move_cost(Path(folder))
 
 
 def portable_vgg16(folder: Path) -> None:
@@ -129,29 +127,6 @@ def expansion(folder: Path) -> None:
     (ratio,) = report.ratios
     print(f"pad-slice-add against expanding each tap, {100 * mask.mean():.0f} % live:")
     print(f"  {ratio.speedup:.2f} times as fast ({ratio.low:.2f} to {ratio.high:.2f}; reach: at least 1.4)")
-
-
-def move_cost(folder: Path) -> None:
-    """Measure what `static_rule.MOVE` states: multiply-adds that take as long as moving one element."""
-    rng = np.random.default_rng(0)
-    costs = []
-    for channels, filters, size, share in (
-        (31, 42, 32, 0.2),
-        (64, 64, 32, 0.16),
-        (83, 87, 16, 0.16),
-        (128, 128, 8, 0.15),
-    ):
-        mask = rng.random((filters, 3, 3)) < share
-        weight = rng.standard_normal((filters, channels, 3, 3), dtype=np.float32) * mask[:, None]
-        conv = StripeConv(name="layer", weight=weight, bias=np.zeros(filters, np.float32), pads=(1, 1, 1, 1))
-        models = [folder / f"move-{name}.onnx" for name in ("dense", "pad-slice-add")]
-        for path in models:
-            ir.save(model_of_layer(conv, LOWERINGS[path.stem.removeprefix("move-")].emit), path)
-        dense, broken = swp_export.bench(models, input_shape=(channels, size, size)).models
-        rows, products = int(mask.sum()), filters * 9 * channels
-        equivalent = products * broken.latency.median_ms / dense.latency.median_ms
-        costs.append((equivalent - rows * channels) / (channels + 5 * rows + 3 * filters))
-    print(f"moving an element costs {min(costs):.0f} to {max(costs):.0f} multiply-adds (the static rule: {MOVE})")
 
 
 def expand_taps(builder: LayerBuilder, x: ir.Value, conv: StripeConv) -> ir.Value:

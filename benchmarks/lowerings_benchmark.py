@@ -19,14 +19,15 @@ import onnx_ir as ir
 
 from swp_export.benchmark.measure import Schedule
 from swp_export.benchmark.statistics import latency, speedup
+from swp_export.graph.analysis.counts import count
 from swp_export.graph.convolutions import iterate_stripe_convs
 from swp_export.graph.metadata import FILTERS, LAYER, encode_filters
 from swp_export.graph.pipeline import compact
 from swp_export.lowerings import LOWERINGS
 from swp_export.lowerings.plan import apply_plan
 from swp_export.lowerings.sliced_ellpack import NODE_PRICES
-from swp_export.lowerings.static_rule import choose
 from swp_export.pruning.source import read_source
+from swp_export.pruning.written_layers import chosen_lowerings
 from swp_export.runtime.target import CPU
 from swp_export.tuning.model_timer import ModelTimer
 
@@ -59,7 +60,7 @@ def main(folder: Path) -> None:
         models = {
             "dense, stock width": full,
             "compact dense": pruned,
-            "pad-slice-add, by the static rule": default(pruned),
+            "default, by the static rule": default(pruned, (3, 32, 32)),
         }
         models |= {form: planned(pruned, form, dense=(first,)) for form in FORMS}
         for batch in batches:
@@ -94,10 +95,11 @@ def planned(compact_model: bytes, form: str, dense: tuple[str, ...] = ()) -> byt
     return to_bytes(model)
 
 
-def default(compact_model: bytes) -> bytes:
+def default(compact_model: bytes, shape: tuple[int, int, int]) -> bytes:
     """Return the model as `prune` writes it."""
     model = from_bytes(compact_model)
-    apply_plan(model, {conv.name: choose(conv)[0] for _, conv in iterate_stripe_convs(model.graph)}, multiple=1)
+    chosen = chosen_lowerings(model, None, count(model, shape, live_only=True).layer_positions, 1)
+    apply_plan(model, {layer.name: layer.lowering for layer in chosen})
     return to_bytes(model)
 
 
@@ -108,7 +110,7 @@ def layers_in_a_row(masks: Sequence[Mask], size: int, kind: str) -> None:
     sparse = row_model([weight * mask[:, None] for weight, mask in zip(weights, masks, strict=True)])
     convs = [conv for _, conv in iterate_stripe_convs(from_bytes(sparse).graph)]
     admitted = [form for form in LAYER_FORMS if any(LOWERINGS[form].why_not(conv) is None for conv in convs)]
-    models = {"dense": row_model(weights), "pad-slice-add": default(sparse)}
+    models = {"dense": row_model(weights), "default": default(sparse, (channels, size, size))}
     models |= {form: planned(sparse, form) for form in admitted}
     ratios = {form: ratio for form, (_, ratio) in timed(models, (1, channels, size, size)).items() if form != "dense"}
     what = f"{channels} channels, {size}x{size}, {len(masks)} in a row, {kind}, {live:.2f} live, bound {1 / live:.1f}: "

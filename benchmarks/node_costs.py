@@ -1,4 +1,4 @@
-"""Print the constants of `swp_export/lowerings/parts/slices.py` on this machine: `python benchmarks/node_costs.py`.
+"""Print the constants of `swp_export/lowerings/parts/prices.py` on this machine: `python benchmarks/node_costs.py`.
 
 A model of a few equal stages and one of many take turns, unprofiled, since a profile costs microseconds a node; what
 they differ by is the time of the stages between. On a map of one pixel that is the price of the nodes, and what a
@@ -18,7 +18,7 @@ from swp_export.benchmark.measure import Schedule
 from swp_export.benchmark.statistics import latency
 from swp_export.graph.builder import LayerBuilder
 from swp_export.graph.files.writing import serialized
-from swp_export.lowerings.parts.slices import ACCUMULATE, CONCAT, WRITE, shift_cost
+from swp_export.lowerings.parts.prices import ACCUMULATE, CONCAT, NODE, WRITE, shift_cost
 from swp_export.runtime.target import CPU
 from swp_export.tuning.model_timer import ModelTimer
 
@@ -41,8 +41,8 @@ USED = {
     "accumulate a column": ACCUMULATE,
     "concat": CONCAT,
     **{name: shift_cost(kernel) for name, kernel in SHIFTS.items()},
-    "a node": 27_000,  # NODE_PRICES
-    "a microsecond": 54_000,
+    "a node": NODE,
+    "a microsecond": 80_000,
 }
 
 

@@ -16,11 +16,10 @@ import torch
 
 import swp_export
 from swp_export.architectures import resolve_architecture
-from swp_export.graph.convolutions import iterate_stripe_convs
+from swp_export.graph.builder import DEFAULT_MULTIPLE
 from swp_export.graph.files.writing import serialized
 from swp_export.graph.metadata import FILTERS, LAYER, encode_filters
 from swp_export.lowerings.rewrite import compact_from_portable, planned_bytes
-from swp_export.lowerings.static_rule import choose
 from swp_export.nn import FilterStripe
 from swp_export.runtime.target import CPU
 from swp_export.tuning.cache import LayerCache
@@ -65,6 +64,11 @@ def third_full_resnet18(folder: Path) -> None:
     compare(folder, random_checkpoint(folder, "ResNet18", 1000, skeleton, only_3x3=True), 0.5, 1)
 
 
+def zoo_vgg11(folder: Path) -> None:
+    """VGG11x0.25 of the zoo, strong."""
+    compare(folder, MODELS / "vgg11-fashion-mnist" / "strong.pth", None, 1)
+
+
 def random_layers(folder: Path) -> None:
     """Fifty random single layers: the tuned form against the better of portable and compact dense."""
     rng, worst, gains = np.random.default_rng(0), np.inf, []
@@ -85,13 +89,16 @@ def random_layers(folder: Path) -> None:
 
 def compare(folder: Path, checkpoint: Path, threshold: float | None, batch: int) -> None:
     """Prune, tune and measure one network, and print its line."""
-    full, dense, portable, tuned = (folder / f"{name}.onnx" for name in ("full", "dense", "portable", "tuned"))
+    files = ("full", "dense", "portable", "auto", "tuned")
+    full, dense, portable, auto, tuned = (folder / f"{name}.onnx" for name in files)
     swp_export.prune(checkpoint, threshold=threshold, lowering="dense", output=dense, dense_out=full, force=True)
     swp_export.prune(checkpoint, threshold=threshold, output=portable, force=True)
+    swp_export.prune(checkpoint, threshold=threshold, lowering="auto", batch=batch, output=auto, force=True)
     swp_export.tune(portable, batch=batch, output=tuned, seconds=90, force=True)
-    report = swp_export.bench([dense, portable, tuned], baseline=full, batch=batch)
+    report = swp_export.bench([dense, portable, auto, tuned], baseline=full, batch=batch)
     cells = [f"{ratio.speedup:.2f} ({ratio.low:.2f} to {ratio.high:.2f})" for ratio in report.ratios]
-    print(f"  batch {batch}: compact dense {cells[0]}, portable {cells[1]}, tuned {cells[2]}", flush=True)
+    names = ("compact dense", "portable", "auto", "tuned")
+    print(f"  batch {batch}: " + ", ".join(map(" ".join, zip(names, cells, strict=True))), flush=True)
 
 
 def random_checkpoint(folder: Path, name: str, classes: int, skeleton: Skeleton, *, only_3x3: bool = False) -> Path:
@@ -120,7 +127,7 @@ def layer_model(weight: np.ndarray) -> bytes:
     relu.outputs[0].shape, relu.outputs[0].type = ir.Shape(["n", filters, "h", "w"]), x.type
     graph = ir.Graph([x], relu.outputs, nodes=[conv, relu], initializers=[value], opset_imports={"": 18}, name="layer")
     compact = compact_from_portable(serialized(ir.Model(graph, ir_version=10), {}))
-    return planned_bytes(compact, {conv.name: choose(conv)[0] for _, conv in iterate_stripe_convs(compact.graph)}, 1)
+    return planned_bytes(compact, {"layer": "pad-slice-add"}, DEFAULT_MULTIPLE)
 
 
 FIGURES = {
@@ -128,6 +135,7 @@ FIGURES = {
     "resnet56": trained_resnet56,
     "iid": iid_vgg16,
     "resnet18": third_full_resnet18,
+    "zoo": zoo_vgg11,
     "random": random_layers,
 }
 

@@ -83,6 +83,7 @@ class RiggedTimer(ModelTimer):
     """Loads and runs models, but `seconds` says how long that takes; `compared` collects what was measured."""
 
     seconds: Callable[[bytes], float]
+    on_one: float = 1.0
     compared: list[Sequence[bytes]] = dataclasses.field(default_factory=list)
 
     def quick_seconds(self, model: bytes, shape: Sequence[int]) -> float:
@@ -90,10 +91,18 @@ class RiggedTimer(ModelTimer):
         self.opener(model, shape)()
         return self.seconds(model)
 
-    def measure(self, models: Sequence[bytes], shape: Sequence[int], schedule: Schedule) -> list[Instances]:  # noqa: ARG002 (ModelTimer's signature)
-        """Return the times that `seconds` decides, with a little noise that all models share."""
+    def measure(
+        self,
+        models: Sequence[bytes],
+        shape: Sequence[int],  # noqa: ARG002 (ModelTimer's signature)
+        schedule: Schedule,  # noqa: ARG002
+        threads: Sequence[int] = (),
+    ) -> list[Instances]:
+        """Return the times that `seconds` decides, times `on_one` on one thread, with a little noise that all share."""
+        factors = [self.on_one if count == 1 else 1.0 for count in threads or [0] * len(models)]
         self.compared.append(tuple(models))
-        return [[list(self.seconds(model) * instance) for instance in ROUNDS] for model in models]
+        timed = [factor * self.seconds(model) for factor, model in zip(factors, models, strict=True)]
+        return [[list(seconds * instance) for instance in ROUNDS] for seconds in timed]
 
 
 def rigged(seconds: Callable[[bytes], float], target: Target = CPU) -> RiggedTimer:

@@ -107,7 +107,8 @@ def measure(
     seconds = [0.0 for _ in models]
     done, count = 0.0, 0
     for instance in range(schedule.instances):
-        for index in models if instance else ():
+        # In an order of its own: the model that is loaded last may be the fastest by that alone, as in OpenVINO.
+        for index in order.sample(models, len(models)) if instance else ():
             # The old instance is released only now that the new one has found another place in memory.
             calls[index] = open_calls[index]()
             _run(calls[index], Burst(unmeasured=_SETTLING_RUNS, measured=0), clock)
@@ -181,14 +182,18 @@ def _run(call: Call, burst: Burst, clock: Clock) -> npt.NDArray[np.float64]:
 
 
 def _window(call: Call, window_seconds: float, clock: Clock) -> float:
-    """Return the median seconds of a few runs; of many, where a few would be over before the clock rate rises."""
+    """Return the seconds of the fastest of a few runs; of many, where a few would be over before the clock rate rises.
+
+    The fastest, because on a busy machine most of a few may be interrupted, and bursts that are planned by those would
+    be too short to be compared with others.
+    """
     seconds: list[float] = []
     while len(seconds) < _WINDOW_RUNS or sum(seconds) < window_seconds:
         start = clock()
         call()
         # A call below the clock's resolution must still end the loop.
         seconds.append(max(clock() - start, 1) * 1e-9)
-    return float(np.median(seconds))
+    return min(seconds)
 
 
 def _share_done(rounds: int, seconds: list[float], bursts: list[Burst], schedule: Schedule) -> float:

@@ -131,6 +131,7 @@ class BenchReport:
         `threads` and `batch` are a number each, or a list where several were asked for.
         """
         return {
+            "command": "bench",
             "device": self.targets[0].device,
             "provider": self.provider,
             "threads": _one_or_all([target.threads for target in self.targets]),

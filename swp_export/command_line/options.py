@@ -201,6 +201,7 @@ class Device(click.ParamType[str]):
 
     def __init__(self, *kinds: Kind) -> None:
         self._kinds = kinds
+        self._known = ", ".join("cuda, cuda:1" if kind == "cuda" else kind for kind in kinds)
 
     def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:  # noqa: ARG002 # click's signature
         """Return what the help shows."""
@@ -213,7 +214,7 @@ class Device(click.ParamType[str]):
         except InputError:
             kind = None
         if kind not in self._kinds:
-            self.fail(f"{value!r} is none of {', '.join(self._kinds)}", param, ctx)
+            self.fail(f"{value!r} is not one of {self._known}", param, ctx)
         return str(value)
 
 

@@ -8,6 +8,7 @@ AVX-512, which are whole blocks of AVX2 too.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from typing import TYPE_CHECKING
 
@@ -25,20 +26,22 @@ AUTO = "auto"
 """What it is called where the name of a lowering is expected."""
 GAIN = 0.9
 """Slices must cost at most so many times as much as one dense Conv: no count is right to a few percent."""
+IMAGE = 4
+"""Channels of an image, at most."""
 AUTO_MULTIPLE = 16
 """What channels and rows are filled up to a multiple of."""
 
 
-def automatic(conv: StripeConv, positions: int) -> tuple[str, str]:
+def automatic(conv: StripeConv, positions: int, threads: int = 1) -> tuple[str, str]:
     """Return the name of the lowering for `conv`, of whose output a run computes `positions`, and why in a phrase."""
-    form = SlicedEllpack(nearest_price(positions))
+    form = SlicedEllpack(nearest_price(positions, threads))
     reason = form.why_not(conv)
     if reason is not None:
         return Dense.name, reason
     slices, dense = _slices(conv, form.price), _dense(conv, form.price)
     if slices.cost > GAIN * dense:
-        return Dense.name, "by count no slices are worth their nodes"
-    return form.name, f"a node costs as much as {form.price} products at each of {positions} positions"
+        return Dense.name, "slices gain too little"
+    return form.name, f"{dense / slices.cost:.1f}x less work"
 
 
 def automatic_cost_per_position(conv: StripeConv, positions: int) -> float:
@@ -51,16 +54,24 @@ def automatic_cost_per_position(conv: StripeConv, positions: int) -> float:
     return dense if slices.cost > GAIN * dense else slices.cost
 
 
-def nearest_price(positions: int) -> int:
+def nearest_price(positions: int, threads: int = 1) -> int:
     """Return the one of NODE_PRICES that is nearest, by ratio, to that of a node on `positions` positions."""
-    price = node_price(positions)
+    price = node_price(positions, threads)
     return min(NODE_PRICES, key=lambda known: abs(math.log(known / price)))
 
 
+def _filled(channels: int) -> int:
+    """Return the channels of a layer's input once the layer before it is filled up; those of an image stay."""
+    return round_up(channels, AUTO_MULTIPLE) if channels > IMAGE else channels
+
+
 def _dense(conv: StripeConv, price: int) -> float:
-    return round_up(conv.filters, AUTO_MULTIPLE) * (conv.channels * conv.kernel[0] * conv.kernel[1] + WRITE) + price
+    return (
+        round_up(conv.filters, AUTO_MULTIPLE) * (_filled(conv.channels) * conv.kernel[0] * conv.kernel[1] + WRITE)
+        + price
+    )
 
 
 def _slices(conv: StripeConv, price: int) -> Slices:
-    layout = Layout.of(conv)
+    layout = dataclasses.replace(Layout.of(conv), channels=_filled(conv.channels))
     return cheapest_slices(layout.ordered(cheapest_order(layout, AUTO_MULTIPLE, price)), AUTO_MULTIPLE, price)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from swp_export.atomic import atomic_outputs
 from swp_export.errors import LoweringError
-from swp_export.graph.analysis.counts import count
+from swp_export.graph.analysis.counts import count, executed
 from swp_export.graph.analysis.kept_channels import kept_channels
 from swp_export.graph.builder import DEFAULT_MULTIPLE
 from swp_export.graph.files.content import model_of, size_of
@@ -145,7 +145,7 @@ def prune(
         by_rule = lowering is None and plan_file is None and tune is None
         gain = gain_of_auto(model, chosen, counts.layer_positions) if by_rule else None
         kept, others = kept_channels(model.graph), unwritten(model)
-        content = portable_bytes(model, origin, chosen, plan_file, multiple_for(lowering))
+        content = portable_bytes(model, origin, chosen, plan_file, multiple_for(lowering, chosen))
         del model  # its weights are in the content, and verification needs the memory
         if tune is not None:
             plan_file, content, verification = _tuned(content, origin, tune, batch, check if verify else None, progress)
@@ -158,7 +158,9 @@ def prune(
             progress("exporting the unpruned network")
             assert dense_out is not None
             write(_unpruned_bytes(origin, str(dense_out), verify=verify), dense_file, Path(dense_out))
-    layers = layer_table(origin.skeletons, [*planned(chosen, plan_file), *others], counts.layer_flops)
+    written = model_of(content)
+    work = executed(written, origin.input_shape)
+    layers = layer_table(origin, [*planned(chosen, plan_file), *others], counts.layers, work.layers)
     return PruneReport(
         model=str(target),
         bytes=size_of(content),
@@ -169,7 +171,7 @@ def prune(
         threshold_error=origin.threshold_error,
         layers=layers,
         kept=tuple(kept),
-        totals=totals_of(origin, counts, content),
+        totals=totals_of(origin, counts, written, work),
         counted_gain_of_auto=gain,
         verification=verification,
         accuracy=accuracy,

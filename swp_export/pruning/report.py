@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from swp_export.graph.analysis.kept_channels import Kept
+    from swp_export.stripes import FilterShape
     from swp_export.verification.accuracy import Accuracy
     from swp_export.verification.report import VerificationReport
 
@@ -24,6 +25,12 @@ class PrunedLayer:
         live_filters: filters that are left and have a live stripe.
         stripes: stripes that it had.
         live_stripes: stripes that are left.
+        filter_shapes: shapes of the filters that are left, the most frequent first; those that are gone are none.
+        kernel: its sizes, `(K_h, K_w)` of a 2-D one.
+        params_before: weights and biases that the unpruned network's file has of it.
+        params_after: floats that the written file holds for it, zeros and helpers included.
+        flops_before: per image, of the unpruned network.
+        flops_after: per image, that the written file executes for it, as `flops_after` of `Totals`.
         paper_flops: of what is left, per image, by the paper's count: live stripes alone.
         lowering: how it is written; `removed` where nothing is left to write. Convolutions that no lowering writes
             (transposed, grouped, with other than two axes) are `dense`.
@@ -36,6 +43,12 @@ class PrunedLayer:
     live_filters: int
     stripes: int
     live_stripes: int
+    filter_shapes: tuple[FilterShape, ...]
+    kernel: tuple[int, ...]
+    params_before: int
+    params_after: int
+    flops_before: int
+    flops_after: int
     paper_flops: int
     lowering: str
     reason: str
@@ -164,7 +177,9 @@ class PruneReport:
     def to_json(self) -> dict[str, Any]:
         """Return the document that `swp-export prune --json` prints."""
         document = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        return document | {
+        return {
+            "command": "prune",
+            **document,
             "accuracy": None if self.accuracy is None else self.accuracy.to_json(),
             "layers": [dataclasses.asdict(layer) for layer in self.layers],
             "kept": [dataclasses.asdict(each) for each in self.kept],

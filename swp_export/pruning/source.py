@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from swp_export.progress import Progress
     from swp_export.pruning.recalibration import Recalibration
     from swp_export.runtime.session import Feed
+    from swp_export.stripes import LayerCounts
     from swp_export.verification.references import Reference
 
 
@@ -47,6 +48,7 @@ class SourceFacts:
     Attributes:
         input_shape: `(C, H, W)`, or of several inputs by name.
         skeletons: `(N, *kernel)` of every convolution of the unpruned network, by layer.
+        layers: what each layer of the unpruned network holds and computes.
         floats: of the unpruned network's file, as `params_before` of `Totals`.
         params: of the unpruned network, as `paper_params_before` of `Totals`.
         flops: of the unpruned network, as `flops_before` of `Totals`.
@@ -61,6 +63,7 @@ class SourceFacts:
 
     input_shape: InputShape
     skeletons: dict[str, tuple[int, ...]]
+    layers: dict[str, LayerCounts]
     floats: int
     params: int
     flops: int
@@ -182,6 +185,7 @@ def _from_checkpoint(
         unpruned=as_before,
         input_shape=network.input_shape,
         skeletons=stock.skeletons,
+        layers=stock.layers,
         floats=stock.folded_params if checkpoint.layout.broken else stored_floats(dense).total,
         params=stock.params,
         flops=stock.flops,
@@ -225,6 +229,7 @@ def _from_plain(
         unpruned=lambda: (model_from_module(network.saved, shape), saved),
         input_shape=shape,
         skeletons=stock.skeletons,
+        layers=stock.layers,
         floats=stored_floats(dense).total,
         params=stock.params,
         flops=stock.flops,
@@ -266,6 +271,7 @@ def _from_onnx(path: Path, threshold: float | None, input_shape: InputShape | No
         unpruned=lambda: (dense if silenced is None else _simplified(plain, doc_string), as_given),
         input_shape=shape,
         skeletons={name: live.shape for name, live in skeletons.items()},
+        layers=counts.layers,
         floats=stored_floats(file.model).total,
         params=counts.params,
         flops=counts.flops,

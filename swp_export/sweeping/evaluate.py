@@ -125,13 +125,15 @@ class Evaluator:
         dense, facts = self._network.at(threshold)
         model = compact(dense)
         counts = count(model, facts.input_shape, live_only=True)
-        others, written, contents = unwritten(model), [], {}
+        others, choices, contents = unwritten(model), [], {}
         for form in forms:
-            written.append(chosen_lowerings(model, FORMS[form], counts.layer_positions, batch))
-            contents[form] = portable_bytes(model, facts, written[-1], None, multiple_for(FORMS[form]))
-        chosen, content = written[0], contents[forms[0]]
-        totals = totals_of(facts, counts, content)
-        layers = layer_table(facts.skeletons, [*chosen, *others], counts.layer_flops)
+            choices.append(chosen_lowerings(model, FORMS[form], counts.layer_positions, batch))
+            contents[form] = portable_bytes(model, facts, choices[-1], None, multiple_for(FORMS[form], choices[-1]))
+        chosen, content = choices[0], contents[forms[0]]
+        written = model_of(content)
+        work = executed(written, facts.input_shape)
+        totals = totals_of(facts, counts, written, work)
+        layers = layer_table(facts, [*chosen, *others], counts.layers, work.layers)
         session = open_session(content)
         point = SweepPoint(
             threshold=threshold,

@@ -79,6 +79,9 @@ class MaskedNetwork:
             if magnitudes is not None and weight is not None:
                 live = magnitudes > np.float32(threshold)
                 weight.const_value = ir.tensor(conv.weight * live[:, None].astype(conv.weight.dtype), name=weight.name)
+        for value in model.graph.initializers.values():  # one that still lies in the parsed file would keep all of it
+            if isinstance(value.const_value, ir.TensorProtoTensor):
+                value.const_value = ir.tensor(value.const_value.numpy().copy(), name=value.name)
         return model, dataclasses.replace(self.facts, threshold=threshold)
 
 

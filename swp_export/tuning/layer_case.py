@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,6 +17,7 @@ from swp_export.graph.metadata import LAYER
 from swp_export.graph.passes.order_channels import free_layers
 from swp_export.graph.weights_apart import light_proto
 from swp_export.lowerings import lowering_named
+from swp_export.lowerings.automatic import automatic
 from swp_export.lowerings.parts.geometry import Part
 
 if TYPE_CHECKING:
@@ -32,6 +34,15 @@ class LayerCase:
     input_shape: tuple[int, ...]
     free: bool
 
+    @property
+    def positions(self) -> int:
+        """Positions of the output that a run computes: images times height times width."""
+        batch, _, *sizes = self.input_shape
+        conv = self.conv
+        pads = zip(conv.pads[:2], conv.pads[2:], strict=True)
+        geometry = zip(sizes, pads, conv.kernel, conv.dilations, conv.strides, strict=True)
+        return batch * math.prod((n + sum(pad) - d * (k - 1) - 1) // s + 1 for n, pad, k, d, s in geometry)
+
 
 def layer_cases(compact: ir.Model, shape: Sequence[int]) -> list[LayerCase]:
     """Return the layers of `compact` in execution order, for an input `shape` `(N, C, H, W)`."""
@@ -42,6 +53,11 @@ def layer_cases(compact: ir.Model, shape: Sequence[int]) -> list[LayerCase]:
         for node, conv in iterate_stripe_convs(compact.graph)
         if node.inputs[0] is not None and LAYER in node.metadata_props
     ]
+
+
+def counted_plan(cases: Sequence[LayerCase], threads: int) -> dict[str, str]:
+    """Return the plan that `auto` counts: the lowering of each layer."""
+    return {case.conv.name: automatic(case.conv, case.positions, threads)[0] for case in cases}
 
 
 def with_filled_input(case: LayerCase, multiple: int) -> LayerCase:

@@ -33,6 +33,10 @@ class ModelTimer:
 
     target: Target
 
+    def with_threads(self, threads: int) -> ModelTimer:
+        """Return the timer of the same device with so many threads."""
+        return dataclasses.replace(self, target=dataclasses.replace(self.target, threads=threads))
+
     @cached_property
     def multiple(self) -> int:
         """Channels of one block of the runtime's layout, of which channels and rows are filled up to a multiple."""
@@ -63,11 +67,15 @@ class ModelTimer:
             seconds.append(time.perf_counter() - start)
         return min(seconds)
 
-    def measure(self, models: Sequence[bytes], shape: Sequence[int], schedule: Schedule) -> list[Instances]:
-        """Return the times of `models`, which take turns on inputs of `shape`.
+    def measure(
+        self, models: Sequence[bytes], shape: Sequence[int], schedule: Schedule, threads: Sequence[int] = ()
+    ) -> list[Instances]:
+        """Return the times of `models`, which take turns on inputs of `shape`; `threads`: of each, if not all alike.
 
         Raises:
             SwpExportError: one of them does not load or run here.
 
         """
-        return measure([self.opener(model, shape) for model in models], schedule)
+        timers = [self.with_threads(count) for count in threads or [self.target.threads] * len(models)]
+        openers = [timer.opener(model, shape) for timer, model in zip(timers, models, strict=True)]
+        return measure(openers, schedule)

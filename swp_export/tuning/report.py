@@ -18,6 +18,7 @@ class TuneReport:
     Attributes:
         model: path of the tuned model.
         plan_file: path of the plan, None where none was asked for.
+        threads: that it was tuned for.
         tuned: the plan, what was measured on the way, and the verification against the input model.
         accuracy: of the input model before, and of the tuned model after; None without data to measure it on, or where
             they give no classes.
@@ -26,6 +27,7 @@ class TuneReport:
 
     model: str
     plan_file: str | None
+    threads: int
     tuned: TunedModel
     accuracy: Accuracy | None = None
 
@@ -39,9 +41,11 @@ class TuneReport:
         """Return the document that `swp-export tune --json` prints."""
         tuned = self.tuned
         return {
+            "command": "tune",
             "model": self.model,
             "plan_file": self.plan_file,
             "plan": tuned.plan.layers,
+            "threads": tuned.threads,
             "block": tuned.plan.multiple,
             "found_on": tuned.plan.found_on,
             "candidates": [dataclasses.asdict(candidate) for candidate in tuned.candidates],

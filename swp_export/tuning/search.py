@@ -63,12 +63,11 @@ class Search:
         self.variants = 0
         self.discarded: list[Discarded] = []
 
-    def best_start(
-        self, layers: Sequence[str], candidates: Sequence[Candidate], own: Plan, deadline: float = math.inf
-    ) -> Plan:
-        """Return the fastest of the model's own plan, each layer's fastest alone, each lowering wherever it applies."""
+    def best_start(self, first: Plan, own: Plan, candidates: Sequence[Candidate], deadline: float = math.inf) -> Plan:
+        """Return the fastest of `first`, the model's own plan, each layer's fastest alone, each lowering everywhere."""
+        layers = list(first)
         refused = {(d.layer, d.lowering) for d in self.discarded}
-        plans = [own, fastest_alone(layers, candidates)]
+        plans = [first, own, fastest_alone(first, candidates)]
         plans += [
             {layer: "dense" if (layer, lowering) in refused else lowering for layer in layers} for lowering in LOWERINGS
         ]
@@ -156,9 +155,9 @@ class Search:
         )
 
 
-def fastest_alone(layers: Sequence[str], candidates: Sequence[Candidate]) -> Plan:
-    """Return each layer's fastest lowering alone; dense for layers that were not measured."""
-    plan = dict.fromkeys(layers, "dense")
+def fastest_alone(first: Plan, candidates: Sequence[Candidate]) -> Plan:
+    """Return each layer's fastest lowering alone; that of the plan `first` for layers that were not measured."""
+    plan = dict(first)
     best: dict[str, float] = {}
     for candidate in candidates:
         if candidate.median_ms < best.get(candidate.layer, float("inf")):

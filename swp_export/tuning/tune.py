@@ -57,7 +57,7 @@ def tune(
     Args:
         model: a model that `prune` or `tune` wrote.
         device: what to tune for, "cpu", "cuda", "cuda:1" or "openvino"; it is used, or the call fails.
-        threads: within an operator.
+        threads: within an operator; where one thread is faster, what is fastest so is written, and the report says it.
         batch: images per run.
         output: the file to write; default: the model's name with `-tuned`, in the current folder.
         plan_out: also write the plan there; `prune --plan` makes the same model of it again.
@@ -121,6 +121,7 @@ def tune(
     return TuneReport(
         model=str(target),
         plan_file=None if plan_out is None else str(plan_out),
+        threads=threads,
         tuned=tuned,
         accuracy=accuracy,
     )

@@ -74,6 +74,7 @@ class VerificationReport:
         """Return the document that `swp-export verify --json` prints."""
         worst = self.worst.to_json()
         return {
+            "command": "verify",
             "model": self.model,
             "reference": self.reference,
             "equivalent": self.equivalent,

@@ -165,3 +165,11 @@ def test_as_many_runs_go_before_as_were_asked_for(runs):
     measure([getting_faster], schedule, clock=machine.clock)
     planning, measured = 3, 1
     assert len(machine.log) == runs + planning + measured
+
+
+def test_interrupted_runs_do_not_shorten_a_burst():
+    """Two of three runs are interrupted while bursts are planned: a model and its copy still run as often."""
+    machine = Machine()
+    quiet, busy = machine.opener("quiet", 1), machine.opener("busy", 1, *[50, 1, 50] * 3, 1)
+    one, other = measure([quiet, busy], Schedule(min_seconds=0.2), clock=machine.clock)
+    assert one[0][0].size == other[0][0].size

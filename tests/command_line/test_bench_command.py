@@ -54,8 +54,8 @@ def test_streams(model: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
-        (["--device", "gpu"], "'gpu' is none of cpu, cuda, openvino"),
-        (["--device", "cpu:1"], "'cpu:1' is none of cpu, cuda, openvino"),
+        (["--device", "gpu"], "'gpu' is not one of cpu, cuda, cuda:1, openvino"),
+        (["--device", "cpu:1"], "'cpu:1' is not one of cpu, cuda, cuda:1, openvino"),
         (["--tf32"], "--tf32 would do nothing on device cpu"),
         (["--streams", "2", "--threads", "2"], "leave out --threads"),
         (["--threads", "0"], "not a list of positive numbers"),

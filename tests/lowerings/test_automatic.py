@@ -28,7 +28,7 @@ def test_choice_exists_and_applies(drawn: StripeConv) -> None:
 
 def test_a_node_costs_less_the_larger_the_map() -> None:
     """The price falls with the positions of a run, and every price of the table is one for some map."""
-    prices = [nearest_price(2**exponent) for exponent in range(16)]
+    prices = [nearest_price(2**exponent, threads=4) for exponent in range(18)]
     assert prices == sorted(prices, reverse=True)
     assert set(prices) == set(NODE_PRICES)
 

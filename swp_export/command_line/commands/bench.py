@@ -20,6 +20,7 @@ from swp_export.command_line.options import (
     examples,
     options,
 )
+from swp_export.command_line.page_file import REPORT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
         "swp-export bench small.onnx fast.onnx --baseline dense.onnx --batch 1,8",
         "swp-export bench small.onnx --layers",
         "swp-export bench small.onnx --baseline dense.onnx --data val.npz",
+        "swp-export bench small.onnx --streams 4 --export bench.json",
     )
 )
 @click.argument("models", nargs=-1, required=True, metavar="MODEL...", type=FILE)
@@ -95,18 +97,21 @@ if TYPE_CHECKING:
     metavar="FILE",
     help="Also write a file: .json with every single run, .csv or .md with the figures; may be given several times.",
 )
-@options(FORCE, VERBOSITY, JSON)
-def bench(*, models: Sequence[str], as_json: bool, **arguments: Any) -> None:
+@options(REPORT, FORCE, VERBOSITY, JSON)
+def bench(*, models: Sequence[str], page: str | None, as_json: bool, **arguments: Any) -> None:
     """Measure how fast MODELs run, in turns in one process, and compare them.
 
     They take turns in one process, so that whatever else the machine does meets all of them alike.
     """
     from swp_export.benchmark.benchmark import bench as run
     from swp_export.command_line.bench_table import bench_tables
+    from swp_export.command_line.page_file import page_file
     from swp_export.command_line.progress import progress
     from swp_export.command_line.terminal import print_report, print_warnings
 
-    with progress(measuring=True) as show:
-        report = run(models, progress=show, **arguments)
+    with page_file(page, force=arguments["force"]) as write_page:
+        with progress(measuring=True) as show:
+            report = run(models, progress=show, **arguments)
+        write_page(report)
     print_warnings(report.remarks)
     print_report(report, bench_tables, as_json=as_json)

@@ -21,6 +21,7 @@ from swp_export.command_line.options import (
     examples,
     options,
 )
+from swp_export.command_line.page_file import REPORT
 from swp_export.runtime.target import KINDS
 
 
@@ -60,9 +61,9 @@ class Amount(click.ParamType[float]):
 @click.command(
     epilog=examples(
         "swp-export sweep best.pth.tar",
-        "swp-export sweep best.pth.tar --data val.npz --max-accuracy-drop 0.5 -o small.onnx",
-        "swp-export sweep best.pth.tar --thresholds 0.01,0.02,0.05 --device cpu --csv table.csv",
-        "swp-export sweep best.pth.tar --dataset cifar10 --recalibrate 1000 --target-flops 30M -o small.onnx",
+        "swp-export sweep best.pth --data val.npz --max-accuracy-drop 0.5 -o s.onnx",
+        "swp-export sweep best.pth.tar --thresholds 0.01,0.02 --device cpu",
+        "swp-export sweep best.pth.tar --dataset cifar10 --recalibrate 1000",
     )
 )
 @click.argument("checkpoint", type=FILE)
@@ -100,13 +101,14 @@ class Amount(click.ParamType[float]):
     metavar="N",
     help="Thresholds at the same time. Default: one a processor, at most 4.",
 )
-@options(FORCE, VERBOSITY, JSON)
-def sweep(*, checkpoint: str, jobs: int | None, as_json: bool, **arguments: Any) -> None:
+@options(REPORT, FORCE, VERBOSITY, JSON)
+def sweep(*, checkpoint: str, jobs: int | None, page: str | None, as_json: bool, **arguments: Any) -> None:
     """Show what each threshold would leave of CHECKPOINT, how accurate and how fast that is, and pick one.
 
     CHECKPOINT is an unbroken checkpoint, or an ONNX model with small stripes. The threshold that is taken meets the
     targets, or without any lies at the knee of the front. Exits with 1 where none meets the targets.
     """
+    from swp_export.command_line.page_file import page_file
     from swp_export.command_line.progress import progress
     from swp_export.command_line.sweep_table import sweep_tables
     from swp_export.command_line.terminal import print_report, print_warnings
@@ -114,8 +116,10 @@ def sweep(*, checkpoint: str, jobs: int | None, as_json: bool, **arguments: Any)
     from swp_export.sweeping.sweep import sweep as run
 
     processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    with progress(measuring=arguments["device"] is not None) as show:
-        report = run(checkpoint, jobs=jobs or min(4, processors), progress=show, **arguments)
+    with page_file(page, force=arguments["force"]) as write_page:
+        with progress(measuring=arguments["device"] is not None) as show:
+            report = run(checkpoint, jobs=jobs or min(4, processors), progress=show, **arguments)
+        write_page(report)
     if report.written is not None:
         print_warnings(report.written.warnings)
     print_report(report, sweep_tables, as_json=as_json)

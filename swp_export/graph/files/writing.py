@@ -14,7 +14,7 @@ import onnx_ir as ir
 from swp_export.atomic import atomic_outputs
 from swp_export.errors import ModelError
 from swp_export.graph.files.content import beside_of, file_content, write_parts
-from swp_export.graph.files.residue import remove_residue, state_true_outputs
+from swp_export.graph.files.residue import remove_residue, state_true_shapes
 from swp_export.graph.metadata import VERSION
 from swp_export.graph.weights_apart import without_weights
 
@@ -40,7 +40,7 @@ def serialized(model: ir.Model, facts: Mapping[str, str]) -> bytes:
     light, weights = without_weights(model)
     proto = ir.serde.serialize_model(light)
     remove_residue(proto)
-    state_true_outputs(proto)
+    state_true_shapes(proto)
     try:
         onnx.checker.check_model(proto, full_check=True)
     except onnx.shape_inference.InferenceError as error:

@@ -1,7 +1,8 @@
 """What the parts of a written layer cost: the one table of what was measured.
 
 Unit: a multiply-add of a 1x1 Conv in ONNX Runtime's blocked layout, of which one AVX-512 core does about 80,000 in a
-microsecond. One thread. `benchmarks/prices.py` measures all of it again and prints it beside what stands here.
+microsecond. One thread. `benchmarks/node_costs.py` measures what stays in the layout again,
+and `benchmarks/broken_costs.py` fits PADDED, MOVE, SLOW_NODE and MOVED_ROW; both print it beside what stands here.
 """
 
 from __future__ import annotations
@@ -35,6 +36,9 @@ def shift_cost(kernel: tuple[int, int]) -> float:
     return 0.0 if kernel == (1, 1) else 4.5 + height * (1.6 * width - 0.6)
 
 
-def node_price(positions: int) -> float:
-    """Return what a node costs per position of the layer's output, of which a run computes so many."""
-    return NODE / (positions + WEIGHT)
+def node_price(positions: int, threads: int = 1) -> float:
+    """Return what a node costs per position of the layer's output, of which a run computes so many.
+
+    Threads share the products and not the node.
+    """
+    return NODE * threads / (positions + WEIGHT)
