@@ -89,7 +89,7 @@ def test_links_lead_somewhere(name: str) -> None:
 
 
 def test_pages_build_strictly(tmp_path: Path) -> None:
-    """What `make docs` does: every link and anchor of docs/ leads somewhere, and every page is in the table of contents."""
+    """What `make docs` does: every link and anchor of docs/ leads somewhere, and every page is in the contents."""
     config = load_config(str(ROOT / "mkdocs.yml"), strict=True, site_dir=str(tmp_path))
     config.plugins.on_startup(command="build", dirty=False)
     build(config)
