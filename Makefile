@@ -30,7 +30,7 @@ lint: $(VENV)/.installed ## formatting, lints, types
 	$(RUN)mypy examples
 
 docs: $(VENV)/.installed ## the pages of docs/, into site/; broken links are errors
-	$(RUN)mkdocs build --quiet --strict
+	$(RUN)mkdocs build --strict
 
 bench: $(VENV)/.installed ## figures.md: every figure that docs/performance.md states, with its machine and date; half an hour
 	$(RUN)python benchmarks/page.py figures.md
