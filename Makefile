@@ -6,7 +6,7 @@ RUN := $(VENV)/bin/
 PUBLISHED := rapidocr-onnxruntime==1.4.4
 ZOO := $(foreach entry,resnet20 vgg11,$(entry)-fashion-mnist/mild $(entry)-fashion-mnist/strong)
 
-.PHONY: demo test check lint bench soak clean
+.PHONY: demo test check lint docs bench soak clean
 
 $(VENV)/.installed: pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "swp-export needs Python 3.11 or newer, this is " + sys.version.split()[0])'
@@ -38,11 +38,14 @@ lint: $(VENV)/.installed ## formatting, lints, types
 	$(RUN)mypy
 	$(RUN)mypy examples
 
-bench: $(VENV)/.installed ## figures.md: every figure that README states, with its machine and date; half an hour
+docs: $(VENV)/.installed ## the pages of docs/, into site/; broken links are errors
+	$(RUN)mkdocs build --strict
+
+bench: $(VENV)/.installed ## figures.md: every figure that docs/performance.md states, with its machine and date; half an hour
 	$(RUN)python benchmarks/page.py figures.md
 
 soak: $(VENV)/.installed ## hours: 1,500 planted faults, 500 random networks, 10,000 hostile inputs
 	$(RUN)python -m tests.soak everything
 
 clean:
-	rm -rf $(VENV) demo-output build
+	rm -rf $(VENV) demo-output build site

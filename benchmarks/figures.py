@@ -1,4 +1,4 @@
-"""Print the figures that README states, each measured here and now: `make bench`.
+"""Print figures that docs/performance.md states, each measured here and now: `make bench`.
 
 Sizes and errors are exact; times are one thread's, models taking turns, so compare ratios and not milliseconds.
 """

@@ -1,4 +1,4 @@
-"""Write one page with every figure that README states, its machine and its date: `make bench`.
+"""Write one page with every figure that docs/performance.md states, its machine and its date: `make bench`.
 
 python benchmarks/page.py [FILE]
 

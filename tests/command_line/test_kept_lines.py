@@ -55,9 +55,9 @@ def test_names_are_cut_and_harmless() -> None:
     assert "\x1b" not in line
 
 
-def test_what_readme_shows(resnet56: Pruned) -> None:
-    """README shows what is printed of the ResNet56."""
-    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+def test_what_the_page_shows(resnet56: Pruned) -> None:
+    """The page on checkpoints shows what is printed of the ResNet56."""
+    page = (Path(__file__).parents[2] / "docs" / "checkpoint-to-onnx.md").read_text(encoding="utf-8")
     lines = kept_lines(resnet56.report.kept)
     assert lines
-    assert "\n".join(["```text", *lines, "```"]) in readme
+    assert "\n".join(["```text", *lines, "```"]) in page
