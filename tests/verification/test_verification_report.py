@@ -44,7 +44,7 @@ def test_worst() -> None:
 def test_summary() -> None:
     """The line gives error, budget, place, share and layer."""
     assert report(GOOD).summary() == (
-        "equivalent on 1 comparisons; largest for its budget: output 'output' on noise [1, 3, 8, 8]: error 1e-06, "
+        "equivalent on 1 comparison; largest for its budget: output 'output' on noise [1, 3, 8, 8]: error 1e-06, "
         "budget 4e-06 (0.25 of it)"
     )
     text = report(GOOD, BAD, layer="layer1.0.conv2").summary()
