@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+import re
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -374,10 +376,54 @@ def test_budgets_of_odd_networks(body: str, tensors: dict[str, np.ndarray], weig
     assert not verifier.verify(to_bytes(network(body, **{**tensors, weight: array})), "m").equivalent
 
 
-def test_beyond_saturation() -> None:
-    """Of the logarithm of what float32 rounds to zero nothing is proved, and that is said by name."""
-    with pytest.raises(UnprovableError, match="nothing can be proved of output 'y'"):
-        notes_of(network("s = Sigmoid (z) y = Log (s)"), network("s = Sigmoid (z) y = Log (s)"))
+class TestSaturatedElements:
+    """Of the logarithm of what float32 rounds to zero nothing is proved; of the elements beside it everything is."""
+
+    W1 = weights(np.random.default_rng(1), 8, 16, 3, 3)
+    BODY = "s = Sigmoid (z) y = Log (s)"
+    VERIFIER = functools.cache(
+        lambda self: Verifier(OnnxReference(network(self.BODY, w1=0.12 * self.W1), "r"), (3, 8, 8))
+    )
+
+    def test_few_are_left_out(self) -> None:
+        """A model is proved by the others, and how many were left out is said."""
+        report = self.VERIFIER().verify(to_bytes(network(self.BODY, w1=0.12 * self.W1)), "m")
+        assert report.equivalent
+        (note,) = report.notes
+        found = re.fullmatch(
+            r"rounding alone decides ([\d,]+) values of output 'y' on .* left out, ([\d,]+) are .*", note
+        )
+        assert found is not None
+        left_out, compared = (int(number.replace(",", "")) for number in found.groups())
+        assert 0 < left_out < compared
+        assert left_out + compared == 8 * 8 * 8 * 8
+
+    @pytest.mark.parametrize("times", [-1.0, 1.001])
+    def test_a_fault_beside_them_is_found(self, times: float) -> None:
+        """One wrong weight is found among the elements that are decided."""
+        wrong = 0.12 * self.W1
+        wrong[5, 3, 1, 2] *= times
+        report = self.VERIFIER().verify(to_bytes(network(self.BODY, w1=wrong)), "m")
+        assert {case.case for case in report.cases if not case.ok} >= {"noise", "noise, batch of 7"}
+
+    def test_no_number_is_wrong_there_too(self) -> None:
+        """What is left out may be anything but NaN."""
+        body = "s = Sigmoid (z) l = Log (s) c = Less (z, low) y = Where (c, nan, l)"
+        tensors = {"w1": 0.12 * self.W1, "low": np.array(-20.0), "nan": np.array(np.nan)}
+        report = self.VERIFIER().verify(to_bytes(network(body, **tensors)), "m")
+        assert any(case.problem is not None and "are NaN" in case.problem for case in report.cases)
+
+    def test_where_most_are_undecided(self) -> None:
+        """Nothing is proved, and that is said by name."""
+        with pytest.raises(UnprovableError, match="nothing can be proved of output 'y'"):
+            notes_of(network(self.BODY), network(self.BODY))
+
+    def test_a_channel_that_is_undecided(self) -> None:
+        """Where most of one channel are undecided, the others do not vouch for it."""
+        w1 = 0.05 * self.W1
+        w1[3] = -20 * np.abs(w1[3])
+        with pytest.raises(UnprovableError, match="nothing can be proved of output 'y'"):
+            notes_of(network(self.BODY, w1=w1), network(self.BODY, w1=w1))
 
 
 def test_the_furthest_of_the_rounded_runs_counts() -> None:
