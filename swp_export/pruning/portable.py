@@ -30,6 +30,14 @@ if TYPE_CHECKING:
     from swp_export.pruning.source import SourceFacts
     from swp_export.pruning.written_layers import WrittenLayer
 
+PORTABLE_MULTIPLE = 4
+"""What channels and rows are filled up to a multiple of by default.
+
+Other counts make ONNX Runtime's convolutions slow: the zoo's VGG11, dense, is 0.69 times as fast as its unpruned form
+with none filled up, 1.18 times with multiples of 4, 1.23 of 8, 1.29 of 16, in files of 1.48, 1.53, 1.58 and 1.66 MB.
+VGG16 is 1.10 times as fast with multiples of 4 as with none, and no faster with larger ones (AVX-512, one thread).
+"""
+
 
 def portable_bytes(
     model: ir.Model, origin: SourceFacts, chosen: list[WrittenLayer], plan: PlanFile | None, multiple: int
@@ -44,8 +52,8 @@ def multiple_for(lowering: str | None, chosen: list[WrittenLayer]) -> int:
 
     A network that is left as it was has the channels that it was given.
     """
-    if lowering is None and all(layer.live.all() for layer in chosen):
-        return 1
+    if lowering is None:
+        return 1 if all(layer.live.all() for layer in chosen) else PORTABLE_MULTIPLE
     return AUTO_MULTIPLE if lowering == AUTO else DEFAULT_MULTIPLE
 
 

@@ -71,6 +71,7 @@ def pruned_document() -> dict[str, Any]:
         totals=totals,
         verification=None,
         accuracy=None,
+        counted_gain_of_auto=None,
         dense="dense.onnx",
         warnings=("no live stripe in features.<7>",),
     )
@@ -86,7 +87,8 @@ def bench_document() -> dict[str, Any]:
             for name, share in shares.items()
         ]
         latency = {"median_ms": median, "p90_ms": 1.2 * median, "p99_ms": 2 * median, "iqr_ms": 0.1, "runs": 900}
-        return {"model": model, "sha256": "cd" * 32, "batch": 1, "shape": [1, 3, 8, 8], **latency, "layers": layers}
+        facts = {"model": model, "sha256": "cd" * 32, "batch": 1, "threads": 1, "streams": 1, "shape": [1, 3, 8, 8]}
+        return facts | latency | {"images_per_second": 1e3 / median, "layers": layers}
 
     return {
         "command": "bench",
@@ -94,6 +96,8 @@ def bench_document() -> dict[str, Any]:
         "provider": "CPUExecutionProvider",
         "threads": 1,
         "batch": 1,
+        "streams": 1,
+        "remarks": ["the machine was busy"],
         "models": [
             result("dense.onnx", 4.0, {"features.0": 0.75, "features.3": 0.05, "features.<7>": 0.2}),
             result("model.onnx", 1.0, {"features.0": 0.6, "features.3": 0.4}),
@@ -139,6 +143,54 @@ def train_document() -> dict[str, Any]:
     }
 
 
+def sweep_document() -> dict[str, Any]:
+    """Return a document of `sweep`: two thresholds, one of them chosen and written."""
+
+    def point(threshold: float | None, stripes: int, right: float, median: float) -> dict[str, Any]:
+        form = {"median_ms": median, "p90_ms": median, "p99_ms": median, "iqr_ms": 0.1, "runs": 100}
+        return {
+            "threshold": threshold,
+            "live_stripes": stripes,
+            "stripes": 216,
+            "dead_layers": 0,
+            "params": 10 * stripes,
+            "paper_params": 9 * stripes,
+            "flops": 1000 * stripes,
+            "paper_flops": 900 * stripes,
+            "bytes": 50 * stripes,
+            "sha256": "ef" * 32,
+            "error": 1 - right / 100,
+            "accuracy": {"before": 92.5, "after": right, "changed": 3, "samples": 100, "data": "val.npz"},
+            "latency": {"default": form},
+        }
+
+    chosen = {"threshold": 0.01, "reason": "the cheapest that loses at most 0.5 points"}
+    return {
+        "command": "sweep",
+        "source": "ckpt.pth",
+        "sha256": "ab" * 32,
+        "architecture": "VGG11",
+        "gap": [0.001, 0.02],
+        "error_on": "val.npz",
+        "recalibrated": None,
+        "unpruned": point(None, 216, 92.5, 4.0),
+        "points": [point(0.01, 60, 92.25, 1.0), point(0.05, 20, 71.0, 0.5)],
+        "fronts": {"flops": [0.05, 0.01, None], "latency": [0.05, 0.01, None]},
+        "recommended": chosen,
+        "targets": {"accuracy_drop": 0.5},
+        "chosen": chosen,
+        "problem": None,
+        "environment": None,
+        "written": pruned_document(),
+    }
+
+
+@pytest.fixture
+def swept() -> dict[str, Any]:
+    """Return a document of `sweep` that a test may change."""
+    return sweep_document()
+
+
 @pytest.fixture
 def pruned() -> dict[str, Any]:
     """Return a document of `prune` that a test may change."""
@@ -161,5 +213,7 @@ def trained() -> dict[str, Any]:
 def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Write the page of all documents."""
     file = tmp_path_factory.mktemp("page") / "r.html"
-    file.write_text(page_of([pruned_document(), bench_document(), train_document()]), encoding="utf-8")
+    file.write_text(
+        page_of([pruned_document(), bench_document(), train_document(), sweep_document()]), encoding="utf-8"
+    )
     return file

@@ -101,6 +101,23 @@ def test_pictures_of_a_layer(pruned: dict[str, Any]) -> None:
     assert row.histogram == (1, 2, 5, 0, 0, 0, 0, 0, 0, 0)
 
 
+def test_a_sweep_and_what_it_wrote(swept: dict[str, Any]) -> None:
+    """A page of a sweep alone has its thresholds, and the layers of the model that was written at one."""
+    page = page_of([swept])
+    sources = {source for source, _, _ in Figures(page).found}
+    assert {"0:chosen.threshold", "0:points.1.accuracy.after", "0:written.layers.0.live_stripes"} <= sources
+    assert "Pareto front" in page
+    assert "chosen: 0.01" in page
+
+
+def test_a_sweep_without_labels_is_drawn_by_its_error(swept: dict[str, Any]) -> None:
+    """Nothing is said of accuracy that nobody measured."""
+    for point in (swept["unpruned"], *swept["points"]):
+        point["accuracy"], point["latency"] = None, {}
+    swept["fronts"]["latency"] = []
+    assert "error, share of the largest output" in page_of([swept])
+
+
 def test_figures_for_papers(tmp_path: Path, pruned: dict[str, Any]) -> None:
     """Every plot becomes SVG and PNG, labelled, the same bytes each time."""
     (tmp_path / "p.json").write_text(json.dumps(pruned))

@@ -51,11 +51,16 @@ def browser() -> Iterator[Chrome]:
 
 @pytest.fixture
 def shown(
-    browser: Chrome, page: Path, pruned: dict[str, Any], measured: dict[str, Any], trained: dict[str, Any]
+    browser: Chrome,
+    page: Path,
+    pruned: dict[str, Any],
+    measured: dict[str, Any],
+    trained: dict[str, Any],
+    swept: dict[str, Any],
 ) -> tuple[Chrome, list[dict[str, Any]]]:
     """Open the page of all documents."""
     browser.get(page.as_uri())
-    return browser, [pruned, measured, trained]
+    return browser, [pruned, measured, trained, swept]
 
 
 def test_nothing_is_reported_to_the_console(shown: tuple[Chrome, list[dict[str, Any]]]) -> None:
@@ -102,8 +107,9 @@ def test_a_table_is_sorted_by_its_headings(shown: tuple[Chrome, list[dict[str, A
     from selenium.webdriver.common.keys import Keys
 
     browser = shown[0]
-    button = next(b for b in browser.find_elements(By.CSS_SELECTOR, "thead button") if b.text.startswith("FLOPs"))
-    names = "return [...document.querySelectorAll('table')[0].tBodies[0].rows].map(row => row.cells[0].innerText)"
+    buttons = browser.find_elements(By.CSS_SELECTOR, "table:has(.heat) thead button")
+    button = next(each for each in buttons if each.text.startswith("FLOPs"))
+    names = "return [...document.querySelector('table:has(.heat)').tBodies[0].rows].map(row => row.cells[0].innerText)"
     button.send_keys(Keys.ENTER)
     assert browser.execute_script(names) == ["features.<7>", "features.0", "features.3"]
     button.send_keys(Keys.ENTER)

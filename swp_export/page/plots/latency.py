@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import PurePath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from swp_export.page.plots.style import AFTER, INK, new_figure
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping
 
     from matplotlib.figure import Figure
 
@@ -21,16 +21,17 @@ def latency_plot(documents: Documents) -> Figure | None:
     Box and whiskers where the document has the samples (quartiles; from the 1st to the 99th percentile), else the
     median and a line to the 90th percentile.
     """
-    results = [result for document in documents.of("bench") for result in document.content["models"]]
+    results: list[dict[str, Any]] = [
+        result for document in documents.of("bench") for result in document.content["models"]
+    ]
     if not results:
         return None
     figure = new_figure(0.8 + 0.42 * len(results))
     axes = figure.add_subplot()
     for place, result in enumerate(results):
-        samples: Sequence[float] | None = result.get("samples_ms")
-        if samples:
+        if result.get("samples_ms"):
             axes.boxplot(
-                samples,
+                _flat(result["samples_ms"]),
                 positions=[place],
                 orientation="horizontal",
                 whis=(1, 99),
@@ -44,7 +45,7 @@ def latency_plot(documents: Documents) -> Figure | None:
         else:
             axes.plot([result["median_ms"], result["p90_ms"]], [place, place], color=INK)
             axes.plot([result["median_ms"]], [place], "o", color=AFTER)
-    names = [f"{PurePath(result['model']).name}, batch {result['batch']}" for result in results]
+    names = [_name(result, several_threads=len({result["threads"] for result in results}) > 1) for result in results]
     axes.set_yticks(range(len(results)), names)
     axes.set_ylim(len(results) - 0.5, -0.5)
     axes.set_xlim(left=0)
@@ -52,3 +53,13 @@ def latency_plot(documents: Documents) -> Figure | None:
     axes.grid(axis="x")
     axes.set_xlabel("latency of a run, ms")
     return figure
+
+
+def _flat(samples: Any) -> list[float]:
+    """Return the numbers of samples, which lie by instance and by round."""
+    return [number for part in samples for number in _flat(part)] if isinstance(samples, list) else [samples]
+
+
+def _name(result: Mapping[str, Any], *, several_threads: bool) -> str:
+    threads = f", {result['threads']} threads" if several_threads else ""
+    return f"{PurePath(result['model']).name}, batch {result['batch']}{threads}"
