@@ -4,8 +4,9 @@ VENV := .venv
 RUN := $(VENV)/bin/
 # Models that others published, for the tests. Nothing of it is imported: its own onnxruntime would break ours.
 PUBLISHED := rapidocr-onnxruntime==1.4.4
+ZOO := $(foreach entry,resnet20 vgg11,$(entry)-fashion-mnist/mild $(entry)-fashion-mnist/strong)
 
-.PHONY: demo test lint docs bench soak clean
+.PHONY: demo test check lint docs bench soak clean
 
 $(VENV)/.installed: pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "swp-export needs Python 3.11 or newer, this is " + sys.version.split()[0])'
@@ -23,6 +24,14 @@ demo: $(VENV)/.installed ## prune, verify and measure a real checkpoint
 test: $(VENV)/.published ## the whole test suite, on up to four cores
 	OMP_NUM_THREADS=1 $(RUN)python -m pytest --numprocesses logical --maxprocesses 4 --dist worksteal
 
+check: $(VENV)/.installed ## the networks in models/ keep to their gates
+	mkdir -p build/zoo
+	for network in $(ZOO); do \
+	    $(RUN)swp-export prune models/$$network.pth --output build/zoo/$$(echo $$network | tr / -).onnx \
+	        --no-verify --force --quiet > build/zoo/prune.txt || exit; \
+	done
+	$(RUN)swp-export check models/gates.toml --junit build/gates.xml --force
+
 lint: $(VENV)/.installed ## formatting, lints, types
 	$(RUN)ruff format --check .
 	$(RUN)ruff check .
@@ -39,4 +48,4 @@ soak: $(VENV)/.installed ## hours: 1,500 planted faults, 500 random networks, 10
 	$(RUN)python -m tests.soak everything
 
 clean:
-	rm -rf $(VENV) demo-output site
+	rm -rf $(VENV) demo-output build site

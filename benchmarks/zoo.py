@@ -3,7 +3,8 @@
     python benchmarks/zoo.py resnet20-fashion-mnist --data-path data
 
 trains the network without pruning and at both strengths, resumes where an earlier call was interrupted, and writes
-models/<entry>/: a checkpoint per strength, broken into its live stripes, `samples.npz`, `expected.json` and the card.
+models/<entry>/: a checkpoint per strength, broken into its live stripes, `samples.npz`, `expected.json` and the card,
+and models/gates.toml.
 `tests/test_zoo.py` checks all of them on every run.
 """
 
@@ -21,6 +22,7 @@ import numpy as np
 import onnxruntime
 import torch
 from zoo_card import card
+from zoo_gates import gates
 
 import swp_export
 from swp_export.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
@@ -85,6 +87,7 @@ def make(name: str, data_path: Path, runs: Path) -> None:
     np.savez_compressed(folder / "samples.npz", allow_pickle=False, **sample)
     (folder / "expected.json").write_text(json.dumps(expected, indent=2) + "\n", encoding="utf-8")
     (folder / "README.md").write_text(card(name, expected), encoding="utf-8")
+    (MODELS / "gates.toml").write_text(gates(MODELS), encoding="utf-8")
     print((folder / "README.md").read_text(encoding="utf-8"))
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from swp_export.benchmark.benchmark import bench
+    from swp_export.gates.check import check
     from swp_export.inspection.inspect import inspect
     from swp_export.page.page import report
     from swp_export.pruning.prune import prune
@@ -25,10 +26,11 @@ if TYPE_CHECKING:
 # Whoever sets it, to 0 too, is left alone. Subprocesses inherit it.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
-__all__ = ["bench", "doctor", "inspect", "prune", "report", "sweep", "train", "tune", "verify"]
+__all__ = ["bench", "check", "doctor", "inspect", "prune", "report", "sweep", "train", "tune", "verify"]
 
 _MODULES = {
     "bench": "swp_export.benchmark.benchmark",
+    "check": "swp_export.gates.check",
     "doctor": "swp_export.runtime.doctor",
     "inspect": "swp_export.inspection.inspect",
     "prune": "swp_export.pruning.prune",

@@ -8,6 +8,7 @@ from __future__ import annotations
 import click
 
 from swp_export.command_line.commands.bench import bench
+from swp_export.command_line.commands.check import check
 from swp_export.command_line.commands.doctor import doctor
 from swp_export.command_line.commands.inspect import inspect
 from swp_export.command_line.commands.prune import prune
@@ -17,7 +18,7 @@ from swp_export.command_line.commands.train import train
 from swp_export.command_line.commands.tune import tune
 from swp_export.command_line.commands.verify import verify
 from swp_export.command_line.exit_codes import Commands, heed_termination, open_closed_streams
-from swp_export.command_line.options import VERBOSITY, options
+from swp_export.command_line.options import VERBOSITY, VERSION, options
 
 _EPILOG = """\b
 Start here:
@@ -50,13 +51,13 @@ Completion by the TAB key, for bash (or zsh, fish):
 
 
 @click.group("swp-export", cls=Commands, context_settings={"help_option_names": ["-h", "--help"]}, epilog=_EPILOG)
-@click.version_option(package_name="swp-export")
+@VERSION
 @options(VERBOSITY)
 def cli() -> None:
     """Turn stripe-wise pruned networks into small, verified, fast ONNX models."""
 
 
-for _command in (inspect, prune, verify, sweep, tune, bench, report, train, doctor):
+for _command in (inspect, prune, verify, sweep, tune, bench, report, check, train, doctor):
     cli.add_command(_command)
 
 

@@ -50,3 +50,7 @@ class DeviceError(SwpExportError):
 
 class TrainingError(SwpExportError):
     """Training diverged, or left nothing of the network."""
+
+
+class GatesError(SwpExportError):
+    """A file of gates cannot be read, or asks for what is not known."""

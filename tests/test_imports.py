@@ -19,8 +19,8 @@ ROOT = Path(__file__).parents[1] / "swp_export"
 # A module may import from its own stage and from those above it. Names are files or folders of swp_export.
 STAGES: tuple[tuple[str, ...], ...] = (
     ("errors",),
-    ("stripes", "printable", "input_file", "figures", "file_kinds", "memory", "garbage", "progress"),
-    ("atomic", "isolated", "npz"),
+    ("distributions", "stripes", "printable", "input_file", "figures", "file_kinds", "memory", "garbage", "progress"),
+    ("atomic", "isolated", "junit", "npz"),
     ("checkpoint",),
     ("nn",),
     ("architectures",),
@@ -32,7 +32,7 @@ STAGES: tuple[tuple[str, ...], ...] = (
     ("verification",),
     ("benchmark",),
     ("tuning",),
-    ("pruning", "inspection"),
+    ("pruning", "inspection", "gates"),
     ("page",),
     ("sweeping",),
     ("command_line",),

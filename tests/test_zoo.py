@@ -15,6 +15,7 @@ import torch
 
 import swp_export
 from swp_export.checkpoint import read_checkpoint
+from swp_export.gates.gates_file import read_gates
 from swp_export.network.instantiate import instantiate
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -58,6 +59,18 @@ def test_training_was_worth_it(entry: str) -> None:
         assert figures["changed_by_threshold"] == 0
         assert figures["sr"] > 0
     assert expected["strengths"]["mild"]["accuracy_after"] >= expected["unpruned"]["accuracy"] - 0.5
+
+
+def test_the_gates_are_those_of_the_cards() -> None:
+    """`make check` holds every network to the figures of its card, and all that is no time is gated."""
+    sys.path.insert(0, str(ROOT / "benchmarks"))
+    gates = runpy.run_path(str(ROOT / "benchmarks" / "zoo_gates.py"))["gates"]
+    assert (MODELS / "gates.toml").read_text(encoding="utf-8") == gates(MODELS)
+    read = {each.name: each for each in read_gates(MODELS / "gates.toml")}
+    assert set(read) == {f"{entry}-{strength}" for entry, strength in NETWORKS}
+    for each in read.values():
+        assert each.asked == ("size", "parameters", "FLOPs", "equivalence", "accuracy", "accuracy drop")
+        assert all(path.exists() for path in each.files if path != each.model)
 
 
 @pytest.mark.parametrize(("entry", "strength"), NETWORKS)

@@ -8,13 +8,14 @@ import platform
 import time
 from typing import TYPE_CHECKING, Any
 
+from swp_export.distributions import DISTRIBUTIONS
 from swp_export.runtime.cpu import Cpu, read_cpu
 from swp_export.runtime.session import runtime_of
 
 if TYPE_CHECKING:
     from swp_export.runtime.target import Target
 
-_PACKAGES = ("swp-export", "onnx", "numpy")
+_PACKAGES = (*(each.name for each in DISTRIBUTIONS), "onnx", "numpy")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import io
 import math
 from collections import OrderedDict
@@ -16,6 +15,7 @@ from swp_export.atomic import atomic_write
 from swp_export.checkpoint.content import bytes_of, naming, parse
 from swp_export.checkpoint.layouts import layout_of
 from swp_export.checkpoint.state_dict import plain_tensors, shown
+from swp_export.distributions import program_version
 from swp_export.errors import CheckpointError
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def write_checkpoint(
         "input_shape": None if input_shape is None else list(input_shape),
         "normalisation": None if normalisation is None else {key: list(v) for key, v in normalisation.items()},
         "class_names": None if class_names is None else list(class_names),
-        "versions": {"swp-export": importlib.metadata.version("swp-export"), "torch": str(torch.__version__)},
+        "versions": {"swp-export": program_version(), "torch": str(torch.__version__)},
         "training": training,
     }
     # Into memory first: torch.save itself reports a full disk as a RuntimeError without its cause.

@@ -9,6 +9,7 @@ from rich.markup import escape
 from swp_export.command_line.table import new_table
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
     from rich.table import Table
 
     from swp_export.runtime.doctor import DoctorReport, Package
@@ -17,9 +18,13 @@ _YES = "[green]yes[/]"
 _NO = "[red]no[/]"
 
 
-def doctor_tables(report: DoctorReport) -> list[Table]:
-    """Return the tables of `report`: devices, the processor, packages, and what to do if there is anything to do."""
-    tables = [_device_table(report), _cpu_table(report), _package_table(report)]
+def doctor_tables(report: DoctorReport) -> list[RenderableType]:
+    """Return what this machine is for, devices, the processor, packages, and what to do if there is anything to do."""
+    tables: list[RenderableType] = [
+        f"This machine is for {report.machine} ({report.distribution or 'not installed'})",
+        "",
+    ]
+    tables += [_device_table(report), _cpu_table(report), _package_table(report)]
     todo = (*report.conflicts, *report.advice)
     if todo:
         table = new_table("", "What to do")
@@ -56,4 +61,6 @@ def _package_table(report: DoctorReport) -> Table:
 def _version(package: Package) -> str:
     if package.version is not None:
         return escape(package.version)
+    if not package.wanted:
+        return "left out"
     return "[yellow]not installed (optional)[/]" if package.optional else "[red]missing[/]"

@@ -12,6 +12,7 @@ from click.shell_completion import CompletionItem
 
 from swp_export.command_line.names import ARCHITECTURES, DATASETS, LOWERINGS
 from swp_export.command_line.progress import QUIET_KEY
+from swp_export.distributions import DISTRIBUTIONS, installed_distributions, program_version
 from swp_export.errors import InputError
 from swp_export.runtime.target import KINDS, Target
 
@@ -133,6 +134,23 @@ VERBOSITY = options(
         help="Log what happens inside, for bug reports.",
     ),
 )
+
+
+def _tell_version(ctx: click.Context, _param: click.Parameter, wanted: bool) -> None:  # noqa: FBT001 # click's signature
+    if wanted and not ctx.resilient_parsing:
+        name = next((each.name for each in installed_distributions()), DISTRIBUTIONS[0].name)
+        click.echo(f"{name}, version {program_version()}")
+        ctx.exit()
+
+
+VERSION = click.option(
+    "--version",
+    is_flag=True,
+    expose_value=False,
+    is_eager=True,
+    callback=_tell_version,
+    help="Show the version and exit.",
+)
 JSON = click.option(
     "--json", "as_json", is_flag=True, help="Print the result as one JSON document instead of tables, for scripts."
 )
@@ -147,17 +165,17 @@ THRESHOLD = click.option(
 )
 
 
-def _make_importable(_ctx: click.Context, _param: click.Parameter, value: str | None) -> str | None:
-    """Let `--arch package.module:factory` find modules in the current folder, as `python -m` does."""
-    if value is not None and ":" in value:
+def make_importable(arch: str | None) -> str | None:
+    """Let an `arch` that is package.module:factory find modules in the current folder, as `python -m` does."""
+    if arch is not None and ":" in arch:
         sys.path.insert(0, str(Path.cwd()))
-    return value
+    return arch
 
 
 ARCH = click.option(
     "--arch",
     type=Name("arch", *ARCHITECTURES),
-    callback=_make_importable,
+    callback=lambda _ctx, _param, value: make_importable(value),
     metavar="NAME",
     help=f"Which network it is: {', '.join(ARCHITECTURES)}, or package.module:function for one of your own. Needed "
     "only where the file does not tell.",

@@ -16,6 +16,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from swp_export.distributions import overwriting
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -146,10 +148,7 @@ def why_conflict(distributions: tuple[str, ...]) -> str | None:
     if len(distributions) < 2:
         return None
     keep = "onnxruntime-gpu" if "onnxruntime-gpu" in distributions else distributions[0]
-    return (
-        f"{' and '.join(distributions)} own the same module and overwrite each other; "
-        f"pip uninstall -y {' '.join(distributions)}, then pip install {keep}"
-    )
+    return overwriting(distributions, keep)
 
 
 def parse_version(text: str) -> tuple[int, int] | None:

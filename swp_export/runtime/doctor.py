@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.metadata
 import platform
 from typing import Any
 
+from swp_export.distributions import (
+    DISTRIBUTIONS,
+    Distribution,
+    installed_distributions,
+    installed_version,
+    overwriting,
+)
 from swp_export.errors import SwpExportError
 from swp_export.runtime.cpu import Cpu, read_cpu
 from swp_export.runtime.cuda import onnxruntime_distributions, why_conflict
@@ -24,12 +30,16 @@ _PROBE_RESULT = 9.0
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Requirement:
-    """A package we use: `purpose` is what stops working without it, `install` what `pip install` calls it."""
+    """A package we use: `purpose` is what stops working without it, `extra` what brings it, if something does."""
 
     name: str
     purpose: str
     optional: bool = False
-    install: str = ""
+    extra: str = ""
+
+    def extra_of(self, machine: Distribution) -> str:
+        """Return what `pip install` calls the extra of the distribution that `machine` has; empty without one."""
+        return f"'{machine.name}[{self.extra}]'" if self.extra else ""
 
 
 REQUIREMENTS = (
@@ -42,20 +52,24 @@ REQUIREMENTS = (
     Requirement(name="torch", purpose="train, prune, verify --against a checkpoint"),
     Requirement(name="onnxscript", purpose="prune"),
     Requirement(name="onnx-simplifier", purpose="prune"),
-    Requirement(name="torchvision", purpose="training data", optional=True, install="'swp-export[train]'"),
-    Requirement(name="openvino", purpose="device openvino", optional=True, install="'swp-export[openvino]'"),
+    Requirement(name="torchvision", purpose="training data", optional=True, extra="train"),
+    Requirement(name="openvino", purpose="device openvino", optional=True, extra="openvino"),
 )
 """All but ONNX Runtime, which comes as one of several distributions."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Package:
-    """A package: its installed `version`, None where it is missing, and what `purpose` needs it."""
+    """A package: its installed `version`, None where it is missing, and what `purpose` needs it.
+
+    `wanted` is False of what a machine for this purpose goes without.
+    """
 
     name: str
     version: str | None
     purpose: str
     optional: bool
+    wanted: bool = True
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -72,6 +86,8 @@ class DoctorReport:
     """What `doctor` found.
 
     Attributes:
+        distribution: as which the program is installed; None where it runs without being installed.
+        machine: what a machine with this distribution is for.
         python: Version of the interpreter.
         platform: Operating system and architecture.
         packages: Everything we use, missing ones included.
@@ -82,6 +98,8 @@ class DoctorReport:
 
     """
 
+    distribution: str | None
+    machine: str
     python: str
     platform: str
     packages: tuple[Package, ...]
@@ -101,6 +119,8 @@ class DoctorReport:
         """Return the JSON document."""
         return {
             "healthy": self.healthy,
+            "distribution": self.distribution,
+            "machine": self.machine,
             "python": self.python,
             "platform": self.platform,
             "packages": [dataclasses.asdict(package) for package in self.packages],
@@ -115,47 +135,61 @@ def doctor() -> DoctorReport:
     """Examine this machine. Runs a convolution on each kind of device; raises nothing for what is missing."""
     runtimes = onnxruntime_distributions()
     versions = {requirement.name: installed_version(requirement.name) for requirement in REQUIREMENTS}
-    packages = [
-        Package(name=need.name, version=versions[need.name], purpose=need.purpose, optional=need.optional)
-        for need in REQUIREMENTS
-    ]
+    own = installed_distributions()
+    machine = own[0] if own else DISTRIBUTIONS[0]
+    packages = [_package(need, versions[need.name], machine) for need in REQUIREMENTS]
     packages += [
         Package(name=name, version=installed_version(name), purpose="running models", optional=False)
         for name in runtimes or ("onnxruntime",)
     ]
     return DoctorReport(
+        distribution=own[0].name if own else None,
+        machine=machine.purpose,
         python=platform.python_version(),
         platform=platform.platform(),
         packages=tuple(packages),
-        providers=tuple(check_device(kind) for kind in KINDS),
+        providers=tuple(_check_for(machine, kind, runtimes) for kind in KINDS),
         cpu=read_cpu(),
-        conflicts=tuple(filter(None, [why_conflict(runtimes)])),
-        advice=(*install_advice(versions), *runtime_advice(runtimes)),
+        conflicts=tuple(filter(None, [why_twice(own), why_conflict(runtimes)])),
+        advice=(*install_advice(versions, machine), *runtime_advice(runtimes, machine)),
     )
 
 
-def installed_version(distribution: str) -> str | None:
-    """Return the version of `distribution`, or None if it is not installed."""
-    try:
-        return importlib.metadata.version(distribution)
-    except importlib.metadata.PackageNotFoundError:
-        return None
+def _package(need: Requirement, version: str | None, machine: Distribution) -> Package:
+    wanted = need.name not in machine.without
+    return Package(
+        name=need.name, version=version, purpose=need.purpose, optional=need.optional or not wanted, wanted=wanted
+    )
 
 
-def install_advice(versions: dict[str, str | None]) -> tuple[str, ...]:
-    """Return what to install for each of `REQUIREMENTS` whose version in `versions` is None."""
+def why_twice(installed: tuple[Distribution, ...]) -> str | None:
+    """Return what is wrong where this program is `installed` more than once, else None."""
+    return None if len(installed) < 2 else overwriting(tuple(each.name for each in installed), "the one that you want")
+
+
+def install_advice(versions: dict[str, str | None], machine: Distribution) -> tuple[str, ...]:
+    """Return what to install for each of `REQUIREMENTS` whose version is None, but for what `machine` goes without."""
     return tuple(
-        f"pip install {need.install or need.name}: {need.purpose}"
+        f"pip install {need.extra_of(machine) or need.name}: {need.purpose}"
         for need in REQUIREMENTS
-        if versions.get(need.name) is None
+        if versions.get(need.name) is None and need.name not in machine.without
     )
 
 
-def runtime_advice(runtimes: tuple[str, ...]) -> tuple[str, ...]:
+def runtime_advice(runtimes: tuple[str, ...], machine: Distribution) -> tuple[str, ...]:
     """Return what to install where none of ONNX Runtime's distributions is."""
     if runtimes:
         return ()
-    return ("pip install onnxruntime-gpu (64-bit x86 Linux and Windows) or onnxruntime (elsewhere): running models",)
+    gpu = "onnxruntime-gpu (64-bit x86 Linux and Windows) or onnxruntime (elsewhere)"
+    return (f"pip install {gpu if machine.runtime == 'onnxruntime-gpu' else machine.runtime}: running models",)
+
+
+def _check_for(machine: Distribution, device: str, runtimes: tuple[str, ...]) -> ProviderCheck:
+    if device != "cuda" or machine.with_cuda is None or "onnxruntime-gpu" in runtimes:
+        return check_device(device)
+    return ProviderCheck(
+        device=device, works=False, detail=f"{machine.name} is for the CPU; {machine.with_cuda} is for CUDA too"
+    )
 
 
 def check_device(device: str) -> ProviderCheck:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from swp_export.atomic import atomic_outputs, require_writable
 from swp_export.benchmark.environment import read_environment
+from swp_export.distributions import program_version
 from swp_export.errors import InputError, ThresholdError
 from swp_export.graph.files.external_data import files_of
 from swp_export.graph.input_shape import image_shape
@@ -193,7 +193,7 @@ def _tried(network: SweptNetwork, thresholds: Sequence[float] | None, points: in
 def _key(network: SweptNetwork, arch: str | None, names: DataNames, recalibrate: int | None) -> dict[str, Any]:
     """Return what the points depend on beside their thresholds."""
     return {
-        "version": version("swp-export"),
+        "version": program_version(),
         "source": network.facts.sha256,
         "arch": arch,
         "input_shape": encode_input_shape(network.facts.input_shape),

@@ -6,7 +6,6 @@ import hashlib
 import json
 import logging
 import os
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +13,7 @@ import numpy as np
 
 from swp_export.atomic import atomic_write
 from swp_export.benchmark.environment import installed
+from swp_export.distributions import program_version
 from swp_export.errors import OutputError
 from swp_export.input_file import read_bytes
 from swp_export.lowerings import LOWERINGS
@@ -48,7 +48,7 @@ class LayerCache:
             [conv.strides, conv.pads, conv.dilations],
             [case.input_shape, case.free, timer.multiple],
             timer.target.to_json(),
-            [installed(runtime_of(timer.target).packages), read_cpu().model, version("swp-export"), *LOWERINGS],
+            [installed(runtime_of(timer.target).packages), read_cpu().model, program_version(), *LOWERINGS],
         ]
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 

@@ -8,6 +8,7 @@ CEILING of its scale, or decides an integer, proves nothing of that output.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -19,10 +20,11 @@ from swp_export.figures import readable
 from swp_export.verification.budget import EPS, unexplained
 from swp_export.verification.cases import Case
 from swp_export.verification.comparison import NOT_FINITE
+from swp_export.verification.float64_run import run_each
 from swp_export.verification.runs import Runs, distances
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from swp_export.progress import Progress
     from swp_export.runtime.session import Feed
@@ -92,14 +94,7 @@ def gather(reference: Reference, cases: Sequence[tuple[Case, bool]], progress: P
         UnprovableError: the reference contradicts itself.
 
     """
-    answers = []
-    for number, (case, must_run) in enumerate(cases):
-        progress(case.name, ANSWERED * number / len(cases))
-        try:
-            answers.append(_answer(reference, case))
-        except InputError:
-            if must_run:
-                raise
+    answers = _answers(reference, cases, progress)
     _require_repeatable(reference, answers[0])
     moved = _moved(
         reference,
@@ -190,6 +185,24 @@ def _require_repeatable(reference: Reference, first: _Answer) -> None:
     )
 
 
+def _answers(reference: Reference, cases: Sequence[tuple[Case, bool]], progress: Progress) -> list[_Answer]:
+    """Return what `reference` gives on each case that it does not refuse."""
+
+    def inputs() -> Iterator[Feed]:
+        for number, case in enumerate(required):
+            progress(case.name, ANSWERED * number / len(cases))
+            yield case.x
+
+    required = [case for case, must_run in cases if must_run]
+    truths = zip(required, run_each(reference.float64, inputs()), strict=True)
+    answers = [_Answer(case=case, truth=truth, single=reference.float32(case.x)) for case, truth in truths]
+    for number, case in enumerate((case for case, must_run in cases if not must_run), len(required)):
+        progress(case.name, ANSWERED * number / len(cases))
+        with contextlib.suppress(InputError):
+            answers.append(_answer(reference, case))
+    return answers
+
+
 def _answer(reference: Reference, case: Case) -> _Answer:
     return _Answer(case=case, truth=reference.float64(case.x), single=reference.float32(case.x))
 
@@ -230,23 +243,30 @@ def _moved(
     judged one by one, and need them all, and so do activations that are flat but at a few places, each in one image.
     """
     moved: list[dict[str, np.ndarray]] = [{} for _ in answers]
-    for seed in range(ROUNDED_RUNS):
-        run = reference.rounded(seed)
-        for number, (each, so_far) in enumerate(zip(answers, moved, strict=True)):
-            progress((seed * len(answers) + number) / (ROUNDED_RUNS * len(answers)))
-            is_enough = (
-                each.case.shape[0] >= ROUNDED_RUNS
-                and not each.case.saturates
-                and all(truth.dtype.kind == "f" for truth in each.truth.values())
-            )
-            if is_enough and seed != number % ROUNDED_RUNS:
-                continue
-            outputs = run(each.case.x)
-            for name, truth in each.truth.items():
+    drawn = [
+        [number for number, each in enumerate(answers) if seed == number % ROUNDED_RUNS or not _is_enough(each)]
+        for seed in range(ROUNDED_RUNS)
+    ]
+    for seed, numbers in enumerate(drawn):
+
+        def inputs(seed: int = seed, numbers: Sequence[int] = numbers) -> Iterator[Feed]:
+            for number in numbers:
+                progress((seed * len(answers) + number) / (ROUNDED_RUNS * len(answers)))
+                yield answers[number].case.x
+
+        for number, outputs in zip(numbers, run_each(reference.rounded(seed), inputs()), strict=True):
+            so_far = moved[number]
+            for name, truth in answers[number].truth.items():
                 found = distances(outputs[name], truth)
                 before = so_far.get(name, found)
                 so_far[name] = np.maximum(before, found) if before.shape == found.shape else np.array(np.inf)
     return moved
+
+
+def _is_enough(answer: _Answer) -> bool:
+    """Tell whether one draw is: the images of a batch are as many."""
+    floats = all(truth.dtype.kind == "f" for truth in answer.truth.values())
+    return answer.case.shape[0] >= ROUNDED_RUNS and not answer.case.saturates and floats
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)

@@ -1,38 +1,51 @@
-"""A verification as JUnit XML, the form in which CI systems show single checks."""
+"""A verification as JUnit XML, a test case for each comparison."""
 
 from __future__ import annotations
 
-import xml.etree.ElementTree as ET
+import dataclasses
 from typing import TYPE_CHECKING
 
-from swp_export.printable import printable
+from swp_export.distributions import program_version
+from swp_export.junit import TestCase, TestSuite, junit_document
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
+    from swp_export.verification.comparison import CaseResult
     from swp_export.verification.report import VerificationReport
 
 
-def junit_xml(report: VerificationReport) -> str:
-    """Return `report` as one test suite with a test case per comparison; what XML cannot hold is spelled out."""
-    failures = sum(not case.ok for case in report.cases)
-    suite = ET.Element(
-        "testsuite",
-        name=printable(f"equivalence of {report.model}"),
-        tests=str(len(report.cases)),
-        failures=str(failures),
-        errors="0",
-        skipped=str(sum(case.undecided is not None for case in report.cases)),
+def junit_xml(report: VerificationReport, *, started: datetime, seconds: float) -> str:
+    """Return `report` as one test suite; all comparisons are made together, so each gets its share of the `seconds`."""
+    share = seconds / len(report.cases)
+    return _document(
+        report.model, report.reference, started, [_test_case(report, case, share) for case in report.cases]
     )
-    for case in report.cases:
-        shape = "x".join(str(size) for size in case.input_shape)
-        element = ET.SubElement(suite, "testcase", classname=printable(report.model))
-        element.set("name", printable(f"{case.case} [{shape}] {case.output}"))
-        if case.undecided is not None:
-            ET.SubElement(element, "skipped", message=printable(case.undecided))
-        elif not case.ok:
-            text = case.problem or f"error {case.max_abs_error:.3g}, budget {case.budget:.3g}"
-            layer = report.first_diverging_layer
-            detail = f"at {list(case.worst)}; {case.exceeding} of {case.elements} values"
-            failure = ET.SubElement(element, "failure", message=printable(text))
-            failure.text = printable(detail + (f"; first diverging layer: {layer}" if layer else ""))
-    ET.indent(suite)
-    return ET.tostring(suite, encoding="unicode", xml_declaration=True) + "\n"
+
+
+def junit_xml_of_error(model: str, against: str, message: str, *, started: datetime, seconds: float) -> str:
+    """Return the document of a verification that could not be made: one error, with its `message`."""
+    case = TestCase(name="equivalence", of=model, seconds=seconds, outcome="error", message=message)
+    return _document(model, against, started, [case])
+
+
+def _document(model: str, against: str, started: datetime, cases: list[TestCase]) -> str:
+    facts = {"swp-export": program_version(), "model": model, "against": against}
+    return junit_document([TestSuite(name=f"equivalence of {model}", cases=cases, started=started, properties=facts)])
+
+
+def _test_case(report: VerificationReport, case: CaseResult, seconds: float) -> TestCase:
+    shape = "x".join(str(size) for size in case.input_shape)
+    made = TestCase(name=f"{case.case} [{shape}] {case.output}", of=report.model, seconds=seconds)
+    if case.undecided is not None:
+        return dataclasses.replace(made, outcome="skipped", message=case.undecided)
+    if case.ok:
+        return made
+    layer = report.first_diverging_layer
+    detail = f"at {list(case.worst)}; {case.exceeding} of {case.elements} values"
+    return dataclasses.replace(
+        made,
+        outcome="failure",
+        message=case.problem or f"error {case.max_abs_error:.3g}, budget {case.budget:.3g}",
+        detail=detail + (f"; first diverging layer: {layer}" if layer else ""),
+    )

@@ -21,6 +21,7 @@ from swp_export.graph.operators.table import operator
 from swp_export.runtime.session import open_session
 from swp_export.verification import parting
 from swp_export.verification.feeds import main_of, zeros
+from swp_export.verification.float64_run import Float64Run, has_large_weights
 from swp_export.verification.rounding import UNIT, UNIT_OF_FLOAT16, move_module, moved, rounding_of_mean, summing_means
 
 if TYPE_CHECKING:
@@ -28,14 +29,11 @@ if TYPE_CHECKING:
 
     from torch import nn
 
+    from swp_export.graph.float64.execution import OnValue
     from swp_export.graph.metadata import InputShape
     from swp_export.runtime.session import Feed, TensorSpec
 
     Outputs = dict[str, np.ndarray]
-
-
-MOST_KEPT = 1 << 29
-"""Bytes of weights of a model whose moved weights, twice as many, are kept from one run to the next."""
 
 
 class Reference(Protocol):
@@ -147,7 +145,12 @@ class TorchReference:
 
 
 class OnnxReference:
-    """An ONNX model: float64 by our own operators, float32 by ONNX Runtime on the CPU, `optimise`d or not."""
+    """An ONNX model: float64 by our own operators, float32 by ONNX Runtime on the CPU, `optimise`d or not.
+
+    Attributes:
+        float64: runs it in float64.
+
+    """
 
     def __init__(self, model: ir.Model, description: str, *, optimise: bool = True) -> None:
         self.description = description
@@ -156,6 +159,7 @@ class OnnxReference:
         self._model = model
         self._optimise = optimise
         self._double = Float64Model(model)
+        self.float64 = Float64Run(self._double)
         self._single = open_session(session_content(model), optimise=optimise)
         self.inputs = self._single.inputs
         self._batches: dict[str, int | None] = {}
@@ -171,10 +175,6 @@ class OnnxReference:
             else:
                 self._batches[key] = _found_batch(self.float32, input_shape, self.inputs)
         return self._batches[key]
-
-    def float64(self, x: Feed) -> Outputs:
-        """Run in float64."""
-        return self._double.run(x)
 
     def float32(self, x: Feed) -> Outputs:
         """Run in ONNX Runtime's float32."""
@@ -202,10 +202,14 @@ class OnnxReference:
                 return constants[name]
             of_name = np.random.default_rng([seed, zlib.crc32(name.encode())])
             found = moved(array, of_name, UNIT)
-            if self._double.stored_bytes <= MOST_KEPT:
+            if not has_large_weights(self._double):
                 constants[name] = found
             return found
 
+        return Float64Run(self._double, lambda: self._off_by_means(move, rng))
+
+    def _off_by_means(self, move: OnValue, rng: np.random.Generator) -> OnValue:
+        """Return what moves the values of one run by `move`, and those of which a mean is taken off by its rounding."""
         centring: dict[str | None, list[ir.Node]] = {}
         for node in self._model.graph:
             if operator_of(node) == "InstanceNormalization" and node.inputs[0] is not None:
@@ -219,7 +223,7 @@ class OnnxReference:
                 off[node.outputs[0].name] = rounding_of_mean(array, rng, UNIT, epsilon, array_of(node.inputs[1]))
             return array
 
-        return lambda x: self._double.run(x, on_value=see)
+        return see
 
     def unoptimised(self) -> Reference | None:
         """Load it again, with all optimisations of ONNX Runtime off."""

@@ -12,11 +12,14 @@ from swp_export.runtime.doctor import DoctorReport, Package, ProviderCheck
 def shown(*, advice=(), features=None):
     """Return what a wide terminal shows of a machine where something is missing."""
     report = DoctorReport(
+        distribution="swp-export-runtime",
+        machine="ONNX models on the CPU",
         python="3.11.7",
         platform="Linux",
         packages=(
             Package(name="onnx", version=None, purpose="everything", optional=False),
             Package(name="torchvision", version=None, purpose="training data", optional=True),
+            Package(name="torch", version=None, purpose="train", optional=True, wanted=False),
         ),
         providers=(ProviderCheck(device="cuda", works=False, detail="no NVIDIA driver"),),
         cpu=Cpu(model="Example CPU", features=features, cores=2),
@@ -34,6 +37,8 @@ def test_what_is_missing_is_told_from_what_is_optional():
     text = shown()
     assert "missing" in text
     assert "not installed (optional)" in text
+    assert "left out" in text
+    assert "This machine is for ONNX models on the CPU (swp-export-runtime)" in text
     assert "no NVIDIA driver" in text
     assert "What to do" not in text
 

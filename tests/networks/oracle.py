@@ -11,8 +11,8 @@ filter whose map is added to a live one, scales a live one, or is an output of t
 those are is seen by gradients too: from each map that counts, backward, as far as the outputs of the layers before it.
 
 Activations are replaced by strictly monotone ones, so that a Relu that happens to be closed for these images, or a
-saturated gate, does not make a channel look dead. What does not vary goes through the activations as they are: a Relu
-that closes a dead filter's constant makes a zero, and zero times a gate is dead.
+saturated gate or softmax, does not make a channel look dead. What does not vary goes through the activations as they
+are: a Relu that closes a dead filter's constant makes a zero, and zero times a gate is dead.
 
 A constant map that differs from position to position (a constant through a zero-padded convolution) is none of the
 oracle's channels: what a file needs for it counts against the file.
@@ -124,6 +124,12 @@ def _gate(x: torch.Tensor, *_: object, **__: object) -> torch.Tensor:
     return 0.5 + 0.5 * functional.softsign(x)
 
 
+def _centred(x: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
+    """Return what a softmax makes of small inputs, but for its scale: it weighs each against all others."""
+    return x - x.mean(dim=kwargs["dim"] if "dim" in kwargs else args[0], keepdim=True)
+
+
+_SOFTMAX = frozenset([functional.softmax, torch.softmax, torch.Tensor.softmax])
 _ACTIVATIONS: dict[Callable[..., Any], Callable[..., Any]] = {
     **dict.fromkeys(
         [
@@ -203,6 +209,8 @@ class _Recorder(TorchFunctionMode):
         kwargs = kwargs or {}
         if func in _ACTIVATIONS:
             result = self._activate(func, args, kwargs)
+        elif func in _SOFTMAX:
+            result = _centred(*args, **kwargs)
         else:
             result = _IN_PLACE.get(func, func)(*args, **kwargs)
         if any(isinstance(value, torch.Tensor) for value in _flat([result])):  # unlike dim() and size()

@@ -99,6 +99,22 @@ class _GatedRelu(nn.Module):
         return self.last(nn.functional.relu(self.first(x), inplace=True) * gate)
 
 
+class _Classifier(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last = conv(2, 4, dead=(1,)), nn.Linear(4, 5)
+        with torch.no_grad():
+            self.last.bias[2] = 1e6
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.last(self.first(x).mean(dim=(2, 3))).softmax(1)
+
+
+def test_a_sure_classifier() -> None:
+    """A softmax that is sure of one class, whatever the image, makes no other class dead."""
+    assert rows_and_columns(_Classifier()) == {"first": (3, 2), "last": (5, 3)}
+
+
 def test_a_gate_on_zero() -> None:
     """A dead filter whose constant a Relu makes zero stays zero under a gate, and so the gate's channel is dead too."""
     assert rows_and_columns(_GatedRelu()) == {"gate": (3, 2), "first": (3, 2), "last": (1, 3)}

@@ -5,6 +5,7 @@ import json
 
 import pytest
 
+from swp_export.distributions import DISTRIBUTIONS
 from swp_export.errors import DeviceError
 from swp_export.runtime import doctor as module
 from swp_export.runtime.doctor import REQUIREMENTS, check_device, doctor, install_advice, runtime_advice
@@ -56,13 +57,41 @@ def test_two_runtimes_conflict(monkeypatch):
 def test_missing_packages_have_advice():
     """What is missing is what is advised, extras by their extra."""
     versions = {need.name: "1.0" for need in REQUIREMENTS}
-    assert install_advice(versions) == ()
-    assert install_advice({**versions, "torchvision": None, "torch": None}) == (
+    whole, cpu, runtime, _ = DISTRIBUTIONS
+    assert install_advice(versions, whole) == ()
+    assert install_advice({**versions, "torchvision": None, "torch": None}, whole) == (
         "pip install torch: train, prune, verify --against a checkpoint",
         "pip install 'swp-export[train]': training data",
     )
-    assert runtime_advice(("onnxruntime",)) == ()
-    assert "onnxruntime-gpu" in runtime_advice(())[0]
+    assert install_advice({**versions, "torch": None, "rich": None}, runtime) == (
+        "pip install rich: tables and progress",
+    )
+    assert runtime_advice(("onnxruntime",), whole) == ()
+    assert "onnxruntime-gpu" in runtime_advice((), whole)[0]
+    assert runtime_advice((), cpu) == ("pip install onnxruntime: running models",)
+
+
+def test_a_machine_that_runs_models_is_healthy_without_torch(monkeypatch):
+    """What its distribution leaves out is neither missing nor advised, and the report says what it is for."""
+    (runtime,) = (each for each in DISTRIBUTIONS if each.name == "swp-export-runtime")
+    without = {"torch", "torchvision", "safetensors", "onnxscript", "openvino"}
+    monkeypatch.setattr(module, "installed_distributions", lambda: (runtime,))
+    monkeypatch.setattr(module, "onnxruntime_distributions", lambda: ("onnxruntime",))
+    monkeypatch.setattr(module, "installed_version", lambda name: None if name in without else "1.0")
+    report = doctor()
+    assert report.healthy
+    assert not [line for line in report.advice if "torch" in line or "onnxscript" in line]
+    (cuda,) = (check for check in report.providers if check.device == "cuda")
+    assert "swp-export-runtime-gpu is for CUDA too" in cuda.detail
+    assert "pip install 'swp-export-runtime[openvino]': device openvino" in report.advice
+    assert (report.distribution, report.machine) == ("swp-export-runtime", runtime.purpose)
+    assert "torch" in {package.name for package in report.packages if not package.wanted}
+
+
+def test_the_program_installed_twice_is_a_conflict(monkeypatch):
+    """Two of its distributions hold the same files: both have to go before one is installed again."""
+    monkeypatch.setattr(module, "installed_distributions", lambda: DISTRIBUTIONS[:2])
+    assert "pip uninstall -y swp-export swp-export-cpu" in doctor().conflicts[0]
 
 
 @pytest.mark.parametrize(

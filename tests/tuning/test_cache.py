@@ -103,7 +103,7 @@ def test_another_runtime_or_program_or_processor_has_another_key(
         patch.setattr(cache_module, "installed", lambda _: {"onnxruntime": "0.0.1"})
         keys.add(cache.key(case(), TIMER))
     with monkeypatch.context() as patch:
-        patch.setattr(cache_module, "version", lambda _: "0.0.1")
+        patch.setattr(cache_module, "program_version", lambda: "0.0.1")
         keys.add(cache.key(case(), TIMER))
     with monkeypatch.context() as patch:
         patch.setattr(cache_module, "read_cpu", lambda: SimpleNamespace(model="Z80", features=None))

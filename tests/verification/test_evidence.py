@@ -12,8 +12,9 @@ from small_models import PADS, model_from_text, to_bytes, to_float32, weights
 from torch import nn
 
 from swp_export.errors import InputError, UnprovableError
+from swp_export.verification import float64_run, references
 from swp_export.verification.cases import Case, make_cases
-from swp_export.verification.evidence import CEILING, Gathered, gather
+from swp_export.verification.evidence import CEILING, ROUNDED_RUNS, Gathered, gather
 from swp_export.verification.references import OnnxReference, TorchReference
 from swp_export.verification.runs import Runs
 from swp_export.verification.verify import Verifier, verify_model
@@ -90,6 +91,45 @@ def verified_first_channel(reference: Fixed, samples: Case | None = None) -> Ver
         )
     )
     return verify_model(to_bytes(first), reference, name="m", input_shape=(3, 8, 8), samples=samples)
+
+
+class TestSideBySide:
+    """Of a model with large weights all cases run together, layer by layer."""
+
+    def test_the_same_is_found(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The truth is the same to the bit, and rounding moves each case about as far."""
+        built = model(f"h = Conv <{PADS}> (x, w) y = InstanceNormalization (h, s, b)", s=np.ones(4), b=np.zeros(4))
+        alone = gathered(OnnxReference(built, "it")).evidence
+        monkeypatch.setattr(float64_run, "LARGE", 0)
+        together = gathered(OnnxReference(built, "it")).evidence
+        assert [each.case.name for each in together] == [each.case.name for each in alone]
+        for one, other in zip(alone, together, strict=True):
+            assert np.array_equal(one.runs["y"].truth, other.runs["y"].truth)
+            assert 0.2 < (other.runs["y"].moved.max() + 1e-30) / (one.runs["y"].moved.max() + 1e-30) < 5
+
+    def test_weights_are_promoted_once_a_draw(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A weight is moved once for all cases of a draw, however many there are."""
+        monkeypatch.setattr(float64_run, "LARGE", 0)
+        sizes = []
+        real = references.moved
+
+        def counted(array: np.ndarray, *args: Any, **kwargs: Any) -> np.ndarray:
+            sizes.append(array.shape)
+            return real(array, *args, **kwargs)
+
+        monkeypatch.setattr(references, "moved", counted)
+        gathered(OnnxReference(model(f"y = Conv <{PADS}> (x, w)"), "it"))
+        assert sizes.count((4, 3, 3, 3)) == ROUNDED_RUNS
+
+    def test_a_size_that_is_refused(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A case that the reference need not take is left out if it refuses it; one that it must take is an error."""
+        monkeypatch.setattr(float64_run, "LARGE", 0)
+        reference = OnnxReference(model("y = Conv (x, w)"), "it")
+        small = next(iter(make_cases((3, 2, 2))))
+        found = gathered(reference, [*CASES[:1], (small, False)])
+        assert [each.case for each in found.evidence] == [CASES[0][0]]
+        with pytest.raises(InputError):
+            gathered(reference, [*CASES[:1], (small, True)])
 
 
 class TestContradictions:

@@ -3,9 +3,13 @@
 import dataclasses
 import json
 import xml.etree.ElementTree as ET
+from datetime import UTC, datetime
+from typing import Any
+
+from junit_schema import violations
 
 from swp_export.verification.comparison import CaseResult
-from swp_export.verification.junit import junit_xml
+from swp_export.verification.junit import junit_xml, junit_xml_of_error
 from swp_export.verification.report import VerificationReport
 
 GOOD = CaseResult(
@@ -21,6 +25,8 @@ GOOD = CaseResult(
 )
 BAD = dataclasses.replace(GOOD, case="impulses", max_abs_error=1e-3, exceeding=2, worst=(0, 7))
 REFUSED = dataclasses.replace(GOOD, case="zeros", max_abs_error=float("inf"), problem="shape [1] instead of [2]")
+
+TOOK: dict[str, Any] = {"started": datetime(2026, 1, 2, tzinfo=UTC), "seconds": 3.0}
 
 
 def report(*cases: CaseResult, layer: str | None = None) -> VerificationReport:
@@ -44,7 +50,7 @@ def test_worst() -> None:
 def test_summary() -> None:
     """The line gives error, budget, place, share and layer."""
     assert report(GOOD).summary() == (
-        "equivalent on 1 comparisons; largest for its budget: output 'output' on noise [1, 3, 8, 8]: error 1e-06, "
+        "equivalent on 1 comparison; largest for its budget: output 'output' on noise [1, 3, 8, 8]: error 1e-06, "
         "budget 4e-06 (0.25 of it)"
     )
     text = report(GOOD, BAD, layer="layer1.0.conv2").summary()
@@ -65,9 +71,11 @@ def test_json() -> None:
 
 def test_junit() -> None:
     """CI sees one test per comparison, and each failure with its reason."""
-    suite = ET.fromstring(junit_xml(report(GOOD, BAD, REFUSED, layer="a<b")))  # noqa: S314 (our own text)
-    assert (suite.get("tests"), suite.get("failures")) == ("3", "2")
-    failures = [case.find("failure") for case in suite]
+    text = junit_xml(report(GOOD, BAD, REFUSED, layer="a<b"), **TOOK)
+    assert violations(text) == []
+    (suite,) = ET.fromstring(text)  # noqa: S314 (our own text)
+    assert (suite.get("tests"), suite.get("failures"), suite.get("time")) == ("3", "2", "3.000")
+    failures = [case.find("failure") for case in suite.findall("testcase")]
     assert failures[0] is None
     assert failures[1] is not None
     assert "a<b" in (failures[1].text or "")
@@ -81,8 +89,20 @@ def test_junit_stays_xml() -> None:
     bad = dataclasses.replace(BAD, case=nasty, output=nasty, problem=nasty)
     named = dataclasses.replace(report(bad, layer=nasty), model=nasty)
     spelled = r"a\x1b[31m\x0d\x00\ufffe\ud800"
-    suite = ET.fromstring(junit_xml(named))  # noqa: S314 # our own document
+    (suite,) = ET.fromstring(junit_xml(named, **TOOK))  # noqa: S314 # our own document
+    case = suite.find("testcase")
+    assert case is not None
     assert spelled in suite.attrib["name"]
-    assert spelled in suite[0].attrib["name"]
-    assert spelled in suite[0][0].attrib["message"]
-    assert spelled in (suite[0][0].text or "")
+    assert spelled in case.attrib["name"]
+    assert spelled in case[0].attrib["message"]
+    assert spelled in (case[0].text or "")
+
+
+def test_junit_of_what_could_not_be_judged() -> None:
+    """Where nothing was compared, CI sees an error, not a test that passed or failed."""
+    text = junit_xml_of_error("a.onnx", "b.onnx", "cannot read b.onnx", **TOOK)
+    assert violations(text) == []
+    (suite,) = ET.fromstring(text)  # noqa: S314 # our own document
+    assert (suite.get("tests"), suite.get("failures"), suite.get("errors")) == ("1", "0", "1")
+    (error,) = suite.iter("error")
+    assert error.get("message") == "cannot read b.onnx"

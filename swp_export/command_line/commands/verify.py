@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from datetime import UTC, datetime
 from typing import Any
 
 import click
@@ -20,6 +22,7 @@ from swp_export.command_line.options import (
     examples,
     options,
 )
+from swp_export.errors import SwpExportError
 from swp_export.verification.report import NotEquivalentError
 
 
@@ -59,15 +62,30 @@ def verify(*, model: str, junit: str | None, force: bool, as_json: bool, **argum
     from swp_export.command_line.terminal import print_report, print_warnings
     from swp_export.command_line.verify_table import verify_tables
     from swp_export.graph.files.external_data import files_of
-    from swp_export.verification.junit import junit_xml
+    from swp_export.verification.junit import junit_xml, junit_xml_of_error
     from swp_export.verification.verify_file import verify as run
 
     inputs = (*files_of(model), *files_of(arguments["against"]), arguments["data"])
+    started, clock = datetime.now(UTC), time.perf_counter()
+    error: SwpExportError | None = None
     with atomic_outputs(junit, inputs=inputs, force=force) as (target,):
-        with progress() as show:
-            report = run(model, progress=show, **arguments)
+        try:
+            with progress() as show:
+                report = run(model, progress=show, **arguments)
+        except SwpExportError as caught:
+            if target is None:
+                raise
+            error = caught  # a CI system is to see it too
         if target is not None:
-            target.write_text(junit_xml(report), encoding="utf-8")
+            took: dict[str, Any] = {"started": started, "seconds": time.perf_counter() - clock}
+            text = (
+                junit_xml(report, **took)
+                if error is None
+                else junit_xml_of_error(model, arguments["against"], str(error), **took)
+            )
+            target.write_text(text, encoding="utf-8")
+    if error is not None:
+        raise error
     print_warnings(report.notes)
     atol, rtol = arguments["atol"], arguments["rtol"]
     print_report(report, lambda found: verify_tables(found, atol=atol, rtol=rtol), as_json=as_json)

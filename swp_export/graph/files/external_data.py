@@ -24,7 +24,7 @@ from swp_export.memory import available_memory
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-NEEDED = 6
+NEEDED = 7
 """Bytes of memory for each of a model that protobuf cannot hold."""
 
 

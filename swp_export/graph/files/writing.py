@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +11,7 @@ import onnx.shape_inference
 import onnx_ir as ir
 
 from swp_export.atomic import atomic_outputs
+from swp_export.distributions import program_version
 from swp_export.errors import ModelError
 from swp_export.graph.files.content import beside_of, file_content, write_parts
 from swp_export.graph.files.residue import remove_residue, state_true_shapes
@@ -35,8 +35,8 @@ def serialized(model: ir.Model, facts: Mapping[str, str]) -> bytes:
 
     """
     model.metadata_props.clear()
-    model.metadata_props.update({**facts, VERSION: version("swp-export")})
-    model.producer_name, model.producer_version = "swp-export", version("swp-export")
+    model.metadata_props.update({**facts, VERSION: program_version()})
+    model.producer_name, model.producer_version = "swp-export", program_version()
     light, weights = without_weights(model)
     proto = ir.serde.serialize_model(light)
     remove_residue(proto)

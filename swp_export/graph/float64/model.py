@@ -18,9 +18,13 @@ from swp_export.graph.operators.call import promoted
 from swp_export.memory import allowance, memory_within
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Sequence
 
     import onnx_ir as ir
+
+    from swp_export.graph.float64.execution import OnValue, Values
+
+    Feeds = np.ndarray | Mapping[str, np.ndarray]
 
 _BYTES = np.dtype(np.float64).itemsize
 
@@ -50,9 +54,9 @@ class Float64Model:
 
     def run(
         self,
-        feeds: np.ndarray | Mapping[str, np.ndarray],
+        feeds: Feeds,
         *,
-        on_value: Callable[[str, np.ndarray], np.ndarray] | None = None,
+        on_value: OnValue | None = None,
     ) -> dict[str, np.ndarray]:
         """Return the outputs by name; those that are floats in float64.
 
@@ -68,28 +72,55 @@ class Float64Model:
             ModelError: a node turns out to have a setting that is not implemented.
 
         """
+        return self.run_each([feeds], [on_value])[0]
+
+    def run_each(
+        self, several: Sequence[Feeds], on_values: Sequence[OnValue | None] | None = None
+    ) -> list[dict[str, np.ndarray]]:
+        """Return the outputs for each of `several` feeds, as `run` gives them.
+
+        They run side by side, node by node: each stored tensor is promoted once for all of them.
+
+        Args:
+            several: feeds, at least one.
+            on_values: of each, as `run` has it; the first sees the stored tensors too.
+
+        Raises:
+            InputError, ModelError: as `run`.
+
+        """
+        named = [self._named(feeds) for feeds in several]
+        given = _BYTES * sum(array.size for feeds in named for array in feeds.values())
+        try:
+            # NumPy warns of an overflow inside a sigmoid that is no mistake.
+            with np.errstate(all="ignore"), memory_within(allowance(model=self.stored_bytes, inputs=given)):
+                values = [self._values(feeds) for feeds in named]
+                results = self._program.run_each(values, on_values or [None] * len(named))
+        except MemoryError as error:
+            sizes = ", ".join(f"{name} {list(array.shape)}" for feeds in named for name, array in feeds.items())
+            raise InputError(
+                f"the model needs far more memory in float64 than the input {sizes} can explain; pass a smaller "
+                "--input-shape, or export the model with smaller sizes"
+            ) from error
+        return [
+            {name: np.asarray(array) for name, array in zip(self.outputs, outputs, strict=True)} for outputs in results
+        ]
+
+    def _named(self, feeds: Feeds) -> Mapping[str, np.ndarray]:
         if not isinstance(feeds, Mapping):
             if len(self.inputs) != 1:
                 raise InputError(f"one array for the inputs {', '.join(self.inputs) or '(none)'}; give them by name")
             feeds = {self.inputs[0]: feeds}
         if set(feeds) != set(self.inputs):
             raise InputError(f"inputs called {', '.join(sorted(feeds))}, expected {', '.join(self.inputs) or 'none'}")
-        values: dict[ir.Value, np.ndarray | None] = {}
+        return feeds
+
+    def _values(self, feeds: Mapping[str, np.ndarray]) -> Values:
+        values: Values = {}
         for name, array in feeds.items():
             value = self._fed[name]
             if value.dtype is None:
                 values[value] = promoted(array)
             else:
                 values[value] = array.astype(np.float64 if value.dtype.is_floating_point() else value.dtype.numpy())
-        given = _BYTES * sum(array.size for array in feeds.values())
-        try:
-            # NumPy warns of an overflow inside a sigmoid that is no mistake.
-            with np.errstate(all="ignore"), memory_within(allowance(model=self.stored_bytes, inputs=given)):
-                outputs = self._program.run(values, on_value)
-        except MemoryError as error:
-            sizes = ", ".join(f"{name} {list(array.shape)}" for name, array in feeds.items())
-            raise InputError(
-                f"the model needs far more memory in float64 than the input {sizes} can explain; pass a smaller "
-                "--input-shape, or export the model with smaller sizes"
-            ) from error
-        return {name: np.asarray(array) for name, array in zip(self.outputs, outputs, strict=True)}
+        return values

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 COLUMNS = 1 << 20
 """Numbers that a convolution copies side by side at a time: 8 MB."""
+WEIGHTS = 1 << 22
+"""Numbers of a weight that it copies in another order at a time: 32 MB, which all but few layers fit into."""
 
 
 def conv(call: Call) -> np.ndarray:
@@ -36,7 +38,8 @@ def conv(call: Call) -> np.ndarray:
         raise ValueError(f"an input of {x.shape[1]} channels, expected {groups * channels} for its weight")
     padded = windows.padded(x, 0)
     by_tap = weight.reshape(groups, filters // groups, channels, -1)
-    taps = np.flatnonzero(by_tap.any(axis=(0, 1, 2)))
+    stripes = np.asarray(by_tap.any(axis=2))
+    taps = np.flatnonzero(stripes.any(axis=(0, 1)))
     kernel = list(windows.taps())
     views = [windows.seen_by(kernel[tap], padded) for tap in taps]
     y = np.zeros((x.shape[0], groups, filters // groups, math.prod(windows.positions)))
@@ -46,7 +49,8 @@ def conv(call: Call) -> np.ndarray:
     elif len(taps) == 1:
         np.matmul(by_tap[..., taps[0]], views[0].reshape(x.shape[0], groups, channels, -1), out=y)
     elif len(taps):
-        _multiply(by_tap[..., taps], views, out=y.reshape(*y.shape[:3], *windows.positions))
+        live = np.flatnonzero(stripes.any(axis=(0, 2)))  # of a network to prune many are not, and y holds zeros
+        _multiply(by_tap, live, taps, views, out=y.reshape(*y.shape[:3], *windows.positions))
     y = y.reshape(x.shape[0], filters, *windows.positions)
     if bias is not None:
         y += _over_maps(bias, y)
@@ -92,27 +96,36 @@ def col2im(call: Call) -> np.ndarray:
     return y
 
 
-def _multiply(by_tap: np.ndarray, views: list[np.ndarray], *, out: np.ndarray) -> None:
-    """Put the products of the weight `by_tap` `[groups, M, C, taps]` with what its taps see into `out`.
+def _multiply(
+    by_tap: np.ndarray, live: np.ndarray, taps: np.ndarray, views: Sequence[np.ndarray], *, out: np.ndarray
+) -> None:
+    """Put the products of the weight `by_tap` `[groups, M, C, kernel]` with what its taps see into `out`.
 
-    `views` holds one of `[N, groups * C, *positions]` a tap, `out` is `[N, groups, M, *positions]`. One product of all
-    taps, over as many images or rows of one as fit into COLUMNS, is faster than one a tap and image.
+    Filters that are not `live` and taps that are not among `taps` hold zeros. `views` holds what each of `taps` sees,
+    `[N, groups * C, *positions]`, `out` is `[N, groups, M, *positions]`. One product of all taps, over as many images
+    or rows of one as fit into COLUMNS, is faster than one a tap and image.
     """
     images, groups, _, rows, *inner = out.shape
-    live = np.flatnonzero(by_tap.any(axis=(0, 2, 3)))  # of a network to prune many are not, and out holds zeros
-    channels, taps = by_tap.shape[2:]
-    factor = np.moveaxis(by_tap[:, live], -1, 2).reshape(groups, live.size, taps * channels)
-    fitting = max(1, COLUMNS // (taps * groups * channels * math.prod(inner)))
+    channels = by_tap.shape[2]
+    fitting = max(1, COLUMNS // (taps.size * groups * channels * math.prod(inner)))
     many, high = max(1, fitting // rows), min(rows, fitting)
-    for image, row in itertools.product(range(0, images, many), range(0, rows, high)):
-        part = slice(image, image + many), slice(None), slice(row, row + high)
-        size = (min(many, images - image), min(high, rows - row), *inner)
-        columns = np.empty((groups, taps, channels, *size))
-        for number, view in enumerate(views):
-            columns[:, number] = np.moveaxis(view[part].reshape(size[0], groups, channels, *size[1:]), 0, 2)
-        products = factor @ columns.reshape(groups, taps * channels, -1)
-        found = np.moveaxis(products.reshape(groups, live.size, *size), 2, 0)
-        out[image : image + many, :, live, row : row + high] = found
+    for filters in _runs_of(live, max(1, WEIGHTS // (groups * channels * taps.size))):
+        weight = by_tap[:, filters]
+        weight = weight if taps.size == by_tap.shape[3] else weight[..., taps]
+        factor = np.moveaxis(weight, -1, 2).reshape(groups, filters.size, taps.size * channels)
+        for image, row in itertools.product(range(0, images, many), range(0, rows, high)):
+            part = slice(image, image + many), slice(None), slice(row, row + high)
+            size = (min(many, images - image), min(high, rows - row), *inner)
+            columns = np.empty((groups, taps.size, channels, *size))
+            for number, view in enumerate(views):
+                columns[:, number] = np.moveaxis(view[part].reshape(size[0], groups, channels, *size[1:]), 0, 2)
+            products = factor @ columns.reshape(groups, taps.size * channels, -1)
+            found = np.moveaxis(products.reshape(groups, filters.size, *size), 2, 0)
+            out[image : image + many, :, filters, row : row + high] = found
+
+
+def _runs_of(array: np.ndarray, size: int) -> list[np.ndarray]:
+    return [array[start : start + size] for start in range(0, array.size, size)]
 
 
 def _over_maps(bias: np.ndarray, y: np.ndarray) -> np.ndarray:

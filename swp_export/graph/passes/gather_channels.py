@@ -18,6 +18,7 @@ that it saves, each of which is multiplied at every place of the map, are many t
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -31,6 +32,8 @@ from swp_export.graph.operators.table import weighted, weights_of
 from swp_export.graph.passes.remove_dead_channels import needed_channels
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from swp_export.graph.operators.weights import Weights
 
 SAVED_BY_COPIED = 32
@@ -44,9 +47,9 @@ class GatherChannels(ir.passes.InPlacePass):
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         """Try it at each convolution and matrix product whose input has channels."""
-        graph, modified, unread = model.graph, False, 0
+        graph, modified = model.graph, False
         constants = {value: maps.constants() for value, maps in fixed_channels(graph).items()}
-        channels = Channels(graph)
+        channels, tried = Channels(graph), list[_OneConstant]()
         for node in list(graph):
             weights, source = weights_of(node), node.inputs[0] if node.inputs else None
             layout = channels.layout(source)
@@ -55,9 +58,48 @@ class GatherChannels(ir.passes.InPlacePass):
             if weights.group == 1:
                 modified |= _without_zero_columns(node, source, weights)
             elif weights.weight.shape[1] == 1:
-                left = _with_one_constant(node, source, weights, constants.get(source), unread)
-                modified, unread = modified or left > unread, left
+                one = _with_one_constant(node, source, weights, constants.get(source))
+                tried += [] if one is None else [one]
+        for one, saved in zip(tried, _floats_saved(graph, tried), strict=True):
+            if _pays(saved, one.group, one.source):
+                one.keep()
+                modified = True
+            else:
+                one.undo()
         return ir.passes.PassResult(model, modified)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class _OneConstant:
+    """A depthwise convolution that reads one constant for all by the Gather `gathered` of its `source`.
+
+    Attributes:
+        node: the convolution, which still has the filters it had.
+        weight: those that it needs to compute the same.
+        group: of the convolution.
+
+    """
+
+    node: ir.Node
+    source: ir.Value
+    gathered: ir.Node
+    weight: np.ndarray
+    group: int
+
+    def keep(self) -> None:
+        """Give the node its filters."""
+        rule = weighted(self.node)
+        assert rule is not None
+        rule.replace(self.node, self.weight, None, self.group)
+
+    def undo(self) -> None:
+        """Let the node read what it read."""
+        graph, indices = self.node.graph, self.gathered.inputs[1]
+        assert isinstance(graph, ir.Graph)
+        assert indices is not None
+        self.node.replace_input_with(0, self.source)
+        graph.remove(self.gathered, safe=True)
+        del graph.initializers[indices.name or ""]
 
 
 def _without_zero_columns(node: ir.Node, source: ir.Value, weights: Weights) -> bool:
@@ -74,37 +116,29 @@ def _without_zero_columns(node: ir.Node, source: ir.Value, weights: Weights) -> 
 
 
 def _with_one_constant(
-    node: ir.Node, source: ir.Value, weights: Weights, constants: np.ndarray | None, unread: int
-) -> int:
-    """Return how many floats of the graph nothing reads now: the `unread` of before where it does not pay."""
+    node: ir.Node, source: ir.Value, weights: Weights, constants: np.ndarray | None
+) -> _OneConstant | None:
+    """Let `node` read one constant for all of its `source`; None, and nothing done, where there are no two."""
     known = np.full(weights.channels, np.nan) if constants is None else constants.copy()
     of_channel = weights.weight.reshape(weights.channels, -1)
     known[~of_channel.any(axis=1)] = 0  # whatever they are, their filters make zeros of them
     fixed = np.flatnonzero(~np.isnan(known))
     others = np.flatnonzero(np.isnan(known))
     if fixed.size < 2:  # none, or the holder alone
-        return unread
+        return None
     holder = fixed[np.argmax(np.abs(known[fixed]))] if known[fixed].any() or not others.size else others[0]
-    graph = node.graph
-    assert isinstance(graph, ir.Graph)
     places = np.arange(weights.channels)
     places[fixed] = holder
-    gathered = _read_gathered(node, source, places, weights.axis)
-    left = _floats_unread(graph)
-    if not _pays(left - unread, weights.channels, source):
-        node.replace_input_with(0, source)
-        indices = gathered.inputs[1]
-        graph.remove(gathered, safe=True)
-        assert indices is not None
-        del graph.initializers[indices.name or ""]
-        return unread
     shares = np.ones(weights.channels)
     shares[fixed] = known[fixed] / known[holder] if known[fixed].any() else 0
-    rule = weighted(node)
-    assert rule is not None
     scaled = of_channel.astype(np.float64) * shares[:, None]
-    rule.replace(node, scaled.reshape(weights.weight.shape), None, weights.group)
-    return left
+    return _OneConstant(
+        node=node,
+        source=source,
+        gathered=_read_gathered(node, source, places, weights.axis),
+        weight=scaled.reshape(weights.weight.shape),
+        group=weights.group,
+    )
 
 
 def _read_gathered(node: ir.Node, source: ir.Value, places: np.ndarray, axis: int) -> ir.Node:
@@ -125,15 +159,24 @@ def _read_gathered(node: ir.Node, source: ir.Value, places: np.ndarray, axis: in
     return gathered
 
 
-def _floats_unread(graph: ir.Graph) -> int:
-    """Return how many floats are in rows that nothing reads."""
+def _floats_saved(graph: ir.Graph, tried: Sequence[_OneConstant]) -> list[int]:
+    """Return how many floats are in rows that nothing reads, for want of each of `tried` alone.
+
+    The graph is followed once for all of them: they meet only where two read the same channel, which then neither
+    saves without the other.
+    """
     channels = Channels(graph)
-    needed, unread = needed_channels(graph, channels), 0
+    unread = ~needed_channels(graph, channels)
+    floats, readers = np.zeros(len(channels), np.int64), np.zeros(len(channels), np.int64)
     for node in graph:
-        weights, ids = weights_of(node), channels.of(node.outputs[0])
-        if weights is not None and ids is not None:
-            unread += int((~needed[ids]).sum()) * (weights.weight[0].size + 1)
-    return unread
+        weights, rows = weights_of(node), channels.of(node.outputs[0])
+        if weights is not None and rows is not None:
+            np.add.at(floats, rows, weights.weight[0].size + 1)
+    layouts = dict(channels.layouts())
+    read = [np.unique(layouts[one.source].ids) for one in tried]
+    for ids in read:
+        readers[ids] += 1
+    return [int(floats[ids[unread[ids] & (readers[ids] == 1)]].sum()) for ids in read]
 
 
 def _pays(saved: int, copied: int, source: ir.Value) -> bool:

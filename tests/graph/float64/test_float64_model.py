@@ -1,5 +1,7 @@
 """The float64 evaluator computes what PyTorch does in float64."""
 
+from collections.abc import Callable
+
 import numpy as np
 import onnx_ir as ir
 import pytest
@@ -286,6 +288,22 @@ def test_values_are_seen_and_replaced() -> None:
     assert np.allclose(truth.run(x, on_value=on_value)["y"], 18 * x[:, None])
     assert seen == ["k", "w", "h", "m", "y"]
     assert np.allclose(truth.run(x)["y"], 2 * x[:, None])
+
+
+def test_several_inputs_side_by_side() -> None:
+    """Each of several inputs, of other sizes too, gives what it gives alone, and a stored tensor is promoted once."""
+    model = to_float32(model_from_text("h = Conv (x, w) r = Relu (h) y = Mul (r, k)", w=np.ones((3, 3, 1, 1)), k=2.0))
+    truth, seen = Float64Model(model), list[tuple[int, str]]()
+
+    def watching(number: int) -> Callable[[str, np.ndarray], np.ndarray]:
+        return lambda name, array: (seen.append((number, name)), array)[1]
+
+    several = [RNG.normal(size=(n, 3, 2, n)) for n in (1, 2, 4)]
+    found = truth.run_each(several, [watching(number) for number in range(3)])
+    for x, outputs in zip(several, found, strict=True):
+        assert np.array_equal(outputs["y"], truth.run(x)["y"])
+    assert [number for number, name in seen if name in {"w", "k"}] == [0, 0]
+    assert [number for number, name in seen if name == "y"] == [0, 1, 2]
 
 
 def test_inputs_by_name() -> None:

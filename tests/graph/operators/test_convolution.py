@@ -10,7 +10,7 @@ from swp_export.graph.operators.call import Call
 RNG = np.random.default_rng(0)
 
 
-@pytest.mark.parametrize("columns", [1, 60, 500, 1 << 20])
+@pytest.mark.parametrize(("columns", "weights"), [(1, 1), (60, 1), (500, 30), (1 << 20, 60), (1 << 20, 1 << 22)])
 @pytest.mark.parametrize(
     ("x", "weight", "strides", "group"),
     [
@@ -24,16 +24,19 @@ RNG = np.random.default_rng(0)
 )
 def test_parts(
     columns: int,
+    weights: int,
     x: tuple[int, ...],
     weight: tuple[int, ...],
     strides: tuple[int, ...],
     group: int,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """However few numbers are copied at a time, rows and images come together again, taps without a weight too."""
+    """However few numbers are copied at a time, rows, images and filters come together again, dead ones among them."""
     monkeypatch.setattr(convolution, "COLUMNS", columns)
+    monkeypatch.setattr(convolution, "WEIGHTS", weights)
     images, w, bias = RNG.normal(size=x), RNG.normal(size=weight), RNG.normal(size=weight[0])
     w[:, :, 0] *= weight[2] == 1
+    w[1] = 0
     rank = len(strides)
     attributes = {"strides": strides, "pads": (0,) * rank + (0,) * rank, "group": group}
     y = convolution.conv(Call(attributes=attributes, opset=18, inputs=(images, w, bias)))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import onnx
 import onnx_ir as ir
@@ -11,10 +13,14 @@ from hypothesis import strategies as st
 from onnx_ir.passes.common import RemoveUnusedNodesPass
 from small_models import PADS, copied, furthest, marked, model_from_text, ops, weight_shapes, weights
 
+from swp_export.graph.passes import gather_channels
 from swp_export.graph.passes.gather_channels import GatherChannels
 from swp_export.graph.passes.order_channels import free_layers
-from swp_export.graph.passes.remove_dead_channels import RemoveDeadChannels
+from swp_export.graph.passes.remove_dead_channels import RemoveDeadChannels, needed_channels
 from swp_export.graph.pipeline import compact
+
+if TYPE_CHECKING:
+    from swp_export.graph.analysis.channels import Channels
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(2, 128, 5, 4))
@@ -176,6 +182,51 @@ def test_what_one_saves_pays_for_no_other(names: tuple[str, str]) -> None:
     )
     after = gathered(before)
     assert [node.inputs[0].name for node in after.graph if node.op_type == "Gather"] == [f"r{names[0]}"]
+
+
+@pytest.mark.parametrize("blocks", [1, 4])
+def test_a_deep_network_is_followed_as_often_as_a_shallow_one(blocks: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many depthwise convolutions there are, what they save is found at once."""
+    gate = "p{0} = GlobalAveragePool (x) g{0} = Conv (p{0}, e) s{0} = Mul (d{0}, g{0}) y{0} = Conv (s{0}, v)"
+    block = (
+        f"h{{0}} = Conv (x, w, b) r{{0}} = Relu (h{{0}}) d{{0}} = Conv <group = {CHANNELS}, {PADS}> (r{{0}}, k) {gate}"
+    )
+    rng = np.random.default_rng(0)
+    before = marked(
+        model_from_text(
+            " ".join(block.format(number) for number in range(blocks)),
+            x="double[N, 128, 5, 4] x",
+            y=", ".join(f"double[N, 3, 5, 4] y{number}" for number in range(blocks)),
+            w=weights(rng, CHANNELS, 128, 1, 1, dead=DEAD),
+            b=np.abs(rng.normal(size=CHANNELS)) + 0.1,
+            k=rng.normal(size=(CHANNELS, 1, 3, 3)),
+            e=rng.normal(size=(CHANNELS, 128, 1, 1)),
+            v=rng.normal(size=(3, CHANNELS, 1, 1)),
+        )
+    )
+    followed = []
+
+    def counted(graph: ir.Graph, channels: Channels) -> np.ndarray:
+        followed.append(graph)
+        return needed_channels(graph, channels)
+
+    monkeypatch.setattr(gather_channels, "needed_channels", counted)
+    assert GatherChannels()(before).modified
+    assert ops(before).count("Gather") == blocks
+    assert len(followed) == 1
+
+
+def test_two_that_read_one_channel_save_nothing_each() -> None:
+    """A channel that two depthwise convolutions read stays for the other one: neither Gather is written."""
+    before = model_from_text(
+        f"h = Conv (x, w, b) r = Relu (h) d = Conv <group = {CHANNELS}, {PADS}> (r, k)"
+        f" e = Conv <group = {CHANNELS}, {PADS}> (r, k) y = Mul (d, e)",
+        x="double[N, 128, 5, 4] x",
+        w=weights(RNG, CHANNELS, 128, 1, 1, dead=DEAD),
+        b=np.abs(RNG.normal(size=CHANNELS)) + 0.1,
+        k=RNG.normal(size=(CHANNELS, 1, 3, 3)),
+    )
+    assert not GatherChannels()(copied(before)).modified
 
 
 def test_a_gate_reads_no_constants() -> None:
