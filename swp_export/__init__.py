@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         UnprovableError,
     )
     from swp_export.gates.check import check
+    from swp_export.gates.report import CheckReport
     from swp_export.inspection.inspect import inspect
     from swp_export.inspection.report import InspectReport
     from swp_export.page.page import report
@@ -58,6 +59,7 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 __all__ = [
     "ArchitectureError",
     "BenchReport",
+    "CheckReport",
     "CheckpointError",
     "DeviceError",
     "DoctorReport",
@@ -96,6 +98,7 @@ _MODULES = {
     "bench": "swp_export.benchmark.benchmark",
     "BenchReport": "swp_export.benchmark.report",
     "check": "swp_export.gates.check",
+    "CheckReport": "swp_export.gates.report",
     "doctor": "swp_export.runtime.doctor",
     "DoctorReport": "swp_export.runtime.doctor",
     "inspect": "swp_export.inspection.inspect",

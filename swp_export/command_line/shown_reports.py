@@ -10,6 +10,7 @@ from rich.text import Text
 
 from swp_export.benchmark.report import BenchReport
 from swp_export.command_line.bench_table import bench_tables
+from swp_export.command_line.check_table import check_tables
 from swp_export.command_line.doctor_table import doctor_tables
 from swp_export.command_line.inspect_table import inspect_tables
 from swp_export.command_line.prune_table import prune_tables
@@ -18,6 +19,7 @@ from swp_export.command_line.terminal import PLAIN_WIDTH, laid_out, measures_col
 from swp_export.command_line.training_table import log_tables, train_tables
 from swp_export.command_line.tune_table import tune_tables
 from swp_export.command_line.verify_table import verify_tables
+from swp_export.gates.report import CheckReport
 from swp_export.inspection.report import InspectReport
 from swp_export.page.pictures import pictures_of
 from swp_export.pruning.report import PruneReport
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
 
 TABLES: Mapping[type, Callable[[Any], Iterable[RenderableType]]] = {
     BenchReport: bench_tables,
+    CheckReport: check_tables,
     DoctorReport: doctor_tables,
     InspectReport: inspect_tables,
     PruneReport: prune_tables,
