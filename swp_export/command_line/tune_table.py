@@ -19,7 +19,15 @@ if TYPE_CHECKING:
 def tune_tables(report: TuneReport) -> list[RenderableType]:
     """Return what the tuned model gains, whether it is equivalent, and one row per layer."""
     compared = f"{report.model}: {report.tuned.variants} variants of the whole model were compared"
-    return [_gain_table(report), "", compared, report.verification.summary(), "", _layer_table(report)]
+    accuracy = [] if report.accuracy is None else [report.accuracy.summary()]
+    said = [compared, report.verification.summary(), *_thread_lines(report), *accuracy]
+    return [_gain_table(report), "", *said, "", _layer_table(report)]
+
+
+def _thread_lines(report: TuneReport) -> list[str]:
+    if report.tuned.threads == report.threads:
+        return []
+    return [f"run it on one thread: on {report.threads} no form is shown to be faster"]
 
 
 def _layer_table(report: TuneReport) -> Table:

@@ -12,6 +12,7 @@ from swp_export.lowerings import LOWERINGS
 from swp_export.tuning.candidates import Candidate, Discarded
 from swp_export.tuning.layer_case import LayerCase, layer_model, with_filled_input
 from swp_export.tuning.search import FAILURES
+from swp_export.tuning.trial_order import trial_deadline, trial_order
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -46,9 +47,10 @@ def measure_layers(
             if time.monotonic() > deadline:
                 continue
             progress(f"measuring layer {name}")
-            times, failures = _measure(case, timer, [k for k, v in reasons.items() if v is None])
+            times, failures = _measure(case, timer, [k for k, v in reasons.items() if v is None], deadline)
             discarded += failures
-            if not failures:  # a failure is reported in every run, and may have been the machine's
+            # A failure is reported in every run, and may have been the machine's.
+            if not failures and time.monotonic() <= trial_deadline(deadline, timer.target):
                 cache.put(key, times)
         candidates += [
             Candidate(layer=name, lowering=k, median_ms=v) for k, v in sorted(times.items(), key=lambda t: t[1])
@@ -60,22 +62,36 @@ def _work(case: LayerCase) -> float:
     return float(np.prod(case.input_shape[2:])) * case.conv.weight.size
 
 
-def _measure(case: LayerCase, timer: ModelTimer, lowerings: Sequence[str]) -> tuple[dict[str, float], list[Discarded]]:
+def _measure(
+    case: LayerCase, timer: ModelTimer, lowerings: Sequence[str], deadline: float
+) -> tuple[dict[str, float], list[Discarded]]:
     """Return the median milliseconds by lowering, of a hopeless one that of a few runs, and what failed.
 
-    Lowerings that write this layer alike are measured once.
+    Lowerings that write this layer alike are measured once, on CUDA none after the deadline but the first.
     """
     models: dict[str, bytes] = {}
     times: dict[bytes, float] = {}
     discarded = []
+
+    def discard(name: str, error: Exception) -> None:
+        discarded.append(Discarded(layer=case.conv.name, lowering=name, reason=str(error)))
+
+    written = {}
     for name in lowerings:
         try:
-            content = layer_model(case, name, timer.multiple)
+            written[name] = layer_model(case, name, timer.multiple)
+        except FAILURES as error:
+            discard(name, error)
+    for name in trial_order(written, timer.target):
+        content = written[name]
+        if content not in times and times and time.monotonic() > trial_deadline(deadline, timer.target):
+            continue
+        try:
             if content not in times:
                 times[content] = 1e3 * timer.quick_seconds(content, case.input_shape)
             models[name] = content
         except FAILURES as error:
-            discarded.append(Discarded(layer=case.conv.name, lowering=name, reason=str(error)))
+            discard(name, error)
     near = [content for content, ms in times.items() if ms <= HOPELESS * min(times.values())]
     if near:
         for content, instances in zip(near, timer.measure(near, case.input_shape, SCHEDULE), strict=True):

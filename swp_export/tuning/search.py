@@ -7,6 +7,7 @@ few runs, then with short measurements, and the few that are left with long ones
 from __future__ import annotations
 
 import logging
+import math
 import time
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ from swp_export.errors import SwpExportError
 from swp_export.lowerings import LOWERINGS
 from swp_export.lowerings.rewrite import planned_bytes
 from swp_export.tuning.candidates import Discarded
+from swp_export.tuning.trial_order import trial_deadline, trial_order
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -61,16 +63,17 @@ class Search:
         self.variants = 0
         self.discarded: list[Discarded] = []
 
-    def best_start(self, layers: Sequence[str], candidates: Sequence[Candidate], own: Plan) -> Plan:
-        """Return the fastest of the model's own plan, each layer's fastest alone, each lowering wherever it applies."""
+    def best_start(self, first: Plan, own: Plan, candidates: Sequence[Candidate], deadline: float = math.inf) -> Plan:
+        """Return the fastest of `first`, the model's own plan, each layer's fastest alone, each lowering everywhere."""
+        layers = list(first)
         refused = {(d.layer, d.lowering) for d in self.discarded}
-        plans = [own, fastest_alone(layers, candidates)]
+        plans = [first, own, fastest_alone(first, candidates)]
         plans += [
             {layer: "dense" if (layer, lowering) in refused else lowering for layer in layers} for lowering in LOWERINGS
         ]
         unique = list({tuple(sorted(plan.items())): plan for plan in plans}.values())
         self._progress(f"comparing {len(unique)} plans for the whole model")
-        return self._fastest(unique)
+        return self._fastest(unique, deadline)
 
     def refine(self, plan: Plan, candidates: Sequence[Candidate], deadline: float) -> Plan:
         """Change one layer at a time, those that take longest first, until nothing helps or time is up.
@@ -85,24 +88,19 @@ class Search:
             layer = waiting.pop(0)
             self._progress(f"refining layer {layer} in the whole model")
             changed = self._fastest(
-                [plan, *({**plan, layer: other} for other in alternatives(times[layer], plan[layer]))]
+                [plan, *({**plan, layer: other} for other in alternatives(times[layer], plan[layer]))], deadline
             )
             if changed != plan:
                 plan = changed
                 waiting += [other for other in _beside(layer, list(plan)) if other in times and other not in waiting]
         return plan
 
-    def _fastest(self, plans: Sequence[Plan]) -> Plan:
-        """Return the fastest of `plans`; another than the first only if the measurement shows that it is faster."""
-        built: list[tuple[Plan, bytes, float]] = []
-        for plan in plans if len(plans) > 1 else ():
-            try:
-                content = planned_bytes(self._compact, plan, self._timer.multiple)
-                seconds = self._timer.quick_seconds(content, self._shape)
-            except FAILURES as error:
-                self._discard(plan, plans[0], error)
-            else:
-                built.append((plan, content, seconds))
+    def _fastest(self, plans: Sequence[Plan], deadline: float) -> Plan:
+        """Return the fastest of `plans`; another than the first only if the measurement shows that it is faster.
+
+        After the deadline none is begun on CUDA but the first and one other.
+        """
+        built = self._tried(plans, deadline) if len(plans) > 1 else []
         if len(built) < 2:
             return built[0][0] if built else plans[0]
         limit = FAR_BEHIND * min(seconds for *_, seconds in built)
@@ -115,6 +113,25 @@ class Search:
                 logger.debug("%d variants, the best is %.3f times as fast as the first", len(built), ratio.speedup)
                 return finalists[index][0]
         return first[0]
+
+    def _tried(self, plans: Sequence[Plan], deadline: float) -> list[tuple[Plan, bytes, float]]:
+        """Return the plans that work, the first of them first, with their models and the seconds of a run."""
+        written: dict[int, bytes] = {}
+        for index, plan in enumerate(plans):
+            try:
+                written[index] = planned_bytes(self._compact, plan, self._timer.multiple)
+            except FAILURES as error:
+                self._discard(plan, plans[0], error)
+        built: dict[int, tuple[Plan, bytes, float]] = {}
+        rivals = {index: content for index, content in written.items() if index}
+        for index in (*written.keys() - rivals, *trial_order(rivals, self._timer.target)):
+            if len(built) > 1 and time.monotonic() > trial_deadline(deadline, self._timer.target):
+                break
+            try:
+                built[index] = plans[index], written[index], self._timer.quick_seconds(written[index], self._shape)
+            except FAILURES as error:
+                self._discard(plans[index], plans[0], error)
+        return [built[index] for index in sorted(built)]
 
     def _compared(
         self, first: tuple[Plan, bytes], others: Sequence[tuple[Plan, bytes]], schedule: Schedule
@@ -138,9 +155,9 @@ class Search:
         )
 
 
-def fastest_alone(layers: Sequence[str], candidates: Sequence[Candidate]) -> Plan:
-    """Return each layer's fastest lowering alone; dense for layers that were not measured."""
-    plan = dict.fromkeys(layers, "dense")
+def fastest_alone(first: Plan, candidates: Sequence[Candidate]) -> Plan:
+    """Return each layer's fastest lowering alone; that of the plan `first` for layers that were not measured."""
+    plan = dict(first)
     best: dict[str, float] = {}
     for candidate in candidates:
         if candidate.median_ms < best.get(candidate.layer, float("inf")):

@@ -2,38 +2,42 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-import onnx
 
 from swp_export.atomic import atomic_outputs
 from swp_export.errors import InputError
 from swp_export.graph.analysis.flops import require_runnable
 from swp_export.graph.files.external_data import files_of
 from swp_export.graph.files.reading import read_model
+from swp_export.graph.files.writing import write_model
 from swp_export.graph.input_shape import image_shape
 from swp_export.graph.metadata import input_shape_of
+from swp_export.graph.weights_apart import light_proto
 from swp_export.progress import silent, under
+from swp_export.runtime.session import open_session
+from swp_export.runtime.target import Target
 from swp_export.tuning.cache import LayerCache
 from swp_export.tuning.model_timer import ModelTimer
 from swp_export.tuning.report import TuneReport
 from swp_export.tuning.tuned_model import find_tuned_model
+from swp_export.verification.accuracy import accuracy_change
 from swp_export.verification.cases import require_small
+from swp_export.verification.evaluation_data import read_evaluation_data
 from swp_export.verification.references import OnnxReference
 from swp_export.verification.verify import Verifier
 
 if TYPE_CHECKING:
     from swp_export.graph.metadata import InputShape
     from swp_export.progress import Progress
-    from swp_export.runtime.session import Device
     from swp_export.verification.report import VerificationReport
 
 
 def tune(
     model: str | Path,
     *,
-    device: Device = "cpu",
+    device: str = "cpu",
     threads: int = 1,
     batch: int = 1,
     output: str | Path | None = None,
@@ -41,6 +45,9 @@ def tune(
     seconds: float = 60.0,
     input_shape: InputShape | None = None,
     tf32: bool = False,
+    data: str | Path | None = None,
+    dataset: str | None = None,
+    data_path: str | Path = "data",
     force: bool = False,
     cache: Path | None = None,
     progress: Progress | None = None,
@@ -49,14 +56,20 @@ def tune(
 
     Args:
         model: a model that `prune` or `tune` wrote.
-        device: what to tune for; it is used, or the call fails.
-        threads: within an operator.
+        device: what to tune for, "cpu", "cuda", "cuda:1" or "openvino"; it is used, or the call fails.
+        threads: within an operator; where one thread is faster, what is fastest so is written, and the report says it.
         batch: images per run.
         output: the file to write; default: the model's name with `-tuned`, in the current folder.
         plan_out: also write the plan there; `prune --plan` makes the same model of it again.
         seconds: time to search, beside the final comparison and verification.
         input_shape: `(C, H, W)`, where the model does not state it.
-        tf32: CUDA only: let convolutions round to TF32 while tuning. Verification is in float32 on the CPU.
+        tf32: CUDA only: let convolutions round to TF32 while tuning. What is tuned for CUDA is verified on the CPU, in
+            float32; what is tuned for OpenVINO in OpenVINO.
+        data: an .npz with `images` `[N, C, H, W]` to verify on too, and to count changed predictions on; with `labels`
+            `[N]` accuracy is measured. Bytes are normalised as the model records.
+        dataset: the same on the test images of this data set, a key of `swp_export.training.datasets.DATASETS`, which
+            needs torch.
+        data_path: the folder of the data set.
         force: overwrite existing files.
         cache: file of layer times; default: in the user's cache folder.
         progress: called with what is being done.
@@ -67,8 +80,11 @@ def tune(
 
     """
     progress = progress or silent
+    on = Target(device=device, threads=threads, batch=batch, tf32=tf32)
     target = Path(output) if output is not None else Path(f"{Path(model).stem}-tuned.onnx")
-    with atomic_outputs(target, plan_out, inputs=files_of(model), force=force) as (file, plan_file):
+    with contextlib.ExitStack() as outputs:
+        inputs = (*files_of(model), data)
+        file, plan_file = outputs.enter_context(atomic_outputs(target, plan_out, inputs=inputs, force=force))
         assert file is not None
         portable = read_model(model)
         shape = image_shape(input_shape or input_shape_of(portable.model, str(model)), "tune")
@@ -76,24 +92,36 @@ def tune(
             raise InputError(f"{model} does not state the shape of its input; pass --input-shape C,H,W")
         require_small(shape)
         original = portable.content
-        require_runnable(onnx.ModelProto.FromString(original), (1, *shape))
-        timer = ModelTimer(device=device, threads=threads, batch=batch, tf32=tf32)
+        require_runnable(light_proto(portable.model), (1, *shape))
+        timer = ModelTimer(target=on)
+        reference = OnnxReference(portable.model, f"{model} as given")
+        facts = portable.model.metadata_props
+        evaluated = read_evaluation_data(
+            data=data, dataset=dataset, data_path=data_path, input_shape=shape, metadata=facts
+        )
         verifier = Verifier(
-            OnnxReference(portable.model, f"{model} as given"),
+            reference,
             shape,
+            samples=None if evaluated is None else evaluated.first(),
             dense=lambda: portable.model,
             progress=under(progress, "verifying"),
+            target=on.verified_on,
         )
 
         def check(content: bytes) -> VerificationReport:
             return verifier.verify(content, str(target))
 
         tuned = find_tuned_model(original, timer, shape, seconds, LayerCache(cache), progress, check)
-        file.write_bytes(tuned.content)
+        accuracy = None
+        if evaluated is not None:
+            accuracy = accuracy_change(evaluated, reference, open_session(tuned.content, on), shape, progress)
+        write_model(tuned.content, file, target, outputs=outputs, inputs=(*inputs, plan_out), force=force)
         if plan_file is not None:
             plan_file.write_text(tuned.plan.to_text(), encoding="utf-8")
     return TuneReport(
         model=str(target),
         plan_file=None if plan_out is None else str(plan_out),
+        threads=threads,
         tuned=tuned,
+        accuracy=accuracy,
     )

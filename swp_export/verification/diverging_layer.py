@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import onnx_ir as ir
 
+from swp_export.graph.files.content import session_content
 from swp_export.graph.metadata import FILTERS, LAYER, decode_order
 from swp_export.lowerings.sink_concat import RaiseConcat
 from swp_export.runtime.session import open_session
@@ -41,7 +42,7 @@ def first_diverging_layer(model: ir.Model, reference: ir.Model, x: Feed, *, opti
     common = [layer for layer in ours.layers if layer in theirs.layers]
     if not common:
         return None
-    found = open_session(ir.serde.serialize_model(ours.model).SerializeToString(), optimise=optimise).run_on(x)
+    found = open_session(session_content(ours.model), optimise=optimise).run_on(x)
     runs = runs_on(OnnxReference(theirs.model, "the reference", optimise=optimise), x)
     for layer in common:
         mine, other = ours.layers[layer], theirs.layers[layer]
@@ -81,7 +82,7 @@ class _LayerOutputs:
     """A copy of a model that gives every layer's output."""
 
     def __init__(self, model: ir.Model) -> None:
-        self.model = ir.serde.deserialize_model(ir.serde.serialize_model(model))
+        self.model = model.clone()
         RaiseConcat()(self.model)
         self.layers: dict[str, _LayerOutput] = {}
         graph = self.model.graph

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import zlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -12,6 +13,7 @@ import onnx_ir as ir
 from swp_export.errors import InputError
 from swp_export.graph.analysis.inferred_shapes import with_inferred_shapes
 from swp_export.graph.constants import array_of
+from swp_export.graph.files.content import session_content
 from swp_export.graph.float64.model import Float64Model
 from swp_export.graph.operators.naming import operator_of
 from swp_export.graph.operators.operator import Rounding
@@ -30,6 +32,10 @@ if TYPE_CHECKING:
     from swp_export.runtime.session import Feed, TensorSpec
 
     Outputs = dict[str, np.ndarray]
+
+
+MOST_KEPT = 1 << 29
+"""Bytes of weights of a model whose moved weights, twice as many, are kept from one run to the next."""
 
 
 class Reference(Protocol):
@@ -150,7 +156,7 @@ class OnnxReference:
         self._model = model
         self._optimise = optimise
         self._double = Float64Model(model)
-        self._single = open_session(ir.serde.serialize_model(model).SerializeToString(), optimise=optimise)
+        self._single = open_session(session_content(model), optimise=optimise)
         self.inputs = self._single.inputs
         self._batches: dict[str, int | None] = {}
 
@@ -175,7 +181,7 @@ class OnnxReference:
         return self._single.run_on(x)
 
     def rounded(self, seed: int) -> Callable[[Feed], Outputs]:
-        """Move the constants of a copy now, and what its nodes give whenever it runs."""
+        """Move the constants, always alike, and what its nodes give, anew in each run."""
         rng = np.random.default_rng(seed)
         stored = _constant_names(self._model.graph)
         exact, twice, approximated = (
@@ -192,9 +198,13 @@ class OnnxReference:
                 unit = UNIT_OF_FLOAT16 if name in self._half else UNIT
                 unit *= 2 if name in twice else 1
                 return moved(array, rng, unit, least=2.0 if name in approximated else 0.0)
-            if name not in constants:
-                constants[name] = moved(array, rng, UNIT)
-            return constants[name]
+            if name in constants:
+                return constants[name]
+            of_name = np.random.default_rng([seed, zlib.crc32(name.encode())])
+            found = moved(array, of_name, UNIT)
+            if self._double.stored_bytes <= MOST_KEPT:
+                constants[name] = found
+            return found
 
         centring: dict[str | None, list[ir.Node]] = {}
         for node in self._model.graph:
