@@ -4,7 +4,7 @@ A proof stands on its reference. Before any model is compared with it, the refer
 runs are alike, and its float32 run is no further from the truth than rounding explains. Where only ONNX Runtime's
 optimisations break that, its unoptimised runs are taken. An input on which rounding alone moves an output by more than
 CEILING of its scale, or decides an integer, proves nothing of that output. Where that is so of few elements alone, on
-an input of usual magnitude, they are left out, and that is said: the logarithm of a Sigmoid that float32 rounds to 0.
+an input of usual magnitude, they are left out, and that is said: as of the logarithm of a Sigmoid that rounds to zero.
 """
 
 from __future__ import annotations

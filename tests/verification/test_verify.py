@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx
@@ -442,9 +442,9 @@ class TestOptimisation:
             def run_on(self, x: np.ndarray) -> dict[str, np.ndarray]:
                 return {name: array / 2 for name, array in self._session.run_on(x).items()}
 
-        def opening(model: bytes, *, optimise: bool = True) -> object:
+        def opening(model: bytes, *target: Any, optimise: bool = True) -> object:
             opened.append(optimise)
-            session = open_session(model, optimise=optimise)
+            session = open_session(model, *target, optimise=optimise)
             return Halved(session) if optimise else session
 
         monkeypatch.setattr(verify, "open_session", opening)

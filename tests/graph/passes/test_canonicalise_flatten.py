@@ -48,6 +48,14 @@ def test_minus_one_with_some_columns_stays() -> None:
     assert ops(CanonicaliseFlatten()(rows).model) == ["Reshape"]
 
 
+def test_minus_one_with_the_columns_that_are_known_stays() -> None:
+    """[-1, C] of maps of any size is no Flatten, though C is the product of all columns that are known."""
+    rows = model_from_text(
+        "y = Reshape (x, target)", x="double[N, 3, H, W] x", y="double[M, 3] y", target=np.array([-1, 3])
+    )
+    assert ops(CanonicaliseFlatten()(rows).model) == ["Reshape"]
+
+
 def test_allowzero_stays() -> None:
     """With allowzero, 0 means an empty axis, not the batch."""
     empty = model_from_text(

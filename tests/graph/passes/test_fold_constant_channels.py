@@ -324,3 +324,14 @@ def test_few_rows_tell_all(rows: int, maps: int, rank: int, with_ones: bool, see
     assert chosen.size <= min(rank, rows, maps)
     assert np.abs(shares @ values[chosen] + rest[:, None] * np.ones(maps) - values).max() < 1e-8
     assert np.abs(shares).max(initial=0) < 8
+
+
+def test_shares_that_are_nothing_but_rounding_are_none() -> None:
+    """A row that is told by one other has no share of the rest, and all rows are the sums that they are said to be."""
+    first, second = np.random.default_rng(0).normal(size=(2, 5))
+    values = np.stack([first, second, first / 3, second - first])
+    chosen, shares, rest = spanning(values, None)
+    assert chosen.size == 2
+    assert np.allclose(shares @ values[chosen], values, rtol=0, atol=1e-12)
+    assert not rest.any()
+    assert np.count_nonzero(shares, axis=1).min() == 1
