@@ -19,8 +19,8 @@ def pictures_of(content: Mapping[str, Any]) -> str:
     if content.get("command") not in COMMANDS:
         return ""
     listing = documents_from([dict(content)]).first("prune", "inspect")
-    rows = [] if listing is None else [row for row in layer_rows(listing, None) if row.heat]
-    if not rows:
+    rows = [] if listing is None else layer_rows(listing, None)
+    if not any(row.heat for row in rows):
         return ""
     try:
         from jinja2 import Environment, FileSystemLoader, StrictUndefined
