@@ -21,6 +21,7 @@ from swp_export.benchmark.report import BenchReport, Comparison, ModelResult, Tr
 from swp_export.benchmark.setup import Setup, targets_of
 from swp_export.benchmark.statistics import latency, speedup, throughput
 from swp_export.errors import InputError
+from swp_export.progress import silent
 from swp_export.runtime.binding import BoundRun
 from swp_export.runtime.onnxruntime_cuda import CudaSession
 
@@ -31,9 +32,8 @@ if TYPE_CHECKING:
 
     from swp_export.benchmark.measure import Instances
     from swp_export.graph.metadata import InputShape
+    from swp_export.progress import Progress
     from swp_export.runtime.target import Target
-
-    Progress = Callable[[str, float], None]
 
 _TRANSFERS = 20
 
@@ -49,7 +49,7 @@ class _Measured:
 
 
 def bench(
-    models: Sequence[Path | str],
+    models: Path | str | Sequence[Path | str],
     *,
     baseline: Path | str | None = None,
     device: str = "cpu",
@@ -75,7 +75,8 @@ def bench(
     """Measure the latency and throughput of `models` and compare each with the baseline.
 
     Args:
-        models: ONNX files. One that occurs twice is measured twice: what that shows is the noise of the machine.
+        models: ONNX files, or one. One that occurs twice is measured twice: what that shows is the noise of the
+            machine.
         baseline: What the others are compared with; None is the first of `models`. It is measured once, whether or not
             it is also among `models`.
         device: Where they run, "cpu", "cuda", "cuda:1" or "openvino"; never anywhere else.
@@ -109,7 +110,7 @@ def bench(
         OutputError: A file is not written.
 
     """
-    labels = _in_order(models, baseline)
+    labels = _in_order((models,) if isinstance(models, str | Path) else models, baseline)
     setup = Setup(
         targets=targets_of(threads, batch, device=device, tf32=tf32, cuda_graph=cuda_graph),
         streams=streams,
@@ -120,7 +121,7 @@ def bench(
     )
     exports = (export,) if isinstance(export, str | Path) else tuple(export)
     with written_exports(exports, inputs=(*labels, data), force=force) as write:
-        show = progress or (lambda *_: None)
+        show = progress or silent
         report = _report(labels, setup, show)
         accuracies = measure_accuracies(
             list(dict.fromkeys(labels)),
@@ -129,7 +130,7 @@ def bench(
             data=data,
             dataset=dataset,
             data_path=data_path,
-            progress=lambda text, done=None, /: show(text, done or 0.0),
+            progress=show,
         )
         report = dataclasses.replace(report, accuracies=accuracies)
         write(report)
@@ -222,4 +223,4 @@ def _transfer(bound: BoundRun, feeds: Mapping[str, npt.NDArray[Any]]) -> Transfe
 
 def _part_of(progress: Progress, index: int, parts: int) -> Progress:
     """Return the progress callback of part `index` of `parts` equal ones."""
-    return lambda what, share: progress(what, (index + share) / parts)
+    return lambda what, share=None, /: progress(what, None if share is None else (index + share) / parts)

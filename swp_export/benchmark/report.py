@@ -6,6 +6,7 @@ import dataclasses
 from typing import TYPE_CHECKING, Any
 
 from swp_export.benchmark.statistics import Speedup
+from swp_export.shown import Shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -99,8 +100,8 @@ class Comparison(Speedup):
         return dataclasses.asdict(self) | {"verdict": self.verdict}
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class BenchReport:
+@dataclasses.dataclass(frozen=True, kw_only=True, repr=False)
+class BenchReport(Shown):
     """A benchmark.
 
     Attributes:

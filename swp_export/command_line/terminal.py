@@ -16,7 +16,7 @@ from swp_export.command_line.invocation import invocation
 from swp_export.printable import LONGEST, printable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     from rich.console import ConsoleOptions, RenderableType, RenderResult
 
@@ -53,19 +53,29 @@ def print_data(renderables: Iterable[RenderableType]) -> None:
 
     A string is one line, however long, but for a terminal, where it is broken between words.
     """
-    is_measured = sys.stdout.isatty() or "COLUMNS" in os.environ
+    is_measured = measures_columns()
     console = Console(file=sys.stdout, width=None if is_measured else PLAIN_WIDTH, highlight=False)
+    for drawn in laid_out(renderables):
+        console.print(drawn, soft_wrap=isinstance(drawn, Text) and not is_measured)
+
+
+def measures_columns() -> bool:
+    """Return whether somebody says how wide standard output is."""
+    return sys.stdout.isatty() or "COLUMNS" in os.environ
+
+
+def laid_out(renderables: Iterable[RenderableType]) -> Iterator[RenderableType]:
+    """Yield `renderables` with an empty line between tables, cut and harmless as `print_data` prints them."""
     last: RenderableType = ""
     for renderable in renderables:
         if isinstance(last, Table) and isinstance(renderable, Table):
-            console.print()
+            yield Text()
         last = renderable
         if isinstance(renderable, str):
-            text = printable(renderable)
-            console.print(Text(text), soft_wrap=not is_measured)
+            yield Text(printable(renderable))
         else:
             _cut(renderable)
-            console.print(_Harmless(renderable))
+            yield _Harmless(renderable)
 
 
 def print_warnings(warnings: Iterable[str]) -> None:

@@ -7,6 +7,7 @@ import math
 from typing import TYPE_CHECKING, Any, Literal
 
 from swp_export.errors import SwpExportError
+from swp_export.shown import Shown
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -70,8 +71,8 @@ class ModelResult:
         return {"name": self.name, "model": self.model, "sha256": self.sha256, "passed": self.passed, "gates": gates}
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class CheckReport:
+@dataclasses.dataclass(frozen=True, kw_only=True, repr=False)
+class CheckReport(Shown):
     """What `check` found.
 
     Attributes:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
+from swp_export.shown import Shown
+
 if TYPE_CHECKING:
     from swp_export.graph.analysis.kept_channels import Kept
     from swp_export.graph.metadata import InputShape
@@ -141,8 +143,8 @@ class LayerTotals:
     stripes_before: int | None
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class InspectReport:
+@dataclasses.dataclass(frozen=True, kw_only=True, repr=False)
+class InspectReport(Shown):
     """What is in a file.
 
     Attributes:

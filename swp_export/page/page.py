@@ -26,7 +26,7 @@ _NEEDED = "the report page needs Jinja2 and Matplotlib, which are not installed:
 
 
 def report(
-    documents: Sequence[Path | str],
+    documents: Path | str | Sequence[Path | str],
     *,
     output: Path | str = "report.html",
     figures: Path | str | None = None,
@@ -35,7 +35,7 @@ def report(
     """Write the page of `documents`, files that hold what commands printed with `--json`.
 
     Args:
-        documents: at least one; the page shows first what the first ones say.
+        documents: one or more; the page shows first what the first ones say.
         output: the HTML file to write.
         figures: a folder to write each plot to as well, as SVG and PNG.
         force: overwrite existing files.
@@ -45,6 +45,7 @@ def report(
         OutputError: a file exists or cannot be written; nothing is left half-written.
 
     """
+    documents = (documents,) if isinstance(documents, str | Path) else documents
     read = read_documents(documents)
     if not read.all:
         raise InputError("no document was given; expected files that hold what commands print with --json")
@@ -126,7 +127,7 @@ def _rendered(documents: Documents) -> tuple[str, dict[str, Figure]]:
         plots={name: (PLOTS[name][0], svg) for name, svg in inline.items() if name != "skeletons"},
         rows=[] if listing is None else layer_rows(listing, times),
         script=Markup((_TEMPLATES / "page.js").read_text(encoding="utf-8")),  # noqa: S704
-        style=Markup((_TEMPLATES / "page.css").read_text(encoding="utf-8")),  # noqa: S704
+        style=Markup("".join((_TEMPLATES / f"{of}.css").read_text(encoding="utf-8") for of in ("page", "pictures"))),  # noqa: S704
         tiles=tiles(documents),
         times=times,
         title=_title(documents),

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
+from swp_export.shown import Shown
+
 if TYPE_CHECKING:
     from swp_export.graph.analysis.kept_channels import Kept
     from swp_export.stripes import FilterShape
@@ -110,8 +112,8 @@ class Totals:
         return dataclasses.asdict(self) | {name: getattr(self, name) for name in shares}
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class PruneReport:
+@dataclasses.dataclass(frozen=True, kw_only=True, repr=False)
+class PruneReport(Shown):
     """What `prune` wrote.
 
     Attributes:

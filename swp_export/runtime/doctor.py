@@ -17,6 +17,7 @@ from swp_export.errors import SwpExportError
 from swp_export.runtime.cpu import Cpu, read_cpu
 from swp_export.runtime.cuda import onnxruntime_distributions, why_conflict
 from swp_export.runtime.target import KINDS, Target
+from swp_export.shown import Shown
 
 _PROBE = """
 <ir_version: 8, opset_import: ["" : 18]>
@@ -81,8 +82,8 @@ class ProviderCheck:
     detail: str
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class DoctorReport:
+@dataclasses.dataclass(frozen=True, kw_only=True, repr=False)
+class DoctorReport(Shown):
     """What `doctor` found.
 
     Attributes:

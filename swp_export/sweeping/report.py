@@ -7,6 +7,7 @@ import dataclasses
 import io
 from typing import TYPE_CHECKING, Any
 
+from swp_export.shown import Shown
 from swp_export.sweeping.choice import worth
 from swp_export.sweeping.front import pareto_front
 
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
     from swp_export.sweeping.point import SweepPoint
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class SweepReport:
+@dataclasses.dataclass(frozen=True, kw_only=True, repr=False)
+class SweepReport(Shown):
     """A network at many thresholds.
 
     Attributes:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from swp_export.errors import InputError
 from swp_export.input_file import read_bytes
+from swp_export.shown import Shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,8 +20,8 @@ _LARGEST = 1e300
 _NUMBERS = ("loss", "accuracy", "test_loss", "test_accuracy")
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class TrainingLog:
+@dataclasses.dataclass(frozen=True, kw_only=True, repr=False)
+class TrainingLog(Shown):
     """The epochs of a training.
 
     Attributes:

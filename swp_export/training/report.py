@@ -5,14 +5,16 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
+from swp_export.shown import Shown
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from swp_export.training.log import TrainingLog
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class TrainReport:
+@dataclasses.dataclass(frozen=True, kw_only=True, repr=False)
+class TrainReport(Shown):
     """A finished training.
 
     Attributes:

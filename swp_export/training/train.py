@@ -45,7 +45,7 @@ def train(
     resume: bool = False,
     fine_tune: str | Path | None = None,
     force: bool = False,
-    progress: Progress = silent,
+    progress: Progress | None = None,
 ) -> TrainReport:
     """Train a network with Filter Skeletons, as the method does; see `swp_export.nn.SkeletonUpdate`.
 
@@ -117,7 +117,7 @@ def train(
             "class_names": data.classes,
         },
     )
-    run = Run(network, data, folder, ranks, settings, workers, progress)
+    run = Run(network, data, folder, ranks, settings, workers, progress or silent)
     ranks.first_alone(lambda: folder.prepare(resume=resume, force=force))
     return run.complete(resume=resume)
 

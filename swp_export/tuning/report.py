@@ -5,14 +5,16 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
+from swp_export.shown import Shown
+
 if TYPE_CHECKING:
     from swp_export.tuning.tuned_model import TunedModel
     from swp_export.verification.accuracy import Accuracy
     from swp_export.verification.report import VerificationReport
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class TuneReport:
+@dataclasses.dataclass(frozen=True, kw_only=True, repr=False)
+class TuneReport(Shown):
     """What `tune` wrote.
 
     Attributes:

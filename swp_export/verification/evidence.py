@@ -3,7 +3,8 @@
 A proof stands on its reference. Before any model is compared with it, the reference must agree with itself: two float32
 runs are alike, and its float32 run is no further from the truth than rounding explains. Where only ONNX Runtime's
 optimisations break that, its unoptimised runs are taken. An input on which rounding alone moves an output by more than
-CEILING of its scale, or decides an integer, proves nothing of that output.
+CEILING of its scale, or decides an integer, proves nothing of that output. Where that is so of few elements alone, on
+an input of usual magnitude, they are left out, and that is said: the logarithm of a Sigmoid that float32 rounds to 0.
 """
 
 from __future__ import annotations
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
 CEILING = 1e-3
 """Of an output's scale: where rounding alone moves it further, nothing is proved."""
 CEILING_OF_FLOAT16 = 3e-2
+STEEP = 100
+"""How many times less than the ceiling rounding must move an element that is compared where others are left out: those
+that are nearly as steep would widen the budget of their channel."""
 ROUNDED_RUNS = 3
 _ENOUGH, _LARGE = 4, 1 << 16
 ANSWERED, MOVED = 0.4, 0.9
@@ -152,6 +156,21 @@ def constancy_notes(evidence: Sequence[Evidence]) -> list[str]:
         for name in evidence[0].runs
         if _is_constant([(each.case.shape[0], each.runs[name]) for each in evidence])
     ]
+
+
+def left_out_notes(evidence: Sequence[Evidence]) -> list[str]:
+    """Say of which outputs elements are left out, and how many: one sentence each."""
+    notes = []
+    for name in evidence[0].runs:
+        masks = [each.runs[name].left_out for each in evidence if each.case.is_usual and name not in each.undecided]
+        left_out = sum(int(np.count_nonzero(mask)) for mask in masks if mask is not None)
+        if left_out:
+            compared = sum(each.runs[name].truth.size for each in evidence if each.case.is_usual) - left_out
+            notes.append(
+                f"rounding alone decides {left_out:,} values of output {name!r} on inputs of usual magnitude: they are "
+                f"left out, {compared:,} are compared"
+            )
+    return notes
 
 
 def _is_constant(found: Sequence[tuple[int, Runs]]) -> bool:
@@ -294,6 +313,7 @@ def _judged(
     ]
     suspects = []
     for name in answers[0].truth:
+        _leave_out(evidence, name, _ceiling(reference))
         usual = [
             each.runs[name] for each in evidence if each.case.is_usual and not _nothing_to_compare(each.runs[name])
         ]
@@ -308,6 +328,27 @@ def _judged(
             if reason:
                 each.undecided[name] = reason
     return evidence, max(suspects, key=lambda suspect: (suspect.case.is_usual, suspect.share), default=None)
+
+
+def _leave_out(evidence: Sequence[Evidence], name: str, ceiling: float) -> None:
+    """Leave out the elements of an output that rounding decides, on usual inputs, where most of a channel are not."""
+    for each in evidence:
+        runs = each.runs[name]
+        if not each.case.is_usual or runs.is_exact or runs.truth.ndim < 2 or not runs.has_one_shape:
+            continue
+        off = np.maximum(runs.moved, runs.own)
+        known = np.isfinite(runs.truth) & np.isfinite(runs.single) & np.isfinite(off)
+        size = np.where(known, np.abs(runs.truth), 0)
+        if known.all() and np.max(off, initial=0) <= ceiling * np.max(size, initial=0):
+            continue
+        while True:  # what is left out says nothing of the scale either
+            steep = known & (off > ceiling / STEEP * np.max(size, initial=0, where=known))
+            if not steep.any():
+                break
+            known &= ~steep
+        of_channels = np.moveaxis(known, 1, 0).reshape(known.shape[1], -1)
+        if known.size and (2 * np.count_nonzero(of_channels, axis=1) > of_channels.shape[1]).all():
+            each.runs[name] = runs.without(~known)
 
 
 def _ceiling(reference: Reference) -> float:

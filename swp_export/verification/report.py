@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 from swp_export.errors import SwpExportError
 from swp_export.figures import readable
+from swp_export.shown import Shown
 
 if TYPE_CHECKING:
     from swp_export.verification.accuracy import Accuracy
     from swp_export.verification.comparison import CaseResult
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class VerificationReport:
+@dataclasses.dataclass(frozen=True, kw_only=True, repr=False)
+class VerificationReport(Shown):
     """What was compared and how far apart it is.
 
     Attributes:

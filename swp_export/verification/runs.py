@@ -17,6 +17,7 @@ class Runs:
         other: another one, by other kernels of the same runtime: with its optimisations off; None where there is none.
         moved: how far random roundings move each element of it, infinite where they make it another integer or no
             number; float64 in the shape of `truth`, or `[]` and infinite where they change that shape.
+        left_out: which elements rounding alone decides, and are not compared: all runs are zero there; None for none.
 
     """
 
@@ -24,6 +25,17 @@ class Runs:
     single: np.ndarray
     moved: np.ndarray
     other: np.ndarray | None = None
+    left_out: np.ndarray | None = None
+
+    def without(self, elements: np.ndarray) -> Runs:
+        """Return these runs with `elements`, booleans in the shape of `truth`, left out."""
+        return Runs(
+            truth=np.where(elements, 0, self.truth),
+            single=np.where(elements, self.single.dtype.type(0), self.single),
+            moved=np.where(elements, 0, self.moved),
+            other=None if self.other is None else np.where(elements, self.other.dtype.type(0), self.other),
+            left_out=elements,
+        )
 
     @property
     def is_exact(self) -> bool:

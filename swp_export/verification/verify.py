@@ -16,7 +16,7 @@ from swp_export.runtime.target import CPU, Target
 from swp_export.verification.budget import budgets
 from swp_export.verification.comparison import NOT_FINITE, CaseResult, Tolerance, compare, limits_of
 from swp_export.verification.diverging_layer import first_diverging_layer
-from swp_export.verification.evidence import MOVED, Evidence, Gathered, constancy_notes, gather
+from swp_export.verification.evidence import MOVED, Evidence, Gathered, constancy_notes, gather, left_out_notes
 from swp_export.verification.inputs import shared_inputs
 from swp_export.verification.report import VerificationReport
 
@@ -131,7 +131,9 @@ class Verifier:
             cases = tuple(inputs.cases(self._input_shape, self._samples))
             self._gathered[inputs.key] = gather(self._reference, cases, self._progress)
         gathered = self._gathered[inputs.key]
-        return gathered, [*gathered.notes, *inputs.notes, *constancy_notes(gathered.evidence)]
+        evidence = gathered.evidence
+        said = [*gathered.notes, *inputs.notes, *left_out_notes(evidence), *constancy_notes(evidence)]
+        return gathered, said
 
     def _where_it_diverges(self, model: bytes, case: Case, gathered: Gathered) -> str | None:
         if self._dense is None:
