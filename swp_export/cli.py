@@ -15,11 +15,15 @@ import click
 from swp_export.command_line.exit_codes import Commands, heed_termination, open_closed_streams
 from swp_export.command_line.options import (
     ARCH,
+    CALIBRATION,
+    CALIBRATION_DATA,
     DATA,
     DEVICE,
     FORCE,
     INPUT_SHAPE,
     JSON,
+    MAX_ACCURACY_DROP,
+    PRECISION,
     TF32,
     THREADS,
     THRESHOLD,
@@ -93,6 +97,8 @@ def prune(*, checkpoint: str, no_verify: bool, as_json: bool, **arguments: Any) 
 @click.option("-o", "--output", metavar="FILE", help="The model to write; default: MODEL's name with -tuned, here.")
 @click.option("--plan-out", metavar="FILE", help="Also write the plan; `prune --plan` makes the same model of it.")
 @click.option("--seconds", type=click.FloatRange(0), default=60, show_default=True, help="Time to search.")
+@options(PRECISION, CALIBRATION_DATA, CALIBRATION, MAX_ACCURACY_DROP)
+@click.option("--unpruned", metavar="FILE", help="int8: also race against this network in int8, of prune --dense-out.")
 @options(INPUT_SHAPE, TF32, FORCE, JSON)
 def tune(*, model: str, as_json: bool, **arguments: Any) -> None:
     """Write the fastest verified form of MODEL for this device.

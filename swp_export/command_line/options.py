@@ -123,3 +123,28 @@ TF32 = click.option(
 THREADS = click.option(
     "--threads", type=click.IntRange(1), default=1, show_default=True, help="Threads in an operator."
 )
+PRECISION = click.option(
+    "--precision",
+    type=click.Choice(["float32", "int8"]),
+    default="float32",
+    show_default=True,
+    help="int8: each layer in int8 or float32, whatever is faster together.",
+)
+CALIBRATION_DATA = click.option(
+    "--data",
+    metavar="FILE.npz",
+    help="int8: calibrate on the array 'images' [N, C, H, W] in this file, and measure accuracy with its 'labels' [N].",
+)
+CALIBRATION = click.option(
+    "--calibration",
+    type=click.Choice(["minmax", "percentile", "entropy"]),
+    default="minmax",
+    show_default=True,
+    help="int8: how ranges of values are found.",
+)
+MAX_ACCURACY_DROP = click.option(
+    "--max-accuracy-drop",
+    type=click.FloatRange(0),
+    metavar="F",
+    help="int8: points of accuracy that may be lost; without labels, percent of predictions that may change.",
+)

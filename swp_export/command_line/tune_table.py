@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 def tune_tables(report: TuneReport) -> list[RenderableType]:
     """Return one row per layer, what the tuned model gains, and whether it is equivalent."""
     compared = f"{report.model}: {report.tuned.variants} variants of the whole model were compared"
-    return [_layer_table(report), _gain_table(report), compared, report.verification.summary()]
+    quantised = [] if report.tuned.quantised is None else [report.tuned.quantised.summary()]
+    return [_layer_table(report), _gain_table(report), compared, *quantised, report.verification.summary()]
 
 
 def _layer_table(report: TuneReport) -> Table:
@@ -37,7 +38,10 @@ def _layer_table(report: TuneReport) -> Table:
 
 def _gain_table(report: TuneReport) -> Table:
     table = new_table("In one run", "Tuned against", ">Speedup", ">95 % interval", ">Verdict")
-    for name, gain in (("the input model", report.tuned.over_input), ("compact dense", report.tuned.over_dense)):
+    rivals = {"the input model": report.tuned.over_input, **report.tuned.over_rivals}
+    if not report.tuned.over_rivals:
+        rivals["compact dense"] = report.tuned.over_dense
+    for name, gain in rivals.items():
         table.add_row(name, *_cells(gain))
     return table
 

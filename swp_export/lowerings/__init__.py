@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from swp_export.errors import LoweringError
 from swp_export.lowerings.cropped import Cropped
 from swp_export.lowerings.dense import Dense
+from swp_export.lowerings.grouped_shift_sum import GROUPS, GroupedShiftSum
 from swp_export.lowerings.pad_slice_add import PadSliceAdd
 from swp_export.lowerings.shift import Shift
 from swp_export.lowerings.shift_chunks import ShiftChunks
@@ -25,6 +26,7 @@ LOWERINGS: dict[str, Lowering] = {
         PadSliceAdd(),
         Shift(),
         ShiftSum(),
+        *(GroupedShiftSum(groups) for groups in GROUPS),
         *(SlicedEllpack(price) for price in NODE_PRICES),
         ShiftChunks(),
         Cropped(),

@@ -48,7 +48,8 @@ def balance(
     for value, (stripes, total) in rows.items():
         of_row = np.array(peaks[value.name or ""])
         weight, ones = array_of(stripes.inputs[1]), array_of(total.inputs[1])
-        assert weight is not None and ones is not None
+        assert weight is not None
+        assert ones is not None
         factors, sums, common[value] = _balanced(ones, of_row, largest_weight)
         set_input(stripes, 1, "weight", (weight * factors[:, None, None, None]).astype(weight.dtype))
         set_input(total, 1, "weight", sums.astype(ones.dtype))
@@ -79,4 +80,4 @@ def _conv_before(node: ir.Node, own: Collection[ir.Node]) -> ir.Node | None:
     """Return the convolution that computes the input of `node` alone, if it is one of `own`."""
     value = node.inputs[0]
     producer = None if value is None or len(value.uses()) != 1 else value.producer()
-    return producer if producer in own and operator_of(producer) == "Conv" else None
+    return producer if producer is not None and producer in own and operator_of(producer) == "Conv" else None

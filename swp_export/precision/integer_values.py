@@ -62,9 +62,9 @@ def integer_values(graph: ir.Graph, layers: Collection[str]) -> IntegerValues:
             convs.append(node)
             paired += [value for value in given if value not in integers]
             integers |= set(given)
-        elif not (op in MOVES | {"Concat", "Add"} and given and all(value in integers for value in given)):
-            continue
-        elif op == "Add" and len(given) != 2:
+        elif not (op in MOVES | {"Concat", "Add"} and given and all(value in integers for value in given)) or (
+            op == "Add" and len(given) != 2
+        ):
             continue
         integers |= set(node.outputs)
         paired += [value for value in node.outputs if not _is_folded(value)]

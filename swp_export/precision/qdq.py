@@ -17,8 +17,8 @@ import onnx_ir as ir
 
 from swp_export.graph.constants import array_of, register_initializer, unique_name, value_names
 from swp_export.graph.metadata import GEOMETRY, LAYER
-from swp_export.precision.balance import balance, summed_rows
 from swp_export.graph.operators.naming import operator_of
+from swp_export.precision.balance import balance, summed_rows
 from swp_export.precision.integer_values import FOLDS, integer_values
 from swp_export.precision.ranges import Ranges
 
@@ -87,7 +87,10 @@ def _drop_relu(graph: ir.Graph, value: ir.Value) -> None:
     """Let the rounding of `value` cut off what is below 0 in the place of its Relu, as ONNX Runtime expects it."""
     relu = value.producer()
     before = None if relu is None or operator_of(relu) != "Relu" else relu.inputs[0]
-    if relu is not None and before is not None and operator_of(before.producer()) in FOLDS and len(before.uses()) == 1:
+    computing = None if before is None else before.producer()
+    if relu is None or before is None or computing is None or len(before.uses()) != 1:
+        return
+    if operator_of(computing) in FOLDS:
         name = value.name
         ir.convenience.replace_all_uses_with(value, before)
         graph.remove(relu, safe=True)

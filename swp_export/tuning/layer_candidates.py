@@ -32,26 +32,33 @@ def measure_layers(
     *,
     deadline: float,
     progress: Callable[[str], None],
+    lowerings: Sequence[str] = tuple(LOWERINGS),
+    prefix: str = "",
+    write: Callable[[LayerCase, str, int], bytes] = layer_model,
 ) -> tuple[list[Candidate], list[Discarded]]:
-    """Measure the lowerings of each layer until `deadline` (of time.monotonic), those with the most work first."""
+    """Measure the `lowerings` of each layer until `deadline` (of time.monotonic), those with the most work first.
+
+    `write` gives a layer's content by the name of a lowering; `prefix` stands before that name in what is returned.
+    """
     candidates: list[Candidate] = []
     discarded: list[Discarded] = []
     for case in sorted((with_filled_input(case, timer.multiple) for case in cases), key=_work, reverse=True):
         name = case.conv.name
-        reasons = {lowering.name: lowering.why_not(case.conv) for lowering in LOWERINGS.values()}
-        discarded += [Discarded(layer=name, lowering=k, reason=v) for k, v in reasons.items() if v is not None]
-        key = cache.key(case, timer)
+        reasons = {lowering: LOWERINGS[lowering].why_not(case.conv) for lowering in lowerings}
+        discarded += [Discarded(layer=name, lowering=prefix + k, reason=v) for k, v in reasons.items() if v is not None]
+        key = prefix + cache.key(case, timer)
         times = cache.get(key)
         if times is None:
             if time.monotonic() > deadline:
                 continue
             progress(f"measuring layer {name}")
-            times, failures = _measure(case, timer, [k for k, v in reasons.items() if v is None])
+            times, failures = _measure(case, timer, [k for k, v in reasons.items() if v is None], write)
             discarded += failures
             if not failures:  # a failure is reported in every run, and may have been the machine's
                 cache.put(key, times)
         candidates += [
-            Candidate(layer=name, lowering=k, median_ms=v) for k, v in sorted(times.items(), key=lambda t: t[1])
+            Candidate(layer=name, lowering=prefix + k, median_ms=v)
+            for k, v in sorted(times.items(), key=lambda t: t[1])
         ]
     return candidates, discarded
 
@@ -60,7 +67,9 @@ def _work(case: LayerCase) -> float:
     return float(np.prod(case.input_shape[2:])) * case.conv.weight.size
 
 
-def _measure(case: LayerCase, timer: ModelTimer, lowerings: Sequence[str]) -> tuple[dict[str, float], list[Discarded]]:
+def _measure(
+    case: LayerCase, timer: ModelTimer, lowerings: Sequence[str], write: Callable[[LayerCase, str, int], bytes]
+) -> tuple[dict[str, float], list[Discarded]]:
     """Return the median milliseconds by lowering, of a hopeless one that of a few runs, and what failed.
 
     Lowerings that write this layer alike are measured once.
@@ -70,7 +79,7 @@ def _measure(case: LayerCase, timer: ModelTimer, lowerings: Sequence[str]) -> tu
     discarded = []
     for name in lowerings:
         try:
-            content = layer_model(case, name, timer.multiple)
+            content = write(case, name, timer.multiple)
             if content not in times:
                 times[content] = 1e3 * timer.quick_seconds(content, case.input_shape)
             models[name] = content

@@ -52,8 +52,23 @@ class Search:
     """Compares variants of one model; remembers how many there were, and which did not work."""
 
     def __init__(
-        self, compact: ir.Model, timer: ModelTimer, shape: Sequence[int], progress: Callable[[str], None]
+        self,
+        compact: ir.Model,
+        timer: ModelTimer,
+        shape: Sequence[int],
+        progress: Callable[[str], None],
+        *,
+        write: Callable[[ir.Model, Plan, int], bytes] = planned_bytes,
+        forms: Sequence[str] = tuple(LOWERINGS),
+        always: Mapping[str, str] | None = None,
     ) -> None:
+        """Take `compact` for the layers; `write` gives a plan's content, `forms` are tried for all of them.
+
+        `always` is a form of each layer that is tried however it did alone.
+        """
+        self._write = write
+        self._forms = forms
+        self._always = always or {}
         self._compact = compact
         self._timer = timer
         self._shape = shape
@@ -64,9 +79,9 @@ class Search:
     def best_start(self, layers: Sequence[str], candidates: Sequence[Candidate], own: Plan) -> Plan:
         """Return the fastest of the model's own plan, each layer's fastest alone, each lowering wherever it applies."""
         refused = {(d.layer, d.lowering) for d in self.discarded}
-        plans = [own, fastest_alone(layers, candidates)]
+        plans = [own, fastest_alone(layers, candidates, self._forms[0])]
         plans += [
-            {layer: "dense" if (layer, lowering) in refused else lowering for layer in layers} for lowering in LOWERINGS
+            {layer: self._forms[0] if (layer, form) in refused else form for layer in layers} for form in self._forms
         ]
         unique = list({tuple(sorted(plan.items())): plan for plan in plans}.values())
         self._progress(f"comparing {len(unique)} plans for the whole model")
@@ -84,9 +99,8 @@ class Search:
         while waiting and time.monotonic() <= deadline:
             layer = waiting.pop(0)
             self._progress(f"refining layer {layer} in the whole model")
-            changed = self._fastest(
-                [plan, *({**plan, layer: other} for other in alternatives(times[layer], plan[layer]))]
-            )
+            others = dict.fromkeys([*alternatives(times[layer], plan[layer]), self._always.get(layer, plan[layer])])
+            changed = self._fastest([plan, *({**plan, layer: other} for other in others if other != plan[layer])])
             if changed != plan:
                 plan = changed
                 waiting += [other for other in _beside(layer, list(plan)) if other in times and other not in waiting]
@@ -97,7 +111,7 @@ class Search:
         built: list[tuple[Plan, bytes, float]] = []
         for plan in plans if len(plans) > 1 else ():
             try:
-                content = planned_bytes(self._compact, plan, self._timer.multiple)
+                content = self._write(self._compact, plan, self._timer.multiple)
                 seconds = self._timer.quick_seconds(content, self._shape)
             except FAILURES as error:
                 self._discard(plan, plans[0], error)
@@ -128,6 +142,10 @@ class Search:
         ratios = [speedup(instances[0], measured) for measured in instances[1:]]
         return sorted(enumerate(ratios), key=lambda item: item[1].speedup, reverse=True)
 
+    def discard(self, form: str, reason: str) -> None:
+        """Note that a whole model, written as `form`, is not considered further."""
+        self.discarded.append(Discarded(layer="(all)", lowering=form, reason=reason))
+
     def _discard(self, plan: Plan, incumbent: Mapping[str, str], error: Exception) -> None:
         changed = [layer for layer in plan if plan[layer] != incumbent.get(layer)]
         names = {plan[layer] for layer in changed}
@@ -138,9 +156,9 @@ class Search:
         )
 
 
-def fastest_alone(layers: Sequence[str], candidates: Sequence[Candidate]) -> Plan:
-    """Return each layer's fastest lowering alone; dense for layers that were not measured."""
-    plan = dict.fromkeys(layers, "dense")
+def fastest_alone(layers: Sequence[str], candidates: Sequence[Candidate], default: str = "dense") -> Plan:
+    """Return each layer's fastest lowering alone, `default` for layers that were not measured."""
+    plan = dict.fromkeys(layers, default)
     best: dict[str, float] = {}
     for candidate in candidates:
         if candidate.median_ms < best.get(candidate.layer, float("inf")):

@@ -14,7 +14,9 @@ from swp_export.graph.files.external_data import files_of
 from swp_export.graph.files.reading import read_model
 from swp_export.graph.input_shape import image_shape
 from swp_export.graph.metadata import input_shape_of
+from swp_export.precision.images import read_images
 from swp_export.tuning.cache import LayerCache
+from swp_export.tuning.integer_tuning import IntegerSettings, find_integer_model
 from swp_export.tuning.model_timer import ModelTimer
 from swp_export.tuning.report import TuneReport
 from swp_export.tuning.tuned_model import find_tuned_model
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from swp_export.graph.metadata import InputShape
+    from swp_export.precision.ranges import Method
+    from swp_export.precision.scheme import Precision
     from swp_export.runtime.session import Device
     from swp_export.verification.report import VerificationReport
 
@@ -41,6 +45,11 @@ def tune(
     seconds: float = 60.0,
     input_shape: InputShape | None = None,
     tf32: bool = False,
+    precision: Precision = "float32",
+    data: str | Path | None = None,
+    calibration: Method = "minmax",
+    max_accuracy_drop: float | None = None,
+    unpruned: str | Path | None = None,
     force: bool = False,
     cache: Path | None = None,
     progress: Callable[[str], None] | None = None,
@@ -57,6 +66,13 @@ def tune(
         seconds: time to search, beside the final comparison and verification.
         input_shape: `(C, H, W)`, where the model does not state it.
         tf32: CUDA only: let convolutions round to TF32 while tuning. Verification is in float32 on the CPU.
+        precision: "int8": layers are int8 or float32, whatever is faster together.
+        data: an .npz with `images` `[N, C, H, W]`, normalised as in training, and maybe `labels` `[N]`: int8 is
+            calibrated on the first of them, and loses no more accuracy on all of them than it may.
+        calibration: how the ranges of int8 are found.
+        max_accuracy_drop: points of accuracy that int8 may lose; of images without labels, the share of predictions
+            that may change, in percent.
+        unpruned: the unpruned network that `prune --dense-out` wrote: its int8 form joins the final comparison.
         force: overwrite existing files.
         cache: file of layer times; default: in the user's cache folder.
         progress: called with what is being done.
@@ -68,7 +84,9 @@ def tune(
     """
     progress = progress or (lambda _: None)
     target = Path(output) if output is not None else Path(f"{Path(model).stem}-tuned.onnx")
-    with atomic_outputs(target, plan_out, inputs=files_of(model), force=force) as (file, plan_file):
+    inputs = (*files_of(model), data, *(() if unpruned is None else files_of(unpruned)))
+    _require_fitting_options(precision, data, max_accuracy_drop, unpruned)
+    with atomic_outputs(target, plan_out, inputs=inputs, force=force) as (file, plan_file):
         assert file is not None
         portable = read_model(model)
         shape = image_shape(input_shape or input_shape_of(portable.model, str(model)), "tune")
@@ -88,7 +106,21 @@ def tune(
         def check(content: bytes) -> VerificationReport:
             return verifier.verify(content, str(target))
 
-        tuned = find_tuned_model(original, timer, shape, seconds, LayerCache(cache), progress, check)
+        settings = (
+            None
+            if data is None
+            else IntegerSettings(
+                images=read_images(data, shape),
+                method=calibration,
+                max_accuracy_drop=max_accuracy_drop,
+                unpruned=None if unpruned is None else read_model(unpruned).content,
+            )
+        )
+        of_search = seconds if settings is None else seconds / 2
+        layer_cache = LayerCache(cache)
+        tuned = find_tuned_model(original, timer, shape, of_search, layer_cache, progress, check)
+        if settings is not None:
+            tuned = find_integer_model(original, tuned, timer, shape, of_search, settings, layer_cache, progress, check)
         file.write_bytes(tuned.content)
         if plan_file is not None:
             plan_file.write_text(tuned.plan.to_text(), encoding="utf-8")
@@ -97,3 +129,13 @@ def tune(
         plan_file=None if plan_out is None else str(plan_out),
         tuned=tuned,
     )
+
+
+def _require_fitting_options(
+    precision: Precision, data: str | Path | None, max_accuracy_drop: float | None, unpruned: str | Path | None
+) -> None:
+    if precision == "int8":
+        if data is None:
+            raise InputError("int8 is calibrated on images: pass --data FILE.npz with 'images' [N, C, H, W]")
+    elif data is not None or max_accuracy_drop is not None or unpruned is not None:
+        raise InputError("--data, --max-accuracy-drop and --unpruned are for --precision int8: pass it too")

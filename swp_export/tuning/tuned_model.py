@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from swp_export.tuning.cache import LayerCache
     from swp_export.tuning.candidates import Candidate
     from swp_export.tuning.model_timer import ModelTimer
+    from swp_export.verification.quantised import QuantisedReport
     from swp_export.verification.report import VerificationReport
 
 FINAL = Schedule()
@@ -45,7 +46,9 @@ class TunedModel:
         variants: whole models that were compared on the way.
         over_input: speedup over the input model, measured in one run.
         over_dense: speedup over the compact dense model, measured in the same run.
-        verification: of the model, None where it was not to be verified.
+        verification: of the model, None where it was not to be verified; of int8, of what it is rounded from.
+        quantised: what is known of its integers, None where it has none.
+        over_rivals: speedup over other models of the same race, by what they are.
 
     """
 
@@ -57,6 +60,8 @@ class TunedModel:
     over_input: Speedup
     over_dense: Speedup
     verification: VerificationReport | None
+    quantised: QuantisedReport | None = None
+    over_rivals: Mapping[str, Speedup] = dataclasses.field(default_factory=dict)
 
 
 def find_tuned_model(

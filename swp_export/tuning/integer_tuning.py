@@ -1,0 +1,203 @@
+"""The fastest form of a model with int8 layers: precision and lowering chosen together, layer by layer.
+
+1. Each layer's int8 forms alone; then, in the whole model, all int8 in one form, each layer's best, and layer by layer
+   the next best ones and the form that `tune` found in float32.
+2. The values of what was found are calibrated. Where it loses more accuracy than allowed, the layers that lose most by
+   themselves go back to float32, as few as are needed.
+3. It races against int8 compact dense, the tuned float32 model, and int8 of the unpruned network if that is given: what
+   is shown to be faster than it is written instead.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from typing import TYPE_CHECKING
+
+from swp_export.benchmark.statistics import latency, speedup
+from swp_export.lowerings.plan_file import PlanFile
+from swp_export.lowerings.rewrite import compact_from_portable
+from swp_export.precision.mixed_plan import INT8, mixed_bytes
+from swp_export.precision.scheme import scheme_for
+from swp_export.tuning.integer_forms import IntegerForms, quantised_whole
+from swp_export.tuning.integer_layers import INTEGER_LOWERINGS, integer_layer_model
+from swp_export.tuning.layer_candidates import measure_layers
+from swp_export.tuning.layer_case import layer_cases
+from swp_export.tuning.search import Search
+from swp_export.tuning.tuned_model import FINAL, LAYER_SHARE, TunedModel
+from swp_export.verification.quantised import verify_quantised
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    import onnx_ir as ir
+
+    from swp_export.benchmark.measure import Instances
+    from swp_export.precision.images import Images
+    from swp_export.precision.ranges import Method
+    from swp_export.precision.scheme import Scheme
+    from swp_export.tuning.cache import LayerCache
+    from swp_export.tuning.candidates import Candidate
+    from swp_export.tuning.model_timer import ModelTimer
+    from swp_export.verification.quantised import QuantisedReport
+    from swp_export.verification.report import VerificationReport
+
+    Plan = dict[str, str]
+
+FOUND, DENSE, FLOAT, UNPRUNED = "found", "int8 compact dense", "tuned float32", "int8 of the unpruned network"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class IntegerSettings:
+    """What int8 is to be found with.
+
+    Attributes:
+        images: to calibrate on, and to measure accuracy on.
+        method: of calibration.
+        max_accuracy_drop: in points; None: what is lost is only stated.
+        unpruned: the unpruned network, whose int8 form joins the race.
+
+    """
+
+    images: Images
+    method: Method = "minmax"
+    max_accuracy_drop: float | None = None
+    unpruned: bytes | None = None
+
+
+def find_integer_model(
+    portable: bytes,
+    tuned: TunedModel,
+    timer: ModelTimer,
+    shape: tuple[int, int, int],
+    seconds: float,
+    settings: IntegerSettings,
+    cache: LayerCache,
+    *,
+    progress: Callable[[str], None],
+    verify: Callable[[bytes], VerificationReport] | None = None,
+) -> TunedModel:
+    """Search for `seconds`, then race; gives `tuned` itself where nothing in int8 is faster.
+
+    Args:
+        portable: a model of ours.
+        tuned: the fastest that was found of it in float32.
+        timer: where and how it runs.
+        shape: `(C, H, W)` of one image.
+        seconds: time to search.
+        settings: images, method and bound.
+        cache: of layer times.
+        progress: called with what is being done.
+        verify: compares a float model with what it must compute: what int8 is rounded from is verified so too.
+
+    Raises:
+        SwpExportError: it does not run on this device, or on the images.
+
+    """
+    scheme, floats = scheme_for(timer.device), dict(tuned.plan.layers)
+    search, candidates, plan = _searched(portable, floats, timer, shape, seconds, scheme, cache, progress)
+    progress("calibrating")
+    forms = IntegerForms(portable, timer.multiple, scheme, settings.images, settings.method)
+    bound = settings.max_accuracy_drop
+    plans = {
+        FOUND: forms.within(bound, plan, floats),
+        DENSE: forms.within(bound, dict.fromkeys(plan, f"{INT8}dense"), floats),
+        FLOAT: floats,
+    }
+    contents = {FOUND: forms.content(plans[FOUND]), DENSE: forms.content(plans[DENSE]), FLOAT: tuned.content}
+    measured = {**contents, "input": portable}
+    if settings.unpruned is not None:
+        measured[UNPRUNED] = quantised_whole(settings.unpruned, scheme, settings.images, settings.method)
+    progress(f"comparing with {', '.join(name for name in measured if name not in {FOUND, 'input'})}")
+    times = dict(zip(measured, timer.measure([*measured.values()], (timer.batch, *shape), FINAL), strict=True))
+
+    def check(name: str) -> tuple[QuantisedReport, VerificationReport | None]:
+        of_float = None if verify is None else verify(forms.float_content(plans[name]))
+        report = verify_quantised(
+            contents[name],
+            name=name,
+            reference=forms.reference,
+            reference_name="the input model",
+            dense=compact_from_portable(portable),
+            images=settings.images,
+            max_accuracy_drop=bound,
+            progress=progress,
+        )
+        return report, of_float
+
+    written = tuned
+    best = FLOAT
+    for name in _ranked(times):
+        if name == FLOAT:
+            break
+        report, of_float = check(name)
+        if report.equivalent and (of_float is None or of_float.equivalent):
+            best = name
+            written = dataclasses.replace(
+                tuned,
+                content=contents[name],
+                plan=PlanFile(
+                    layers=plans[name],
+                    multiple=timer.multiple,
+                    rounding=forms.rounding(plans[name]),
+                    found_on=tuned.plan.found_on | {"calibrated_on": settings.images.name, "method": settings.method},
+                ),
+                verification=of_float,
+                quantised=report,
+            )
+            break
+        failed = report if not report.equivalent or of_float is None else of_float
+        search.discard(name, failed.summary())
+    return dataclasses.replace(
+        written,
+        candidates=(*tuned.candidates, *candidates),
+        discarded=(*tuned.discarded, *search.discarded),
+        variants=tuned.variants + search.variants,
+        over_input=speedup(times["input"], times[best]),
+        over_rivals={name: speedup(times[name], times[best]) for name in measured if name not in {best, "input"}},
+    )
+
+
+def _searched(
+    portable: bytes,
+    floats: Plan,
+    timer: ModelTimer,
+    shape: tuple[int, int, int],
+    seconds: float,
+    scheme: Scheme,
+    cache: LayerCache,
+    progress: Callable[[str], None],
+) -> tuple[Search, list[Candidate], Plan]:
+    """Return the search, what each layer's int8 forms took alone, and the fastest plan."""
+    start, input_shape = time.monotonic(), (timer.batch, *shape)
+    compact = compact_from_portable(portable)
+    cases = layer_cases(compact, input_shape)
+
+    def write(model: ir.Model, plan: Plan, multiple: int) -> bytes:
+        return mixed_bytes(model, plan, multiple, scheme)
+
+    candidates, refused = measure_layers(
+        cases,
+        timer,
+        cache,
+        deadline=start + LAYER_SHARE * seconds,
+        progress=lambda text: progress(f"{text} in int8"),
+        lowerings=INTEGER_LOWERINGS,
+        prefix=INT8,
+        write=integer_layer_model(scheme),
+    )
+    cache.save()
+    forms = [f"{INT8}{name}" for name in INTEGER_LOWERINGS]
+    search = Search(compact, timer, input_shape, progress, write=write, forms=forms, always=floats)
+    search.discarded += refused
+    plan = search.best_start([case.conv.name for case in cases], candidates, floats)
+    return search, candidates, search.refine(plan, candidates, start + seconds)
+
+
+def _ranked(times: Mapping[str, Instances]) -> list[str]:
+    """Return what may be written, best first: what was found unless another is shown to be faster."""
+    best = FOUND
+    for rival in (DENSE, FLOAT):
+        if speedup(times[rival], times[best]).high < 1:
+            best = rival
+    return [best, *sorted({FOUND, DENSE, FLOAT} - {best}, key=lambda name: latency(times[name]).median_ms)]
