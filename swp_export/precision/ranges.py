@@ -102,7 +102,14 @@ def with_outputs(model: ir.Model, names: Sequence[str]) -> bytes:
 def _collector(method: str):  # type: ignore[no-untyped-def]
     from onnxruntime.quantization.calibrate import HistogramCollector
 
-    return HistogramCollector(method, False, BINS, QUANTISED_BINS, PERCENTILE, "same")
+    return HistogramCollector(
+        method,
+        symmetric=False,
+        num_bins=BINS,
+        num_quantized_bins=QUANTISED_BINS,
+        percentile=PERCENTILE,
+        scenario="same",
+    )
 
 
 def _short(number: float) -> float:

@@ -120,7 +120,9 @@ def tune(
         layer_cache = LayerCache(cache)
         tuned = find_tuned_model(original, timer, shape, of_search, layer_cache, progress, check)
         if settings is not None:
-            tuned = find_integer_model(original, tuned, timer, shape, of_search, settings, layer_cache, progress, check)
+            tuned = find_integer_model(
+                original, tuned, timer, shape, of_search, settings, layer_cache, progress=progress, verify=check
+            )
         file.write_bytes(tuned.content)
         if plan_file is not None:
             plan_file.write_text(tuned.plan.to_text(), encoding="utf-8")
