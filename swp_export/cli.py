@@ -66,7 +66,7 @@ def cli(*, verbose: bool) -> None:
     "--tune", type=click.Choice(["cpu", "cuda"]), help="Search for the fastest form on this device, a minute."
 )
 @click.option("--dense-out", metavar="FILE", help="Also write the unpruned network, the baseline to measure against.")
-@options(DATA)
+@options(DATA, PRECISION, MAX_ACCURACY_DROP)
 @click.option("--no-verify", is_flag=True, help="Skip the comparison with CHECKPOINT.")
 @options(FORCE, JSON)
 def prune(*, checkpoint: str, no_verify: bool, as_json: bool, **arguments: Any) -> None:
@@ -122,6 +122,7 @@ def tune(*, model: str, as_json: bool, **arguments: Any) -> None:
 @options(THRESHOLD, ARCH, INPUT_SHAPE, DATA)
 @click.option("--atol", type=float, metavar="F", help="With --rtol, replaces the error budget.")
 @click.option("--rtol", type=float, metavar="F", help="With --atol, replaces the error budget.")
+@options(MAX_ACCURACY_DROP)
 @click.option("--junit", metavar="FILE", help="Also write the comparisons as JUnit XML.")
 @options(FORCE, JSON)
 def verify(*, model: str, junit: str | None, force: bool, as_json: bool, **arguments: Any) -> None:
@@ -142,7 +143,7 @@ def verify(*, model: str, junit: str | None, force: bool, as_json: bool, **argum
             report = run(model, progress=show, **arguments)
         if target is not None:
             target.write_text(junit_xml(report), encoding="utf-8")
-    print_warnings(report.notes)
+    print_warnings(getattr(report, "notes", ()))
     print_report(report, verify_tables, as_json=as_json)
     if not report.equivalent:
         raise NotEquivalentError(report.summary(), report=report)

@@ -71,3 +71,9 @@ def read_images(path: str | Path, input_shape: tuple[int, ...]) -> Images:
         raise InputError(f"'labels' in {path} are {labels.dtype} {list(labels.shape)}, expected {len(images)} integers")
     repeated = np.repeat(images.astype(np.float32), channels // images.shape[1], axis=1)
     return Images(images=repeated, labels=None if labels is None else labels.astype(np.int64), name=str(path))
+
+
+def noise_images(input_shape: tuple[int, ...]) -> Images:
+    """Return a few images of noise, for what does not depend on what images show."""
+    noise = np.random.default_rng(0).standard_normal((8, *input_shape), np.float32)
+    return Images(images=noise, labels=None, name="noise")

@@ -24,6 +24,7 @@ from swp_export.graph.float64.model import Float64Model
 from swp_export.graph.metadata import LAYER
 from swp_export.graph.operators.naming import operator_of
 from swp_export.precision.integer_values import MOVES
+from swp_export.precision.unrounded import stored
 from swp_export.runtime.session import open_session
 
 if TYPE_CHECKING:
@@ -203,7 +204,7 @@ def _roundings(graph: ir.Graph) -> list[Rounding]:
 
 
 def _is_moved(producer: ir.Node | None) -> bool:
-    if producer is None or operator_of(producer) in MOVES | {"Concat"}:
+    if producer is None or operator_of(producer) in MOVES:
         return producer is not None and _reads_integers(producer)
     # The weights of a shift are integers by now: 127 at scale 1/127.
     return operator_of(producer) == "Conv" and len(producer.inputs) < 3 and _is_one_hot(producer)
@@ -236,7 +237,7 @@ def _cut(model: ir.Model, roundings: Sequence[Rounding]) -> Float64Model:
             fed = ir.Value(name=name, type=ir.TensorType(ir.DataType.DOUBLE))
             graph.inputs.append(fed)
         else:
-            fed = ir.Value(name=name, const_value=ir.tensor(_stored(node), name=name))
+            fed = ir.Value(name=name, const_value=ir.tensor(stored(node), name=name))
             graph.register_initializer(fed)
         if is_output:
             graph.outputs[:] = [fed if output is value else output for output in graph.outputs]
@@ -249,13 +250,3 @@ def _cut(model: ir.Model, roundings: Sequence[Rounding]) -> Float64Model:
         if source is not None and not source.is_graph_output():
             graph.outputs.append(source)
     return Float64Model(model)
-
-
-def _stored(node: ir.Node) -> np.ndarray:
-    """Return what a DequantizeLinear makes of stored integers, in float64."""
-    integers, scale = array_of(node.inputs[0]), array_of(node.inputs[1])
-    zero = array_of(node.inputs[2]) if len(node.inputs) > 2 else None
-    if integers is None or scale is None or (zero is not None and zero.any()):
-        raise ModelError(f"{node.name}: expected stored integers about 0 and a constant scale")
-    shape = [-1 if axis == 0 and scale.size > 1 else 1 for axis in range(integers.ndim)]
-    return integers.astype(np.float64) * scale.astype(np.float64).reshape(shape)

@@ -24,8 +24,10 @@ if TYPE_CHECKING:
 
     import onnx_ir as ir
 
-MOVES = frozenset(["MaxPool", "Relu", "Slice", "Flatten", "Reshape", "Transpose", "Split"])
+MOVES = frozenset(["MaxPool", "Relu", "Slice", "Split", "Concat"])
 """What passes integers on as they are."""
+BETWEEN = frozenset(["MaxPool", "Relu", "Concat", "Add"])
+"""What passes them on between layers too: behind others, as before a classifier, floats follow."""
 FOLDS = frozenset(["Conv", "Add"])
 """What a Relu behind it is part of."""
 
@@ -62,9 +64,7 @@ def integer_values(graph: ir.Graph, layers: Collection[str]) -> IntegerValues:
             convs.append(node)
             paired += [value for value in given if value not in integers]
             integers |= set(given)
-        elif not (op in MOVES | {"Concat", "Add"} and given and all(value in integers for value in given)) or (
-            op == "Add" and len(given) != 2
-        ):
+        elif not _passes(node, op, layers, [value in integers for value in given]):
             continue
         integers |= set(node.outputs)
         paired += [value for value in node.outputs if not _is_folded(value)]
@@ -74,7 +74,7 @@ def integer_values(graph: ir.Graph, layers: Collection[str]) -> IntegerValues:
             scaled.join(before, after)
             if len(node.inputs) < 3 and after is node.outputs[0]:
                 alike.join(before, after)
-        elif op in MOVES | {"Concat"} and not any(_is_folded(value) for value in given):
+        elif op in MOVES and not any(_is_folded(value) for value in given):
             for value in (*given[1:], *node.outputs):
                 alike.join(given[0], value)
                 scaled.join(given[0], value)
@@ -97,6 +97,12 @@ def is_shift(conv: ir.Node) -> bool:
         return False
     taps = weight.reshape(len(weight), -1)
     return bool(np.isin(taps, (0, 1)).all() and (taps.sum(axis=1) <= 1).all())
+
+
+def _passes(node: ir.Node, op: str, layers: Collection[str], are_integers: list[bool]) -> bool:
+    """Tell whether `node` gives integers where its inputs that are not stored are integers."""
+    passing = BETWEEN | MOVES if node.metadata_props.get(LAYER) in layers else BETWEEN
+    return op in passing and bool(are_integers) and all(are_integers) and (op != "Add" or len(are_integers) == 2)
 
 
 def _is_folded(value: ir.Value) -> bool:

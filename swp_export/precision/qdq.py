@@ -190,6 +190,8 @@ class _Writer:
         node = ir.Node("", op, inputs, [] if axis is None else [ir.AttrInt64("axis", axis)], num_outputs=1, name=unique)
         node.outputs[0].name = unique
         layer = at if isinstance(at, ir.Node) else at.producer()
+        if layer is not None and operator_of(layer) == "Relu" and layer.inputs[0] is not None:
+            layer = layer.inputs[0].producer()
         if layer is not None and LAYER in layer.metadata_props:
             node.metadata_props[LAYER] = layer.metadata_props[LAYER]
         self.graph.append(node)

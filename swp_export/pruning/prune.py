@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,7 +11,7 @@ import onnx
 import onnx_ir as ir
 
 from swp_export.atomic import atomic_outputs
-from swp_export.errors import LoweringError
+from swp_export.errors import InputError, LoweringError
 from swp_export.graph.analysis.counts import Counts, count, executed, stored_floats
 from swp_export.graph.analysis.kept_channels import kept_channels
 from swp_export.graph.builder import DEFAULT_MULTIPLE
@@ -29,10 +30,14 @@ from swp_export.graph.pipeline import compact
 from swp_export.lowerings import lowering_named
 from swp_export.lowerings.plan_file import PlanFile, read_plan
 from swp_export.lowerings.rewrite import apply_plan_file
+from swp_export.precision.mixed_plan import apply_mixed_plan, lowerings_of
+from swp_export.precision.unrounded import unrounded
+from swp_export.pruning.int8 import check_integers, settings_from
 from swp_export.pruning.report import PrunedLayer, PruneReport, Totals
 from swp_export.pruning.source import Source, read_source
 from swp_export.pruning.written_layers import WrittenLayer, chosen_lowerings, layer_table, planned, unwritten
 from swp_export.tuning.cache import LayerCache
+from swp_export.tuning.integer_tuning import find_integer_model
 from swp_export.tuning.model_timer import ModelTimer
 from swp_export.tuning.tuned_model import find_tuned_model
 from swp_export.verification.report import NotEquivalentError
@@ -43,7 +48,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from swp_export.graph.metadata import InputShape
+    from swp_export.precision.scheme import Precision
     from swp_export.runtime.session import Device
+    from swp_export.tuning.integer_tuning import IntegerSettings
+    from swp_export.tuning.tuned_model import TunedModel
+    from swp_export.verification.quantised import QuantisedReport
     from swp_export.verification.report import VerificationReport
 
     Check = Callable[[bytes], VerificationReport]
@@ -64,6 +73,8 @@ def prune(
     tune: Device | None = None,
     dense_out: str | Path | None = None,
     data: str | Path | None = None,
+    precision: Precision = "float32",
+    max_accuracy_drop: float | None = None,
     verify: bool = True,
     force: bool = False,
     progress: Callable[[str], None] | None = None,
@@ -84,6 +95,9 @@ def prune(
         dense_out: also write the unpruned network there, the baseline to measure against.
         data: an .npz with `images` `[N, C, H, W]` to verify on, beside the generated inputs; of an ONNX model with
             several inputs an array for each, by its name.
+        precision: with `tune`, "int8": layers are int8 or float32, whatever is faster together; calibrated on `data`.
+        max_accuracy_drop: points of accuracy that int8 may lose; of images without labels, the share of predictions
+            that may change, in percent.
         verify: compare with the source before the file gets its name.
         force: overwrite existing files.
         progress: called with what is being done.
@@ -95,6 +109,7 @@ def prune(
     """
     progress = progress or (lambda _: None)
     lowering, plan_file = _asked_form(lowering, plan, tune)
+    _require_fitting_precision(precision, tune, plan_file, data, max_accuracy_drop)
     target = Path(output) if output is not None else default_output(source)
     with atomic_outputs(target, dense_out, inputs=(*files_of(source), data, plan), force=force) as (file, dense_file):
         assert file is not None
@@ -107,14 +122,23 @@ def prune(
         kept, others = kept_channels(model.graph), unwritten(model)
         content = _portable(model, origin, chosen, plan_file, multiple=1 if lowering is None else DEFAULT_MULTIPLE)
         if tune is not None:
-            plan_file, content, verification = _tuned(content, origin, tune, check if verify else None, progress)
+            settings = None
+            if precision == "int8":
+                settings = settings_from(data, origin.input_shape, max_accuracy_drop, _unpruned_bytes(origin))
+            tuned = _tuned(content, origin, tune, settings, check if verify else None, progress)
+            plan_file, content, verification, quantised = tuned.plan, tuned.content, tuned.verification, tuned.quantised
         else:
-            verification = check(content) if verify else None
+            verification, quantised = check(content) if verify else None, None
+            if plan_file is not None and plan_file.rounding is not None:
+                content = apply_mixed_plan(content, plan_file)
+                if verify:
+                    quantised = check_integers(content, origin, str(target), data, max_accuracy_drop, progress)
         _require_equivalence(verification)
+        _require_equivalence(quantised)
         file.write_bytes(content)
         if dense_file is not None:
             progress("exporting the unpruned network")
-            dense_file.write_bytes(_unpruned_bytes(origin, str(dense_out), verify=verify))
+            dense_file.write_bytes(_unpruned_bytes(origin, str(dense_out) if verify else None))
     layers = layer_table(origin.skeletons, [*planned(chosen, plan_file), *others], counts.layer_flops)
     return PruneReport(
         model=str(target),
@@ -128,6 +152,7 @@ def prune(
         kept=tuple(kept),
         totals=_totals(origin, counts, content),
         verification=verification,
+        quantised=quantised,
         dense=None if dense_out is None else str(dense_out),
         warnings=(*origin.warnings, *_nothing_to_prune(origin, str(source), layers)),
     )
@@ -159,36 +184,63 @@ def _check(origin: Source, name: str, data: str | Path | None, progress: Callabl
 def _portable(
     model: ir.Model, origin: Source, chosen: list[WrittenLayer], plan: PlanFile | None, *, multiple: int
 ) -> bytes:
-    """Return the compact `model` written by `plan`, else as it was `chosen`.
+    """Return the compact `model` written by `plan` in float32, else as it was `chosen`.
 
     The static rule's lowerings gain nothing by filled blocks, which make the portable model larger: there `multiple` is
     1.
     """
     by_choice = PlanFile(layers={layer.name: layer.lowering for layer in chosen}, multiple=multiple)
+    if plan is not None and plan.rounding is not None:
+        plan = dataclasses.replace(plan, layers=lowerings_of(plan.layers), rounding=None)
     return apply_plan_file(serialized(model, _facts(origin, origin.threshold)), plan or by_choice)
 
 
 def _tuned(
-    content: bytes, origin: Source, device: Device, check: Check | None, progress: Callable[[str], None]
-) -> tuple[PlanFile, bytes, VerificationReport | None]:
-    """Return the plan of the fastest form of a model, its content, and its verification."""
+    content: bytes,
+    origin: Source,
+    device: Device,
+    settings: IntegerSettings | None,
+    check: Check | None,
+    progress: Callable[[str], None],
+) -> TunedModel:
+    """Return the fastest form of a model, in int8 with `settings`."""
     timer = ModelTimer(device=device, threads=1, batch=1, tf32=False)
     shape = image_shape(origin.input_shape, "tune")
     assert shape is not None
-    tuned = find_tuned_model(content, timer, shape, TUNE_SECONDS, LayerCache(), progress, check)
-    return tuned.plan, tuned.content, tuned.verification
+    cache = LayerCache()
+    tuned = find_tuned_model(content, timer, shape, TUNE_SECONDS, cache, progress, check)
+    if settings is None:
+        return tuned
+    return find_integer_model(
+        content, tuned, timer, shape, TUNE_SECONDS, settings, cache, progress=progress, verify=check
+    )
 
 
-def _unpruned_bytes(origin: Source, name: str, *, verify: bool) -> bytes:
-    """Return the unpruned network: every ratio that is measured against it stands on its being the right one."""
+def _require_fitting_precision(
+    precision: Precision,
+    tune: Device | None,
+    plan: PlanFile | None,
+    data: str | Path | None,
+    max_accuracy_drop: float | None,
+) -> None:
+    if precision == "int8" and tune is None:
+        raise InputError("int8 is searched for on a device: pass --tune cpu too, or the --plan that it wrote alone")
+    if precision == "int8" and data is None:
+        raise InputError("int8 is calibrated on images: pass --data FILE.npz with 'images' [N, C, H, W]")
+    if max_accuracy_drop is not None and precision != "int8" and (plan is None or plan.rounding is None):
+        raise InputError("--max-accuracy-drop is for int8; what is written in float32 loses nothing")
+
+
+def _unpruned_bytes(origin: Source, name: str | None = None) -> bytes:
+    """Return the unpruned network, verified where it has a `name`: every ratio to it stands on its being right."""
     model, reference = origin.unpruned()
     content = serialized(model, _facts(origin, None))
-    if verify:
+    if name is not None:
         _require_equivalence(verify_model(content, reference, name=name, input_shape=origin.input_shape))
     return content
 
 
-def _require_equivalence(report: VerificationReport | None) -> None:
+def _require_equivalence(report: VerificationReport | QuantisedReport | None) -> None:
     if report is not None and not report.equivalent:
         raise NotEquivalentError(report.summary(), report=report)
 
@@ -226,6 +278,7 @@ def _nothing_to_prune(origin: Source, source: str, layers: tuple[PrunedLayer, ..
 def _totals(origin: Source, counts: Counts, content: bytes) -> Totals:
     """Return the totals: of the written file, and by the paper's count."""
     written = ir.from_proto(onnx.ModelProto.FromString(content))
+    unrounded(written)
     floats, work = stored_floats(written), executed(written, origin.input_shape)
     return Totals(
         params_before=origin.floats,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from swp_export.graph.analysis.kept_channels import Kept
+    from swp_export.verification.quantised import QuantisedReport
     from swp_export.verification.report import VerificationReport
 
 
@@ -116,6 +117,8 @@ class PruneReport:
         verification: None where it was switched off.
         dense: path of the unpruned model, where one was asked for.
         warnings: one sentence each on what is legal but probably not meant.
+        quantised: what is known of its integers, None where it has none; then `verification` is of what they are
+            rounded from.
 
     """
 
@@ -132,12 +135,15 @@ class PruneReport:
     verification: VerificationReport | None
     dense: str | None
     warnings: tuple[str, ...]
+    quantised: QuantisedReport | None = None
 
     def claim(self) -> str:
         """Return what the model is equivalent to, in words, and how far that is from the network as trained."""
         if self.verification is None:
             return "not verified: --no-verify"
         text = f"equivalent to {self.verification.reference}"
+        if self.quantised is not None:
+            text = f"before its rounding to int8 {text}; {self.quantised.summary()}"
         if self.threshold_error is None:
             return text
         moved = f"the outputs by {self.threshold_error:.2g} of the largest" if self.threshold_error else "nothing"
@@ -152,6 +158,7 @@ class PruneReport:
             "kept": [dataclasses.asdict(each) for each in self.kept],
             "totals": self.totals.to_json(),
             "verification": None if self.verification is None else self.verification.to_json(),
+            "quantised": None if self.quantised is None else self.quantised.to_json(),
             "warnings": list(self.warnings),
         }
 

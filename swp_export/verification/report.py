@@ -9,6 +9,7 @@ from swp_export.errors import SwpExportError
 
 if TYPE_CHECKING:
     from swp_export.verification.comparison import CaseResult
+    from swp_export.verification.quantised import QuantisedReport
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -83,6 +84,6 @@ class NotEquivalentError(SwpExportError):
 
     exit_code = 1
 
-    def __init__(self, message: str, report: VerificationReport) -> None:
+    def __init__(self, message: str, report: VerificationReport | QuantisedReport) -> None:
         super().__init__(message)
         self.report = report

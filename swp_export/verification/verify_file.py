@@ -14,8 +14,11 @@ from swp_export.graph.input_shape import fitted_input_shape, image_shape, one_im
 from swp_export.graph.metadata import RELATIVE_THRESHOLD, SOURCE, input_shape_of, threshold_of
 from swp_export.graph.normalise import normalised
 from swp_export.graph.relative_threshold import silence
+from swp_export.precision.images import noise_images, read_images
+from swp_export.precision.integer_reference import is_quantised
 from swp_export.verification.cases import require_small
 from swp_export.verification.comparison import Tolerance
+from swp_export.verification.quantised import verify_quantised
 from swp_export.verification.references import OnnxReference
 from swp_export.verification.samples import read_samples
 from swp_export.verification.verify import verify_model
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
     import onnx_ir as ir
 
     from swp_export.graph.metadata import InputShape
+    from swp_export.verification.quantised import QuantisedReport
     from swp_export.verification.references import Reference
     from swp_export.verification.report import VerificationReport
 
@@ -40,11 +44,13 @@ def verify(
     data: str | Path | None = None,
     atol: float | None = None,
     rtol: float | None = None,
+    max_accuracy_drop: float | None = None,
     progress: Callable[[str], None] | None = None,
-) -> VerificationReport:
+) -> VerificationReport | QuantisedReport:
     """Compare an ONNX `model`, run in float32 by ONNX Runtime on the CPU, with `against` in float64.
 
-    Between two ONNX files nothing here needs torch.
+    Between two ONNX files nothing here needs torch. A quantised model is compared as `verify_quantised` does, on `data`
+    or, without, on noise.
 
     Args:
         model: the ONNX file to verify.
@@ -57,6 +63,8 @@ def verify(
             name, compared beside the generated inputs.
         atol: replaces the error budget, together with `rtol`: |y - truth| <= atol + rtol * |truth|.
         rtol: see `atol`.
+        max_accuracy_drop: of a quantised model, in points; of images without labels, the share of predictions that may
+            change, in percent.
         progress: called with what is being done.
 
     Raises:
@@ -70,6 +78,25 @@ def verify(
     reference, shape, dense = _reference(file, Path(against), threshold, arch, input_shape)
     require_small(shape)
     require_runnable(onnx.ModelProto.FromString(file.content), one_image(file.model, shape))
+    if is_quantised(file.model):
+        if tolerance is not None:
+            raise InputError(
+                "--atol and --rtol are no measure of a quantised model; pass --max-accuracy-drop and --data"
+            )
+        sizes = image_shape(shape, "a quantised model")
+        assert sizes is not None
+        return verify_quantised(
+            file.content,
+            name=str(model),
+            reference=reference.float32,
+            reference_name=reference.description,
+            dense=dense(),
+            images=noise_images(sizes) if data is None else read_images(data, sizes),
+            max_accuracy_drop=max_accuracy_drop,
+            progress=progress or (lambda _: None),
+        )
+    if max_accuracy_drop is not None:
+        raise InputError(f"--max-accuracy-drop is for quantised models; {model} is none: it is proved, not measured")
     return verify_model(
         file.content,
         reference,
