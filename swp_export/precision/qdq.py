@@ -20,6 +20,7 @@ from swp_export.graph.metadata import GEOMETRY, LAYER
 from swp_export.graph.operators.naming import operator_of
 from swp_export.precision.balance import balance, summed_rows
 from swp_export.precision.integer_values import FOLDS, integer_values
+from swp_export.precision.keep_float import keep_float
 from swp_export.precision.ranges import Ranges
 
 if TYPE_CHECKING:
@@ -73,6 +74,7 @@ def quantise(model: ir.Model, layers: Collection[str], ranges: Ranges, scheme: S
         if zero == 0 and not scheme.symmetric:
             _drop_relu(model.graph, value)
     model.graph.sort()
+    keep_float(model.graph)
     for node in model.graph:
         node.metadata_props.pop(GEOMETRY, None)
 

@@ -68,7 +68,7 @@ def calibrate(
     if collector is not None:
         with contextlib.redirect_stdout(io.StringIO()):
             found = collector.compute_collection_result()
-        ends = {name: (float(found[name].range_value[0]), float(found[name].range_value[1])) for name in names}
+        ends = {name: (min(0.0, float(found[name][0])), max(0.0, float(found[name][1]))) for name in names}
     return Ranges(
         ends={name: (-_short(-low), _short(high)) for name, (low, high) in ends.items()},
         peaks={name: tuple(_short(float(peak)) for peak in of) for name, of in peaks.items()},

@@ -7,6 +7,7 @@ import onnx_ir as ir
 
 from swp_export.errors import ModelError
 from swp_export.graph.constants import array_of, register_initializer, unique_name, value_names
+from swp_export.graph.metadata import WITHIN
 from swp_export.graph.operators.naming import operator_of
 
 
@@ -38,7 +39,9 @@ def unrounded(model: ir.Model) -> None:
             stands_for = rounding.inputs[0]
         _replace(graph, value, stands_for)
         graph.remove(node, safe=True)
-    for node in [node for node in graph if operator_of(node) == "QuantizeLinear"]:
+    for node in [node for node in graph if operator_of(node) == "QuantizeLinear" or WITHIN in node.metadata_props]:
+        if WITHIN in node.metadata_props and node.inputs[0] is not None:
+            ir.convenience.replace_all_uses_with(node.outputs[0], node.inputs[0])
         graph.remove(node, safe=True)
 
 

@@ -14,7 +14,7 @@ from swp_export.precision.mixed_plan import encode_rounding, float_model, intege
 from swp_export.precision.qdq import quantise, values_to_calibrate
 from swp_export.precision.ranges import calibrate
 from swp_export.runtime.session import open_session
-from swp_export.verification.quantised import MEASURED, compare_predictions, snr_db
+from swp_export.verification.quantised import MEASURED, compare_predictions, snr_db, verify_quantised
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from swp_export.precision.ranges import Method, Ranges
     from swp_export.precision.scheme import Scheme
     from swp_export.runtime.session import Array
+    from swp_export.verification.quantised import QuantisedReport
 
     Plan = Mapping[str, str]
 
@@ -62,6 +63,19 @@ class IntegerForms:
         """Return what a plan file says of integers, None where the plan has none."""
         ranges = self._ranges_of(plan)
         return None if ranges is None else encode_rounding(self.scheme, ranges)
+
+    def verified(self, content: bytes, bound: float | None, progress: Callable[[str], None]) -> QuantisedReport:
+        """Check the integers of a model that `content` gave, and what it loses of the input model."""
+        return verify_quantised(
+            content,
+            name="the model",
+            reference=self.reference,
+            reference_name="the input model",
+            dense=self._compact,
+            images=self.images,
+            max_accuracy_drop=bound,
+            progress=progress,
+        )
 
     def within(self, bound: float | None, plan: Plan, float_plan: Plan) -> dict[str, str]:
         """Return `plan` with the fewest layers in float32, as `float_plan` writes them, that keep accuracy.

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from swp_export.benchmark.statistics import latency, speedup
 from swp_export.lowerings.plan_file import PlanFile
 from swp_export.lowerings.rewrite import compact_from_portable
-from swp_export.precision.mixed_plan import INT8, mixed_bytes
+from swp_export.precision.mixed_plan import INT8, integer_layers, mixed_bytes
 from swp_export.precision.scheme import scheme_for
 from swp_export.tuning.integer_forms import IntegerForms, quantised_whole
 from swp_export.tuning.integer_layers import INTEGER_LOWERINGS, integer_layer_model
@@ -25,7 +25,6 @@ from swp_export.tuning.layer_candidates import measure_layers
 from swp_export.tuning.layer_case import layer_cases
 from swp_export.tuning.search import Search
 from swp_export.tuning.tuned_model import FINAL, LAYER_SHARE, TunedModel
-from swp_export.verification.quantised import verify_quantised
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -39,7 +38,6 @@ if TYPE_CHECKING:
     from swp_export.tuning.cache import LayerCache
     from swp_export.tuning.candidates import Candidate
     from swp_export.tuning.model_timer import ModelTimer
-    from swp_export.verification.quantised import QuantisedReport
     from swp_export.verification.report import VerificationReport
 
     Plan = dict[str, str]
@@ -99,63 +97,44 @@ def find_integer_model(
     progress("calibrating")
     forms = IntegerForms(portable, timer.multiple, scheme, settings.images, settings.method)
     bound = settings.max_accuracy_drop
-    plans = {
-        FOUND: forms.within(bound, plan, floats),
-        DENSE: forms.within(bound, dict.fromkeys(plan, f"{INT8}dense"), floats),
-        FLOAT: floats,
-    }
-    contents = {FOUND: forms.content(plans[FOUND]), DENSE: forms.content(plans[DENSE]), FLOAT: tuned.content}
+    wanted = {FOUND: plan, DENSE: dict.fromkeys(plan, f"{INT8}dense")}
+    plans = {name: forms.within(bound, each, floats) for name, each in wanted.items()}
+    plans = {name: each for name, each in plans.items() if integer_layers(each)}
+    contents = {name: forms.content(each) for name, each in plans.items()} | {FLOAT: tuned.content}
     measured = {**contents, "input": portable}
     if settings.unpruned is not None:
         measured[UNPRUNED] = quantised_whole(settings.unpruned, scheme, settings.images, settings.method)
     progress(f"comparing with {', '.join(name for name in measured if name not in {FOUND, 'input'})}")
     times = dict(zip(measured, timer.measure([*measured.values()], (timer.batch, *shape), FINAL), strict=True))
 
-    def check(name: str) -> tuple[QuantisedReport, VerificationReport | None]:
-        of_float = None if verify is None else verify(forms.float_content(plans[name]))
-        report = verify_quantised(
-            contents[name],
-            name=name,
-            reference=forms.reference,
-            reference_name="the input model",
-            dense=compact_from_portable(portable),
-            images=settings.images,
-            max_accuracy_drop=bound,
-            progress=progress,
-        )
-        return report, of_float
-
-    written = tuned
-    best = FLOAT
-    for name in _ranked(times):
+    best, report, of_float = FLOAT, None, tuned.verification
+    for name in _ranked({name: times[name] for name in contents}):
         if name == FLOAT:
             break
-        report, of_float = check(name)
+        of_float = None if verify is None else verify(forms.float_content(plans[name]))
+        report = forms.verified(contents[name], bound, progress)
         if report.equivalent and (of_float is None or of_float.equivalent):
             best = name
-            written = dataclasses.replace(
-                tuned,
-                content=contents[name],
-                plan=PlanFile(
-                    layers=plans[name],
-                    multiple=timer.multiple,
-                    rounding=forms.rounding(plans[name]),
-                    found_on=tuned.plan.found_on | {"calibrated_on": settings.images.name, "method": settings.method},
-                ),
-                verification=of_float,
-                quantised=report,
-            )
             break
-        failed = report if not report.equivalent or of_float is None else of_float
-        search.discard(name, failed.summary())
-    return dataclasses.replace(
-        written,
+        search.discard(name, (report if not report.equivalent or of_float is None else of_float).summary())
+    found = dataclasses.replace(
+        tuned,
         candidates=(*tuned.candidates, *candidates),
         discarded=(*tuned.discarded, *search.discarded),
         variants=tuned.variants + search.variants,
         over_input=speedup(times["input"], times[best]),
         over_rivals={name: speedup(times[name], times[best]) for name in measured if name not in {best, "input"}},
     )
+    if best == FLOAT:
+        return found
+    circumstances = {"calibrated_on": settings.images.name, "method": settings.method}
+    plan_file = PlanFile(
+        layers=plans[best],
+        multiple=timer.multiple,
+        rounding=forms.rounding(plans[best]),
+        found_on=tuned.plan.found_on | circumstances,
+    )
+    return dataclasses.replace(found, content=contents[best], plan=plan_file, verification=of_float, quantised=report)
 
 
 def _searched(
@@ -195,9 +174,9 @@ def _searched(
 
 
 def _ranked(times: Mapping[str, Instances]) -> list[str]:
-    """Return what may be written, best first: what was found unless another is shown to be faster."""
-    best = FOUND
-    for rival in (DENSE, FLOAT):
+    """Return what may be written, best first: the first of `times` unless another is shown to be faster."""
+    best = next(iter(times))
+    for rival in times:
         if speedup(times[rival], times[best]).high < 1:
             best = rival
-    return [best, *sorted({FOUND, DENSE, FLOAT} - {best}, key=lambda name: latency(times[name]).median_ms)]
+    return [best, *sorted(times.keys() - {best}, key=lambda name: latency(times[name]).median_ms)]

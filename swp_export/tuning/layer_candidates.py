@@ -32,7 +32,7 @@ def measure_layers(
     *,
     deadline: float,
     progress: Callable[[str], None],
-    lowerings: Sequence[str] = tuple(LOWERINGS),
+    lowerings: Sequence[str] | None = None,
     prefix: str = "",
     write: Callable[[LayerCase, str, int], bytes] = layer_model,
 ) -> tuple[list[Candidate], list[Discarded]]:
@@ -44,7 +44,7 @@ def measure_layers(
     discarded: list[Discarded] = []
     for case in sorted((with_filled_input(case, timer.multiple) for case in cases), key=_work, reverse=True):
         name = case.conv.name
-        reasons = {lowering: LOWERINGS[lowering].why_not(case.conv) for lowering in lowerings}
+        reasons = {lowering: LOWERINGS[lowering].why_not(case.conv) for lowering in lowerings or LOWERINGS}
         discarded += [Discarded(layer=name, lowering=prefix + k, reason=v) for k, v in reasons.items() if v is not None]
         key = prefix + cache.key(case, timer)
         times = cache.get(key)

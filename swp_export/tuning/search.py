@@ -58,16 +58,24 @@ class Search:
         shape: Sequence[int],
         progress: Callable[[str], None],
         *,
-        write: Callable[[ir.Model, Plan, int], bytes] = planned_bytes,
-        forms: Sequence[str] = tuple(LOWERINGS),
+        write: Callable[[ir.Model, Plan, int], bytes] | None = None,
+        forms: Sequence[str] | None = None,
         always: Mapping[str, str] | None = None,
     ) -> None:
-        """Take `compact` for the layers; `write` gives a plan's content, `forms` are tried for all of them.
+        """Search for the fastest plan of `compact`, for inputs of `shape`.
 
-        `always` is a form of each layer that is tried however it did alone.
+        Args:
+            compact: unlowered.
+            timer: where and how it runs.
+            shape: of the input.
+            progress: called with what is being done.
+            write: gives a plan's content; default: in float32.
+            forms: what is tried for all layers, the safest first; default: every lowering.
+            always: a form of each layer that is tried however it did alone.
+
         """
-        self._write = write
-        self._forms = forms
+        self._write = write or planned_bytes
+        self._forms = tuple(LOWERINGS) if forms is None else forms
         self._always = always or {}
         self._compact = compact
         self._timer = timer

@@ -45,7 +45,7 @@ class TunedModel:
         discarded: what did not build, run or apply, with its reason.
         variants: whole models that were compared on the way.
         over_input: speedup over the input model, measured in one run.
-        over_dense: speedup over the compact dense model, measured in the same run.
+        over_dense: speedup over the compact dense model, measured in the same run; of int8, what float32 was before.
         verification: of the model, None where it was not to be verified; of int8, of what it is rounded from.
         quantised: what is known of its integers, None where it has none.
         over_rivals: speedup over other models of the same race, by what they are.
