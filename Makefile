@@ -20,13 +20,14 @@ $(VENV)/.published: $(VENV)/.installed
 demo: $(VENV)/.installed ## prune, verify and measure a real checkpoint
 	PATH="$(CURDIR)/$(RUN):$$PATH" sh examples/demo.sh
 
-test: $(VENV)/.published ## the whole test suite
-	$(RUN)python -m pytest
+test: $(VENV)/.published ## the whole test suite, on up to four cores
+	OMP_NUM_THREADS=1 $(RUN)python -m pytest --numprocesses logical --maxprocesses 4 --dist worksteal
 
 lint: $(VENV)/.installed ## formatting, lints, types
 	$(RUN)ruff format --check .
 	$(RUN)ruff check .
 	$(RUN)mypy
+	$(RUN)mypy examples
 
 bench: $(VENV)/.installed ## the figures that README states
 	$(RUN)python examples/figures.py

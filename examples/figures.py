@@ -173,6 +173,7 @@ def expand_taps(builder: LayerBuilder, x: ir.Value, conv: StripeConv) -> ir.Valu
         tap = builder.op("Slice", [stripes, *bounds], "slice")
         tap = builder.op("Gather", [tap, builder.indices(index, f"index_{i}{j}")], "expand", {"axis": 1})
         total = tap if total is None else builder.op("Add", [total, tap], "add")
+    assert total is not None
     return builder.op("Add", [total, builder.weights(conv.bias[:, None, None], "bias")], "add_bias")
 
 

@@ -173,7 +173,7 @@ def timed(models: dict[str, bytes], shape: tuple[int, ...]) -> dict[str, tuple[f
 
 def from_bytes(content: bytes) -> ir.Model:
     """Return the model in `content`."""
-    return ir.from_proto(onnx.ModelProto.FromString(content))
+    return ir.serde.deserialize_model(onnx.ModelProto.FromString(content))
 
 
 def to_bytes(model: ir.Model) -> bytes:

@@ -41,7 +41,8 @@ class OwnNetwork(nn.Module):
         x = functional.relu(self.stem_norm(self.stem(x)))
         x = functional.relu(self.down_norm(self.down(x)))
         x = functional.relu(x + self.wide_norm(self.wide(x)))
-        return self.head(x.mean(dim=(2, 3)))
+        logits: torch.Tensor = self.head(x.mean(dim=(2, 3)))
+        return logits
 
 
 def make_network(num_classes: int) -> nn.Module:
@@ -66,8 +67,8 @@ def main(folder: Path) -> None:
         output=folder / "own.onnx",
         force=True,
     )
-    for layer in report.layers:
-        print(f"{layer.name}: {layer.live_stripes} of {layer.stripes} stripes, {layer.lowering} ({layer.reason})")
+    for row in report.layers:
+        print(f"{row.name}: {row.live_stripes} of {row.stripes} stripes, {row.lowering} ({row.reason})")
     assert report.verification is not None
     print(report.verification.summary())
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import onnx_ir as ir
@@ -24,6 +25,11 @@ from swp_export.nn import FilterStripe
 from swp_export.tuning.cache import LayerCache
 from swp_export.tuning.model_timer import ModelTimer
 from swp_export.tuning.tuned_model import find_tuned_model
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Skeleton = Callable[[tuple[int, ...], np.random.Generator], np.ndarray]
 
 MODELS = Path(__file__).resolve().parent.parent / "models"
 RANDOM_LAYERS = 50
@@ -48,7 +54,7 @@ def iid_vgg16(folder: Path) -> None:
 def third_full_resnet18(folder: Path) -> None:
     """ResNet18 at 224x224; in each 3x3 layer a third of the filters full, the others with one random stripe."""
 
-    def skeleton(shape: tuple[int, int, int], rng: np.random.Generator) -> np.ndarray:
+    def skeleton(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
         filters, height, width = shape
         mask = np.zeros((filters, height * width), bool)
         mask[np.arange(filters), rng.integers(height * width, size=filters)] = True
@@ -87,7 +93,7 @@ def compare(folder: Path, checkpoint: Path, threshold: float | None, batch: int)
     print(f"  batch {batch}: compact dense {cells[0]}, portable {cells[1]}, tuned {cells[2]}", flush=True)
 
 
-def random_checkpoint(folder: Path, name: str, classes: int, skeleton: object, *, only_3x3: bool = False) -> Path:
+def random_checkpoint(folder: Path, name: str, classes: int, skeleton: Skeleton, *, only_3x3: bool = False) -> Path:
     """Write an untrained network with skeletons of 0 and 1 that `skeleton(shape, rng)` draws."""
     torch.manual_seed(0)
     rng = np.random.default_rng(0)

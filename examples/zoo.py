@@ -82,7 +82,7 @@ def make(name: str, data_path: Path, runs: Path) -> None:
         reference = logits_of(broken, images[:SAMPLES], double=True)
         sample[f"logits_{strength}"] = reference
         expected["strengths"][strength]["right_of_samples"] = int((reference.argmax(axis=1) == labels[:SAMPLES]).sum())
-    np.savez_compressed(folder / "samples.npz", **sample)
+    np.savez_compressed(folder / "samples.npz", allow_pickle=False, **sample)
     (folder / "expected.json").write_text(json.dumps(expected, indent=2) + "\n", encoding="utf-8")
     (folder / "README.md").write_text(card(name, expected), encoding="utf-8")
     print((folder / "README.md").read_text(encoding="utf-8"))
@@ -162,8 +162,8 @@ def logits_of(
     """Return the logits `[N, classes]` of the network, at its recorded threshold or with every stripe it holds."""
     network = instantiate(checkpoint, threshold=None if thresholded else 0).module
     network = network.double() if double else network
-    batches = torch.from_numpy(images).to(torch.float64 if double else torch.float32).split(100)
-    return torch.cat([network(batch) for batch in batches]).numpy()
+    batches = torch.from_numpy(images).to(torch.float64 if double else torch.float32)
+    return torch.cat([network(batch) for batch in torch.split(batches, 100)]).numpy()
 
 
 def run_onnx(model: str, images: np.ndarray) -> np.ndarray:

@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[1] / "swp_export"
 # A module may import from its own stage and from those above it. Names are files or folders of swp_export.
 STAGES: tuple[tuple[str, ...], ...] = (
     ("errors",),
-    ("stripes", "printable", "input_file", "memory"),
+    ("stripes", "printable", "input_file", "figures", "file_kinds", "memory", "garbage", "progress"),
     ("atomic", "isolated", "npz"),
     ("checkpoint",),
     ("nn",),

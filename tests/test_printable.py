@@ -6,6 +6,7 @@ import pytest
 from rich.table import Table
 
 from swp_export.command_line import terminal
+from swp_export.command_line.progress import progress
 from swp_export.printable import printable
 
 NASTY = "a\x1b[31mb\r\n\x07\u202ec\u2028\x9b\ud800"
@@ -31,7 +32,7 @@ def test_tables_and_lines(capsys: pytest.CaptureFixture[str]) -> None:
     table.add_row("x" * 10_000)
     terminal.print_data([table])
     terminal.print_data([NASTY])
-    with terminal.progress() as show:
+    with progress() as show:
         show(NASTY)
     out, err = capsys.readouterr()
     assert all(character.isprintable() or character == "\n" for character in out + err)
@@ -45,5 +46,5 @@ def test_a_closed_standard_error_is_no_failure(monkeypatch: pytest.MonkeyPatch) 
     closed.close()
     closed.isatty = lambda: False  # type: ignore[method-assign]
     monkeypatch.setattr("sys.stderr", closed)
-    with terminal.progress() as show:
+    with progress() as show:
         show("reading")

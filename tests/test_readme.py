@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 import re
+import runpy
 import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from tiny_training import write_images
 
+from swp_export.cli import cli
 from swp_export.graph.operators.operator import ChannelRule
 from swp_export.graph.operators.table import OPERATORS
 
@@ -38,25 +41,60 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_every_command_runs_in_order(folder: Path) -> None:
+def run(arguments: list[str], *, may_fail: bool = False) -> str:
+    """Run the program in this process, and return what it says on both streams; tests/test_cli.py starts true ones."""
+    done = CliRunner().invoke(cli, [str(argument) for argument in arguments])
+    said = f"{shlex.join(arguments)}\n{done.output}"
+    assert done.exception is None or isinstance(done.exception, SystemExit), said
+    assert done.exit_code == 0 or may_fail, said
+    return done.output
+
+
+def recorded(script: Path, *arguments: str | Path, folder: Path, **environment: str) -> list[list[str]]:
+    """Run a shell script in which `swp-export` and `python` only write down how they are called; return the calls."""
+    programs = folder / "programs"
+    programs.mkdir()
+    for name in ("swp-export", "python"):
+        program = programs / name
+        program.write_text(f'#!/bin/sh\nprintf "%s\\0" {name} "$@" end >> "{programs}/calls"\n')
+        program.chmod(0o755)
+    environment |= {"PATH": os.pathsep.join([str(programs), os.environ["PATH"]])}
+    done = subprocess.run(
+        ["sh", script, *arguments], env=os.environ | environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    calls = (programs / "calls").read_text().removesuffix("end\0").split("end\0")
+    return [call.removesuffix("\0").split("\0") for call in calls]
+
+
+def run_script(script: Path, arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run a Python script in this process."""
+    monkeypatch.setattr(sys, "argv", [str(script), *arguments])
+    monkeypatch.syspath_prepend(script.parent)
+    runpy.run_path(str(script), run_name="__main__")
+
+
+def in_less_time(arguments: list[str]) -> list[str]:
+    """Let `tune` search for a second."""
+    return ["1" if before == "--seconds" else word for before, word in zip(["", *arguments], arguments, strict=False)]
+
+
+def test_every_command_runs_in_order(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each command of README succeeds in a checkout, after those before it; only doctor may find something amiss."""
     found = commands()
     assert len(found) >= 8
+    monkeypatch.chdir(folder)
     for command in found:
         program, *arguments = shlex.split(command)
         assert program == "swp-export"
-        done = subprocess.run(
-            [sys.executable, "-m", "swp_export", *arguments], cwd=folder, capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 0 or arguments == ["doctor"], f"{command}\n{done.stdout}{done.stderr}"
-        assert "Traceback" not in done.stderr
+        run(in_less_time(arguments), may_fail=arguments == ["doctor"])
 
 
-def test_every_python_block_runs(folder: Path) -> None:
+def test_every_python_block_runs(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each Python block of README runs."""
+    monkeypatch.chdir(folder)
     for block in blocks("python"):
-        done = subprocess.run([sys.executable, "-c", block], cwd=folder, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
+        exec(compile(block, "README.md", "exec"), {"__name__": "__main__"})  # noqa: S102 # what README says
 
 
 @pytest.mark.parametrize(("before", "keeps"), [("Channels are followed through ", False), ("they read: ", True)])
@@ -75,40 +113,42 @@ def test_make_targets_exist() -> None:
     assert all(re.search(rf"^{target}:", makefile, re.MULTILINE) for target in targets)
 
 
-def test_demo_runs(tmp_path: Path) -> None:
+def test_demo_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The demo script does the main job in a copy of the checkout."""
     (tmp_path / "examples").mkdir()
-    (tmp_path / "examples" / "demo.sh").write_bytes((ROOT / "examples" / "demo.sh").read_bytes())
+    script = tmp_path / "examples" / "demo.sh"
+    script.write_bytes((ROOT / "examples" / "demo.sh").read_bytes())
     (tmp_path / "models").symlink_to(ROOT / "models")
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    done = subprocess.run(
-        ["sh", tmp_path / "examples" / "demo.sh"],
-        env=os.environ | {"PATH": path},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert "equivalent on" in done.stdout
-    assert "Speedup" in done.stdout
+    calls = recorded(script, folder=tmp_path)
+    monkeypatch.chdir(tmp_path)
+    said = "".join(run(in_less_time(arguments)) for _, *arguments in calls)
+    assert {arguments[0] for _, *arguments in calls} == {"prune", "verify", "bench", "tune"}
+    assert "equivalent on" in said
+    assert "Speedup" in said
 
 
 @pytest.mark.parametrize("script", ["own_network.py", "from_python.py"])
-def test_examples_run(script: str, tmp_path: Path) -> None:
+def test_examples_run(
+    script: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Each example runs and reports an equivalent model."""
-    command = [sys.executable, ROOT / "examples" / script, tmp_path]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert "equivalent on" in done.stdout
+    run_script(ROOT / "examples" / script, [str(tmp_path)], monkeypatch)
+    assert "equivalent on" in capsys.readouterr().out
 
 
-def test_a_row_of_the_papers_table(tmp_path: Path) -> None:
+def test_a_row_of_the_papers_table(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """The script for the paper's rows trains, without and with pruning, and prints ours beside the paper's."""
     write_images(tmp_path / "data")
     small = {"DATASET": "fashion-mnist", "DEVICE": "cpu", "EPOCHS": "1", "WORKERS": "0"}
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    command = ["sh", ROOT / "examples" / "paper.sh", "vgg16", tmp_path / "data", tmp_path / "runs"]
-    done = subprocess.run(command, env=os.environ | small | {"PATH": path}, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert re.search(r"vgg16 +│ paper +│ 92.66 % +│ 71.16 %", done.stdout)
-    assert re.search(r"vgg16 +│ here +│ 0.03 % +│ 0.00 %", done.stdout)
+    script, data, runs = ROOT / "examples" / "paper.sh", tmp_path / "data", tmp_path / "runs"
+    *trainings, (python, table, *arguments) = recorded(script, "vgg16", data, runs, folder=tmp_path, **small)
+    assert python == "python"
+    for program, *training in trainings:
+        assert program == "swp-export"
+        run(training)
+    run_script(Path(table), arguments, monkeypatch)
+    said = capsys.readouterr().out
+    assert re.search(r"vgg16 +│ paper +│ 92.66 % +│ 71.16 %", said)
+    assert re.search(r"vgg16 +│ here +│ 0.03 % +│ 0.00 %", said)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
+from torch import nn
 from torch.nn import functional
+from torchvision import models
 
 import swp_export
 from swp_export.architectures import resolve_architecture
@@ -27,10 +30,32 @@ FEW_SKELETONS = {"mobilenet_v3_small", "efficientnet_b0"}
 """Their first convolution is the only one that is neither depthwise nor 1x1."""
 
 
+class NarrowLinear(nn.Linear):
+    """64 where torchvision has 4096: the classifier of VGG16 has 120 million weights, and no convolution."""
+
+    def __init__(self, in_features: int, out_features: int, bias: bool = True) -> None:
+        super().__init__(*(64 if features == 4096 else features for features in (in_features, out_features)), bias)
+
+
+def with_smaller_repetition(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make VGG16's classifier narrow, and DenseNet121's blocks of 2 layers each in place of up to 24.
+
+    All kinds of layers stay, and all that reads them; tests/networks has DenseNet121 at its full depth.
+    """
+    densenet = models.densenet._densenet
+    monkeypatch.setattr(
+        models.densenet,
+        "_densenet",
+        lambda growth, _, *rest, **options: densenet(growth, (2, 2, 2, 2), *rest, **options),
+    )
+    monkeypatch.setattr(models.vgg, "nn", SimpleNamespace(**(vars(nn) | {"Linear": NarrowLinear})))
+
+
 @pytest.mark.parametrize("name", SIZES)
 def test_from_constructor_to_onnx(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A step of training moves weights and skeletons; dead filters leave the graph; the result is equivalent."""
     monkeypatch.syspath_prepend(EXAMPLES)
+    with_smaller_repetition(monkeypatch)
     torch.manual_seed(0)
     size = SIZES[name]
     network = resolve_architecture(f"torchvision_networks:{name}").constructor(10)

@@ -10,9 +10,7 @@ rounds only make that look more certain.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import gc
 import math
 import random
 import time
@@ -20,8 +18,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from swp_export.garbage import without_collection
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     import numpy.typing as npt
 
@@ -110,7 +110,7 @@ def measure(
             _run(calls[index], Burst(unmeasured=_SETTLING_RUNS, measured=0), clock)
         for of_model in measured:
             of_model.append([])
-        with _without_garbage_collection():
+        with without_collection():
             while not measured[0][instance] or done < (instance + 1) / schedule.instances:
                 for index in order.sample(models, len(models)):
                     measured[index][instance].append(_run(calls[index], bursts[index], clock))
@@ -181,14 +181,3 @@ def _share_done(rounds: int, seconds: list[float], bursts: list[Burst], schedule
     if schedule.cold:
         done = max(done, min(1.0, rounds / max(MAX_COLD_ROUNDS, schedule.min_runs)))
     return done
-
-
-@contextlib.contextmanager
-def _without_garbage_collection() -> Iterator[None]:
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()

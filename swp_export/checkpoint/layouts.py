@@ -89,8 +89,9 @@ def layout_of(state: Mapping[str, torch.Tensor]) -> Layout:
     skeletons = skeletons_of(state)
     if not skeletons:
         raise CheckpointError(
-            f"none of its {len(state)} entries is a FilterSkeleton; expected a network trained with Filter Skeletons. "
-            "Of another network, prune takes a checkpoint with --arch package.module:factory, or its ONNX file"
+            f"none of its {len(state)} entries is a FilterSkeleton: it was trained without. To train it with them, "
+            "pass the network through swp_export.nn.convert before its optimizer is made; to prune it as it is, "
+            "`prune` takes it with --arch package.module:factory, or its ONNX file"
         )
     found: dict[Layout, str] = {}
     for name, skeleton in skeletons.items():

@@ -19,8 +19,12 @@ MOST_PARTS = 2_000_000
 
 _PLAIN = {"_rebuild_tensor", "_rebuild_tensor_v2", "_rebuild_tensor_v3", "_rebuild_parameter"}
 _PLAIN |= {"_rebuild_parameter_with_state"}
-_MAKERS = {"builtins bytearray", "_codecs encode", "__builtin__ bytearray"}
-"""They make as many bytes as a number says, or copies of what is there."""
+_MAKERS = {"builtins bytearray", "__builtin__ bytearray"}
+"""They make as many bytes as a number says."""
+_ENCODER = "_codecs encode"
+"""It makes bytes of a text, each time anew; NumPy's numbers and arrays went through it."""
+_MOST_ENCODED = 64 << 20
+"""Bytes, if every call of a pickle encoded its longest text."""
 _KINDS = {"sparse": "sparse", "qtensor": "quantised", "nested": "nested", "meta": "meta", "wrapper": "subclass"}
 _MAGIC_BYTES = 4
 
@@ -57,14 +61,22 @@ def _require_sound(stream: io.BytesIO) -> None:
     stack: list[list[int] | None] = []  # None is a mark; a list of one number is shared by all who hold it
     memo: dict[int, list[int]] = {}
     text: list[object] = []
+    calls = longest = 0
+    encodes = False
     for steps, (opcode, argument, _) in enumerate(pickletools.genops(stream)):
         if steps > MOST_STEPS:
             raise CheckpointError(f"its pickle takes more than {MOST_STEPS:,} steps; {_expected()}")
         name = opcode.name
         if name in {"GLOBAL", "STACK_GLOBAL"}:
-            _require_plain(str(argument) if argument else " ".join(map(str, text[-2:])))
+            called = str(argument) if argument else " ".join(map(str, text[-2:]))
+            _require_plain(called)
+            encodes = encodes or called == _ENCODER
         if isinstance(argument, str):
             text = [*text[-1:], argument]
+            longest = max(longest, len(argument))
+        calls += name == "REDUCE"
+        if encodes and calls * longest > _MOST_ENCODED:
+            raise CheckpointError(f"its pickle may encode more than {_MOST_ENCODED:,} bytes of text; {_expected()}")
         if "PUT" in name or name == "MEMOIZE":
             memo[argument if isinstance(argument, int) else len(memo)] = stack[-1] or [1]
         elif "GET" in name:

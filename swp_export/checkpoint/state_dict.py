@@ -10,8 +10,12 @@ import torch
 from swp_export.checkpoint.content import SAVE_STATE_DICT
 from swp_export.errors import CheckpointError
 
-_WRAPPERS = ("state_dict", "model")
-_PREFIXES = ("module.", "_orig_mod.")  # nn.DataParallel, torch.compile
+_WRAPPERS = ("state_dict", "model_state_dict", "model", "net", "network", "state_dict_ema", "model_ema", "ema")
+_PREFIXES = ("module.", "_orig_mod.")  # nn.DataParallel and AveragedModel, torch.compile
+_COUNTER = "n_averaged"
+"""Of AveragedModel, beside its `module.`."""
+_COUNTERS = ("total_ops", "total_params")
+"""What thop leaves in every layer that it counted."""
 _DEEPEST_WRAPPER = 8
 _SMALL_FILE = 16 << 20
 _MOST_PER_BYTE = 8
@@ -21,9 +25,8 @@ _MOST_PER_BYTE = 8
 def unwrap(content: object, size: int) -> tuple[dict[str, torch.Tensor], frozenset[str]]:
     """Return the state dict inside `content`, read from a file of `size` bytes, and the module names it recorded."""
     for _ in range(_DEEPEST_WRAPPER):
-        if not isinstance(content, Mapping) or not (
-            wrapper := next((key for key in _WRAPPERS if key in content), None)
-        ):
+        wrapper = _wrapper(content)
+        if wrapper is None or not isinstance(content, Mapping):
             break
         content = content[wrapper]
     else:
@@ -33,10 +36,34 @@ def unwrap(content: object, size: int) -> tuple[dict[str, torch.Tensor], frozens
     state = plain_tensors(content, most=_SMALL_FILE + _MOST_PER_BYTE * size)
     recorded = getattr(content, "_metadata", ())
     modules = [name for name in recorded if isinstance(name, str)] if isinstance(recorded, Mapping | tuple) else []
+    state = _without_counters(state)
     while prefix := next((p for p in _PREFIXES if state and all(key.startswith(p) for key in state)), None):
         state = {key.removeprefix(prefix): tensor for key, tensor in state.items()}
         modules = [name.removeprefix(prefix) for name in modules]
     return state, frozenset(modules)
+
+
+def _wrapper(content: object) -> str | None:
+    """Return the key of `content` that holds the state dict, None where it is one itself."""
+    if not isinstance(content, Mapping):
+        return None
+    present = [key for key in _WRAPPERS if key in content and not isinstance(content[key], torch.Tensor)]
+    filled = [key for key in present if isinstance(content[key], Mapping) and content[key]]
+    if len(filled) > 1:
+        names = " and ".join(map(repr, filled))
+        raise CheckpointError(
+            f"holds several state dicts, {names}, and nothing says which one is meant; save that one alone: "
+            f"torch.save(torch.load('...')[{filled[0]!r}], 'weights.pth')"
+        )
+    return next(iter(filled or present), None)
+
+
+def _without_counters(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Return `state` without what counts runs, operations and parameters, and is no part of the network."""
+    kept = {key: tensor for key, tensor in state.items() if key.rpartition(".")[2] not in _COUNTERS}
+    if all(key == _COUNTER or key.startswith("module.") for key in kept):
+        kept.pop(_COUNTER, None)
+    return kept
 
 
 def plain_tensors(content: Mapping[str, object], most: float = math.inf) -> dict[str, torch.Tensor]:

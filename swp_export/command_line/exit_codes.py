@@ -40,7 +40,14 @@ class Termination(BaseException):
 
 
 class Commands(click.Group):
-    """A group whose errors are one line each, with the exit code that the error carries."""
+    """A group whose errors are one line each, with the exit code that the error carries.
+
+    Its commands are listed in the order in which they were added.
+    """
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 # click's signature
+        """Return the names of the commands."""
+        return list(self.commands)
 
     def main(  # type: ignore[override] # two overloads that differ in the type of the result alone
         self, args: Sequence[str] | None = None, prog_name: str | None = None, **extra: Any
@@ -55,7 +62,7 @@ class Commands(click.Group):
             finally:
                 sys.stdout.flush()  # here, where a full disk can still be reported
         except click.ClickException as error:
-            _fail(error.format_message(), error.exit_code)
+            _refuse(error)
         except SwpExportError as error:
             _fail(str(error), error.exit_code)
         except (click.Abort, KeyboardInterrupt):
@@ -76,6 +83,17 @@ class Commands(click.Group):
         sys.exit(code if isinstance(code, int) else 0)
 
 
+def _refuse(error: click.ClickException) -> None:
+    """Say what is wrong with the command line, and which command shows how it is right."""
+    message = error.format_message()
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):  # the program's name alone: its help
+        _say_lines(message)
+        sys.exit(error.exit_code)
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    message = message[:1].lower() + message[1:].rstrip(".")
+    _fail(message if context is None else f"{message}; see `{context.command_path} --help`", error.exit_code)
+
+
 def _fail_unexpectedly(error: Exception) -> None:
     # Standard output that is full: an error with a file's name is another one's, files that we write have become an
     # OutputError.
@@ -84,8 +102,7 @@ def _fail_unexpectedly(error: Exception) -> None:
         _fail(f"cannot write standard output: {error.strerror}", UNUSABLE)
     if isinstance(error, ModuleNotFoundError) and error.name and not error.name.startswith("swp_export"):
         _fail(f"this command needs the package {error.name}, which is not installed here; pip install it", UNUSABLE)
-    for line in "".join(traceback.format_exception(error)).splitlines():
-        _say(line)
+    _say_lines("".join(traceback.format_exception(error)))
     _say("swp-export: this is a defect of swp-export, please report it")
     sys.exit(DEFECT)
 
@@ -99,6 +116,11 @@ def _discard_output() -> None:
 def _fail(message: str, code: int) -> None:
     _say(f"swp-export: error: {printable(' '.join(message.split()), longest=_LONGEST_LINE)}")
     sys.exit(code)
+
+
+def _say_lines(text: str) -> None:
+    for line in text.splitlines():
+        _say(line)
 
 
 def _say(line: str) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from rich import box
 from rich.markup import escape
 from rich.padding import Padding
 from rich.table import Table
@@ -13,7 +12,10 @@ from rich.text import Text
 
 from swp_export.command_line.drawing import bar, heat, spark
 from swp_export.command_line.kept_lines import kept_lines
+from swp_export.command_line.table import new_table
+from swp_export.figures import readable
 from swp_export.graph.metadata import OURS
+from swp_export.network.widest_gap import round_number_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
 _BAR = 40
 _LONGEST = 160
 _DRAWN = ("Taps", "Per filter", "Lowering")
+_OPTIONAL = ("Was", "Per filter", "Lowering")
 _KINDS = {
     "unbroken": "checkpoint, unbroken: dense weights and float skeletons",
     "broken": "checkpoint, broken: its live stripes alone",
@@ -49,7 +52,7 @@ _LARGE = " Kernels larger than 3x3: a third of each axis, and the counts from 1 
 def inspect_tables(report: InspectReport) -> list[RenderableType]:
     """Return `report` as facts, warnings, layers, and what the Filter Skeletons' values say, where the file has them.
 
-    Fits into 100 columns; pictures are drawn in ASCII where the console's encoding is not a Unicode one.
+    Fits into 80 columns; pictures are drawn in ASCII where the console's encoding is not a Unicode one.
     """
     tables: list[RenderableType] = [_facts(report)]
     tables += [Text(f"Warning: {warning}", style="yellow") for warning in report.warnings]
@@ -171,15 +174,17 @@ def _layer_table(layers: Sequence[InspectedLayer], magnitude: str) -> Table:
         ("%", decided, lambda layer: _percent(layer.live_stripes, layer.stripes)),
         ("Taps", decided, lambda layer: heat(layer.live_share_per_tap) if layer.live_share_per_tap else ""),
         ("Per filter", decided, lambda layer: spark(layer.stripes_per_filter) if layer.stripes_per_filter else ""),
-        (f"{magnitude}\nmedian", striped, lambda layer: f"{layer.magnitudes.median:.2g}" if layer.magnitudes else ""),
-        ("\nmax", striped, lambda layer: f"{layer.magnitudes.maximum:.2g}" if layer.magnitudes else ""),
+        (f"{magnitude}\nmedian", striped, lambda layer: readable(layer.magnitudes.median) if layer.magnitudes else ""),
+        ("\nmax", striped, lambda layer: readable(layer.magnitudes.maximum) if layer.magnitudes else ""),
         ("Lowering", any(layer.lowering for layer in layers), lambda layer: escape(layer.lowering or "")),
     ]
     shown = [(heading, cell) for heading, has_any, cell in columns if has_any]
-    table = _table("Layers")
-    table.add_column("Layer", overflow="fold")
-    for heading, _ in shown:
-        table.add_column(heading, justify="left" if heading in _DRAWN else "right", no_wrap=True)
+    signs = {
+        heading: ("?" if heading in _OPTIONAL else "") + ("" if heading in _DRAWN else ">") for heading, _ in shown
+    }
+    table = new_table("Layers", "~Layer", *(signs[heading] + heading for heading, _ in shown))
+    for column in table.columns[1:]:
+        column.no_wrap = True
     for layer in layers:
         table.add_row(escape(layer.name), *(cell(layer) for _, cell in shown))
     if decided:
@@ -189,9 +194,8 @@ def _layer_table(layers: Sequence[InspectedLayer], magnitude: str) -> Table:
 
 
 def _threshold_table(thresholds: Sequence[ThresholdCounts], totals: LayerTotals) -> Table:
-    table = _table("What would live at a threshold")
-    for heading in ("Threshold", "Stripes", "%", "Filters", "%", "Layers without any"):
-        table.add_column(heading, justify="right")
+    headings = (">Threshold", ">Stripes", ">%", ">Filters", ">%", ">Layers without any")
+    table = new_table("What would live at a threshold", *headings)
     for counts in thresholds:
         table.add_row(
             f"{counts.threshold:g}",
@@ -212,10 +216,7 @@ def _headings(report: InspectReport) -> tuple[str, str]:
 
 
 def _histogram_table(values: SkeletonValues, title: str) -> Table:
-    table = _table(title)
-    for heading in ("From", "To below", "Stripes"):
-        table.add_column(heading, justify="right")
-    table.add_column("", no_wrap=True)
+    table = new_table(title, ">From", ">To below", ">Stripes", "")
     table.add_row("exactly 0", "", f"{values.zeros:,}")
     largest = max((part.count for part in values.histogram), default=0)
     for part in values.histogram:
@@ -225,25 +226,13 @@ def _histogram_table(values: SkeletonValues, title: str) -> Table:
     return table
 
 
-def _table(title: str) -> Table:
-    """Return an empty table, narrow: a line of a deep network's portable model has just room in 100 columns."""
-    return Table(
-        title=title,
-        title_justify="left",
-        caption_justify="left",
-        box=box.SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
-        pad_edge=False,
-        show_edge=False,
-    )
-
-
 def _gap(gap: Gap | None) -> Text:
     if gap is None:
         return Text("No gap between the values is wide enough to suggest a threshold.")
     return Text(
-        f"The widest gap lies between {gap.low:.4g} and {gap.high:.4g}: any threshold in it keeps "
-        f"{gap.live_stripes:,} stripes. It only suggests one; the accuracy decides."
+        f"The widest gap lies between {gap.low:.4g} and {gap.high:.4g}: any threshold in it, such as --threshold "
+        f"{round_number_in((gap.low, gap.high)):g}, keeps {gap.live_stripes:,} stripes. It only suggests one; the "
+        "accuracy decides."
     )
 
 

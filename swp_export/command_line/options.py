@@ -2,14 +2,36 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.shell_completion import CompletionItem
+
+from swp_export.command_line.names import ARCHITECTURES, DATASETS, LOWERINGS
+from swp_export.command_line.progress import QUIET_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+
+FILE = click.Path(readable=False)
+"""Any file: the shell completes it; whether it is there and what it holds is told by who reads or writes it."""
+FOLDER = click.Path(file_okay=False, readable=False)
+
+
+class Name(click.ParamType[str]):
+    """A name out of a few that the shell completes; others are let through, to be judged where they are used."""
+
+    def __init__(self, name: str, *known: str) -> None:
+        self.name = name
+        self._known = known
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG002
+        """Return the known names that begin with `incomplete`, case ignored."""
+        return [CompletionItem(name) for name in self._known if name.lower().startswith(incomplete.lower())]
 
 
 class Shape(click.ParamType[tuple[str, tuple[int, ...]]]):
@@ -73,14 +95,51 @@ def options(*decorators: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return decorate
 
 
-JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON document on standard output.")
-FORCE = click.option("--force", is_flag=True, help="Overwrite existing files.")
+def examples(*lines: str) -> str:
+    """Return the end of a command's help: real uses, one a line."""
+    return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
+
+
+def _log(_ctx: click.Context, _param: click.Parameter, verbose: bool) -> None:  # noqa: FBT001 # click's signature
+    if verbose:
+        logging.basicConfig(stream=sys.stderr, format="%(name)s: %(message)s")
+        logging.getLogger("swp_export").setLevel(logging.DEBUG)
+
+
+def _hush(ctx: click.Context, _param: click.Parameter, quiet: bool) -> None:  # noqa: FBT001 # click's signature
+    if quiet:
+        ctx.meta[QUIET_KEY] = True
+
+
+VERBOSITY = options(
+    click.option(
+        "-q",
+        "--quiet",
+        is_flag=True,
+        expose_value=False,
+        callback=_hush,
+        help="Show no progress; results, warnings and errors stay.",
+    ),
+    click.option(
+        "-v",
+        "--verbose",
+        is_flag=True,
+        expose_value=False,
+        callback=_log,
+        help="Log what happens inside, for bug reports.",
+    ),
+)
+JSON = click.option(
+    "--json", "as_json", is_flag=True, help="Print the result as one JSON document instead of tables, for scripts."
+)
+FORCE = click.option("--force", is_flag=True, help="Overwrite files that exist already.")
 THRESHOLD = click.option(
     "--threshold",
     type=float,
     metavar="F",
-    help="Stripes with |FilterSkeleton| <= F are dead; needed for unbroken files. Without Filter Skeletons, in an "
-    "ONNX model: those with an L2 norm of at most F times the largest of their layer; default: those that are zero.",
+    help="How small a stripe must be to count as dead. With Filter Skeletons: |FilterSkeleton| <= F; a checkpoint that "
+    "was not broken yet needs it. Without: a norm of at most F times the largest in the same layer; by default only "
+    "stripes of zeros are dead. `swp-export inspect FILE` shows how the values lie.",
 )
 
 
@@ -93,58 +152,92 @@ def _make_importable(_ctx: click.Context, _param: click.Parameter, value: str | 
 
 ARCH = click.option(
     "--arch",
+    type=Name("arch", *ARCHITECTURES),
     callback=_make_importable,
     metavar="NAME",
-    help="Architecture (VGG16, ResNet56, ...) or package.module:factory; default: from the file.",
+    help=f"Which network it is: {', '.join(ARCHITECTURES)}, or package.module:function for one of your own. Needed "
+    "only where the file does not tell.",
+)
+DATASET = click.option(
+    "--dataset",
+    type=Name("dataset", *DATASETS),
+    required=True,
+    metavar="NAME",
+    help=f"What to train on: {', '.join(DATASETS)}.",
+)
+LOWERING = click.option(
+    "--lowering",
+    type=Name("lowering", *LOWERINGS),
+    metavar="NAME",
+    help="Write every layer in this form where it can be: dense, pad-slice-add, shift-sum, ... By default each layer "
+    "gets the form with less work.",
 )
 INPUT_SHAPE = click.option(
     "--input-shape",
     type=Shape(),
     multiple=True,
     callback=_joined,
-    help="Sizes of one input behind the batch, in the model's own order: H,W,C where it takes [N, H, W, C]; of several "
-    "inputs NAME:C,H,W, once for each that the model leaves open. Default: from the file.",
+    help="Size of one input without the batch, in the model's own order, for example 3,32,32. With several inputs "
+    "NAME:C,H,W, once for each. Needed only where the file does not tell.",
 )
 DATA = click.option(
     "--data",
+    type=FILE,
     metavar="FILE.npz",
-    help="Also verify on the array 'images' [N, C, H, W] in this file; of "
-    "several inputs on an array for each, by its name.",
+    help="Compare on your own inputs too: the array 'images' [N, C, H, W] of this file, made by numpy.savez; with "
+    "several inputs an array for each, by its name.",
 )
 DEVICE = click.option(
-    "--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True, help="Never another one."
+    "--device",
+    type=click.Choice(["cpu", "cuda"]),
+    default="cpu",
+    show_default=True,
+    help="Where it runs. If that device is not there the command fails; it never takes another one instead.",
 )
 TF32 = click.option(
     "--tf32/--no-tf32",
     default=False,
     show_default=True,
-    help="CUDA only: let convolutions round to TF32, faster than what was verified and less exact.",
+    help="Only with --device cuda: let convolutions round to TF32: faster, and less exact than what was verified.",
 )
 THREADS = click.option(
-    "--threads", type=click.IntRange(1), default=1, show_default=True, help="Threads in an operator."
+    "--threads",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="How many processor threads one run may use.",
 )
 PRECISION = click.option(
     "--precision",
     type=click.Choice(["float32", "int8"]),
     default="float32",
     show_default=True,
-    help="int8: each layer in int8 or float32, whatever is faster together.",
+    help="int8: write each layer in int8 or float32, whatever is faster together; needs --data.",
 )
 CALIBRATION_DATA = click.option(
     "--data",
+    type=FILE,
     metavar="FILE.npz",
-    help="int8: calibrate on the array 'images' [N, C, H, W] in this file, and measure accuracy with its 'labels' [N].",
+    help="int8: find the ranges of values on the array 'images' [N, C, H, W] of this file, normalised as in training, "
+    "and measure accuracy with its 'labels' [N] if it has them.",
 )
 CALIBRATION = click.option(
     "--calibration",
     type=click.Choice(["minmax", "percentile", "entropy"]),
     default="minmax",
     show_default=True,
-    help="int8: how ranges of values are found.",
+    help="int8: how ranges are found: all values, or without the rarest.",
 )
 MAX_ACCURACY_DROP = click.option(
     "--max-accuracy-drop",
     type=click.FloatRange(0),
     metavar="F",
     help="int8: points of accuracy that may be lost; without labels, percent of predictions that may change.",
+)
+UNPRUNED = click.option(
+    "--unpruned",
+    type=FILE,
+    metavar="FILE",
+    help="int8: also race against this network in int8; `prune --dense-out` writes it.",
 )

@@ -17,28 +17,28 @@ if TYPE_CHECKING:
 
 
 def prune_tables(report: PruneReport) -> list[RenderableType]:
-    """Return one row per layer, what stayed and why, the totals, and the written files with what was proved of them."""
+    """Return the totals, the written files with what was proved of them, one row per layer, and what stayed and why."""
     lines = [f"{report.model}: {report.bytes / 1e6:.2f} MB, sha256 {report.sha256[:16]}"]
     if report.dense is not None:
         lines.append(f"{report.dense}: the network before pruning")
     if report.verification is not None:
         lines.append(report.verification.summary())
-    return [_layer_table(report), *kept_lines(report.kept), _total_table(report), *lines, report.claim()]
+    kept = kept_lines(report.kept)
+    return [_total_table(report), "", *lines, report.claim(), "", _layer_table(report), *([""] if kept else []), *kept]
 
 
 def _layer_table(report: PruneReport) -> Table:
-    headings = ("Layer", ">Filters", ">Stripes", ">Live", ">MFLOPs", "Written as", "~Because")
-    caption = "MFLOPs: of the live stripes, the paper's count"
-    table = new_table(f"Layers of {report.source}", *headings, caption=caption)
+    headings = ("~Layer", ">Filters", ">Stripes", ">Live", "Written as", "?Because", ">?MFLOPs")
+    table = new_table(f"Layers of {report.source}", *headings, caption="Filters, Stripes: live ones of all")
     for layer in report.layers:
         table.add_row(
             escape(layer.name),
-            f"{layer.live_filters} of {layer.filters}",
-            f"{layer.live_stripes} of {layer.stripes}",
+            f"{layer.live_filters}/{layer.filters}",
+            f"{layer.live_stripes}/{layer.stripes}",
             _percent(layer.live_stripes, layer.stripes),
-            f"{layer.paper_flops / 1e6:.2f}",
             layer.lowering,
             layer.reason,
+            f"{layer.paper_flops / 1e6:.2f}",
         )
     return table
 
@@ -52,13 +52,13 @@ def _total_table(report: PruneReport) -> Table:
         table.add_row("  of them in matrices of 0 and 1", "", f"{totals.helper_params:,}", "")
     _compare(table, "Parameters, the paper's count", totals.paper_params_before, totals.paper_params_after)
     _compare(table, "MFLOPs executed", *flops, unit=1e6)
-    table.add_row("  with every addition", "", f"{totals.executed_flops / 1e6:.2f}", "")
+    table.add_row("  with every addition", "", f"{totals.executed_flops / 1e6:,.2f}", "")
     _compare(table, "MFLOPs, the paper's count", totals.paper_flops_before, totals.paper_flops_after, unit=1e6)
     return table
 
 
 def _compare(table: Table, name: str, before: int, after: int, unit: float = 1) -> None:
-    numbers = [f"{n:,}" if unit == 1 else f"{n / unit:.2f}" for n in (before, after)]
+    numbers = [f"{n:,}" if unit == 1 else f"{n / unit:,.2f}" for n in (before, after)]
     table.add_row(name, *numbers, f"{100 * (1 - after / before):.1f} %")
 
 

@@ -1,10 +1,9 @@
-"""Where things are printed: data on standard output, progress and remarks on standard error."""
+"""Where results and remarks are printed: data on standard output, all else on standard error."""
 
 from __future__ import annotations
 
-import contextlib
 import json
-import shutil
+import os
 import sys
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -16,12 +15,12 @@ from rich.text import Text
 from swp_export.printable import LONGEST, printable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable
 
     from rich.console import ConsoleOptions, RenderableType, RenderResult
 
 PLAIN_WIDTH = 120
-"""Columns of a table that does not go to a terminal."""
+"""Columns of a table that does not go to a terminal, unless the environment's COLUMNS says how many there are."""
 
 
 class Report(Protocol):
@@ -45,13 +44,18 @@ def print_report(report: R, tables: Callable[[R], Iterable[RenderableType]], *, 
 def print_data(renderables: Iterable[RenderableType]) -> None:
     """Print `renderables` on standard output, long names cut and what would steer the terminal spelled out.
 
-    A string is one line, however long.
+    A string is one line, however long, but for a terminal, where it is broken between words.
     """
-    width = None if sys.stdout.isatty() else PLAIN_WIDTH
-    console = Console(file=sys.stdout, width=width, highlight=False)
+    is_measured = sys.stdout.isatty() or "COLUMNS" in os.environ
+    console = Console(file=sys.stdout, width=None if is_measured else PLAIN_WIDTH, highlight=False)
+    last: RenderableType = ""
     for renderable in renderables:
+        if isinstance(last, Table) and isinstance(renderable, Table):
+            console.print()
+        last = renderable
         if isinstance(renderable, str):
-            sys.stdout.write(f"{printable(renderable)}\n")
+            text = printable(renderable)
+            console.print(Text(text), soft_wrap=not is_measured)
         else:
             _cut(renderable)
             console.print(_Harmless(renderable))
@@ -66,37 +70,6 @@ def print_warnings(warnings: Iterable[str]) -> None:
 def print_json(document: dict[str, Any]) -> None:
     """Print `document` as the one JSON document on standard output."""
     sys.stdout.write(json.dumps(document, indent=2, allow_nan=False) + "\n")
-
-
-@contextlib.contextmanager
-def progress() -> Iterator[Callable[[str], None]]:
-    """Yield a function that shows what is being done: one changing line on a terminal, else one line per stage.
-
-    A stage is what stands before the first colon.
-    """
-    if sys.stderr.isatty():
-        with Console(file=sys.stderr).status("") as status:
-            yield lambda text: status.update(_fitted(text))
-        return
-    seen: set[str] = set()
-
-    def line(text: str) -> None:
-        stage = text.partition(":")[0]
-        if stage not in seen:
-            seen.add(stage)
-            with contextlib.suppress(OSError, ValueError):  # closed: nobody reads remarks, which is no error
-                sys.stderr.write(f"{printable(stage, longest=2 * LONGEST)}\n")
-                sys.stderr.flush()
-
-    yield line
-
-
-def _fitted(text: str) -> str:
-    from rich.markup import escape
-
-    text = printable(text)
-    columns = shutil.get_terminal_size().columns - 4
-    return escape(text if len(text) <= columns else text[: columns - 1] + "…")
 
 
 class _Harmless:

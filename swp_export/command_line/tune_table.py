@@ -17,14 +17,15 @@ if TYPE_CHECKING:
 
 
 def tune_tables(report: TuneReport) -> list[RenderableType]:
-    """Return one row per layer, what the tuned model gains, and whether it is equivalent."""
+    """Return what the tuned model gains, whether it is equivalent, and one row per layer."""
     compared = f"{report.model}: {report.tuned.variants} variants of the whole model were compared"
     quantised = [] if report.tuned.quantised is None else [report.tuned.quantised.summary()]
-    return [_layer_table(report), _gain_table(report), compared, *quantised, report.verification.summary()]
+    equivalent = report.verification.summary()
+    return [_gain_table(report), "", compared, *quantised, equivalent, "", _layer_table(report)]
 
 
 def _layer_table(report: TuneReport) -> Table:
-    headings = ("Layer", "Written as", ">µs alone", ">dense µs", "Fastest alone")
+    headings = ("~Layer", "Written as", ">µs alone", ">µs dense", "?Fastest alone")
     caption = "alone: the layer by itself with a ReLU; in the model its neighbours decide"
     table = new_table(f"Plan of {report.model}", *headings, caption=caption)
     for layer, lowering in report.tuned.plan.layers.items():

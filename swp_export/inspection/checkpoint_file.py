@@ -18,6 +18,7 @@ from swp_export.inspection.layers import Convolution, dead_layer_warnings, inspe
 from swp_export.inspection.report import InspectReport
 from swp_export.inspection.values import skeleton_values
 from swp_export.network.apply_threshold import apply_threshold, fitting_thresholds
+from swp_export.network.wrapping_prefix import unwrapped
 from swp_export.nn.filter_stripe import live_stripes
 from swp_export.stripes import Skeleton
 
@@ -35,7 +36,7 @@ _NO_PARAMETERS = (SKELETON_SUFFIX, ".running_mean", ".running_var")
 
 def inspect_checkpoint(path: Path, threshold: float | None) -> InspectReport:
     """Return what is in the checkpoint `path`; arguments and errors are those of `inspect`."""
-    checkpoint = read_checkpoint(path)
+    checkpoint = unwrapped(read_checkpoint(path))
     applied, fitting = _deciding_threshold(checkpoint, threshold)
     architecture, warnings = _architecture(checkpoint)
     num_classes = classes_of(checkpoint.state)

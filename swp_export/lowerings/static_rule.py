@@ -33,5 +33,5 @@ def choose(conv: StripeConv) -> tuple[str, str]:
     dense = live.stripes * conv.channels
     broken = rows * conv.channels + MOVE * (conv.channels + 5 * rows + 3 * conv.filters)
     if broken < dense:
-        return "pad-slice-add", f"{dense / broken:.1f} times less work"
-    return "dense", f"breaking it would cost {broken / dense:.1f} times the work"
+        return "pad-slice-add", f"{dense / broken:.1f}x less work"
+    return "dense", f"{broken / dense:.1f}x the work if broken"

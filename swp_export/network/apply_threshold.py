@@ -10,7 +10,7 @@ import torch
 
 from swp_export.checkpoint import SKELETON_SUFFIX
 from swp_export.errors import ThresholdError
-from swp_export.network.widest_gap import widest_gap
+from swp_export.network.widest_gap import round_number_in, widest_gap
 from swp_export.nn.filter_stripe import dense_from_rows, live_stripes
 from swp_export.stripes import Skeleton
 
@@ -53,10 +53,29 @@ def apply_threshold(checkpoint: Checkpoint, threshold: float | None) -> Threshol
         largest = max(float(values.max()) for values in checkpoint.magnitudes.values() if values.numel())
         raise ThresholdError(
             f"threshold {applied:g} is not below the largest |FilterSkeleton|, {largest:.4g}: nothing of the network "
-            "would be live; choose a smaller one"
+            f"would be live; choose a smaller one. {_where_they_lie(checkpoint)}"
         )
     gap = None if applied is None else _gap(checkpoint)
     return Thresholded(state=state, skeletons=skeletons, threshold=applied, gap=gap)
+
+
+def are_exact(checkpoint: Checkpoint) -> bool:
+    """Tell whether every dead stripe of an unbroken `checkpoint` is exactly zero: then the threshold is 0.
+
+    That is where nothing lies between the zeros and the widest gap of the values.
+    """
+    gap = None if checkpoint.layout.broken else _gap(checkpoint)
+    return gap is not None and gap[0] == 0
+
+
+def _where_they_lie(checkpoint: Checkpoint) -> str:
+    """Return where a threshold would fit the values of `checkpoint`, and the command that shows them."""
+    shown = f"`swp-export inspect {checkpoint.path}` shows how they lie"
+    gap = fitting_thresholds(checkpoint) if checkpoint.layout.broken else _gap(checkpoint)
+    if gap is None:
+        return f"The values have no gap that suggests one; {shown}"
+    what = "By its rows it was broken at one" if checkpoint.layout.broken else "The widest gap of the values is"
+    return f"{what} from {gap[0]:.3g} to {gap[1]:.3g}, so --threshold {round_number_in(gap):g} suggests itself; {shown}"
 
 
 def warn_of_destruction(thresholded: Thresholded, checkpoint: Checkpoint) -> tuple[str, ...]:
@@ -134,11 +153,11 @@ def _applicable(checkpoint: Checkpoint, threshold: float | None) -> float | None
         )
     chosen = checkpoint.threshold if threshold is None else threshold
     if chosen is None:
-        values = torch.cat([values.flatten() for values in checkpoint.magnitudes.values()])
+        chosen = 0.0 if are_exact(checkpoint) else None
+    if chosen is None:
         raise ThresholdError(
-            f"{checkpoint.path} needs a threshold: a stripe is live where |FilterSkeleton| exceeds it, and the values "
-            f"run from {float(values.min()):.3g} over the median {float(values.median()):.3g} to "
-            f"{float(values.max()):.3g}; give the one it was trained with, --threshold F"
+            f"{checkpoint.path} needs --threshold F, the one it was trained with: stripes with |FilterSkeleton| <= F "
+            f"are dead. {_where_they_lie(checkpoint)}"
         )
     if checkpoint.layout.broken:
         _require_row_counts(checkpoint, chosen)

@@ -12,10 +12,15 @@ from swp_export.architectures import Architecture, resolve_architecture
 from swp_export.architectures.fitting import construct, first_convolution, fit, replace_dead_blocks, run_without_data
 from swp_export.architectures.inference import classes_of, infer_architecture
 from swp_export.checkpoint import SKELETON_SUFFIX
+from swp_export.checkpoint.layouts import skeletons_of
 from swp_export.errors import ArchitectureError, InputError
-from swp_export.network.apply_threshold import apply_threshold, warn_of_destruction
+from swp_export.network.apply_threshold import Thresholded, apply_threshold, warn_of_destruction
+from swp_export.network.wrapping_prefix import unwrapped
+from swp_export.nn import convert
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from swp_export.checkpoint import Checkpoint
     from swp_export.stripes import Skeleton
 
@@ -70,6 +75,7 @@ def instantiate(
         InputError: The input shape is unknown or does not fit the first layer.
 
     """
+    checkpoint = unwrapped(checkpoint, architecture)
     thresholded = apply_threshold(checkpoint, threshold)
     chosen = _architecture(checkpoint, architecture)
     module, warnings = build(checkpoint, chosen, thresholded.state)
@@ -82,7 +88,11 @@ def instantiate(
         threshold=thresholded.threshold,
         num_classes=output.shape[1] if output.ndim in {2, 4} else None,
         input_shape=shape,
-        warnings=(*warnings, *warn_of_destruction(thresholded, checkpoint)),
+        warnings=(
+            *_told_threshold(checkpoint, threshold, thresholded),
+            *warnings,
+            *warn_of_destruction(thresholded, checkpoint),
+        ),
         checkpoint=checkpoint,
     )
 
@@ -96,7 +106,7 @@ def build(
         ArchitectureError: The state does not fit the architecture.
 
     """
-    module = construct(architecture, classes_of(state))
+    module = with_skeletons(construct(architecture, classes_of(state)), state)
     warnings: list[str] = []
     # Fine-tuning leaves unbroken files without these blocks; there the record of modules says that they are gone.
     may_lack_blocks = checkpoint.layout.broken or checkpoint.modules
@@ -117,6 +127,21 @@ def build(
     return module.eval(), warnings
 
 
+def with_skeletons(module: nn.Module, state: Mapping[str, torch.Tensor]) -> nn.Module:
+    """Return `module`, its plain convolutions converted if `state` has a skeleton of one: what `convert` trained.
+
+    So the factory of the network as it was before `convert` will do.
+    """
+    layers = dict(module.named_modules())
+    striped = {name for name, skeleton in skeletons_of(state).items() if skeleton.shape[1:] != (1, 1)}
+    if not any(type(layers.get(name)) is nn.Conv2d for name in striped):
+        return module
+    try:
+        return convert(module)
+    except ValueError as error:
+        raise ArchitectureError(f"the checkpoint has Filter Skeletons, but {error}") from error
+
+
 def reference_name(network: Network, origin: str = "") -> str:
     """Return what `network` is, in words: the file as it computes, or with which of its values set to zero.
 
@@ -129,6 +154,16 @@ def reference_name(network: Network, origin: str = "") -> str:
     if network.checkpoint.layout.broken:
         return f"{path} as it computes"
     return f"{path} with every |FilterSkeleton| <= {network.threshold:g}{origin} set to zero"
+
+
+def _told_threshold(checkpoint: Checkpoint, requested: float | None, found: Thresholded) -> tuple[str, ...]:
+    """Return one sentence where nobody stated the threshold that was applied."""
+    if found.threshold is None or requested is not None or checkpoint.threshold is not None:
+        return ()
+    live = sum(skeleton.live_stripes for skeleton in found.skeletons.values())
+    stripes = sum(skeleton.stripes for skeleton in found.skeletons.values())
+    text = f"no --threshold was given: {found.threshold:g} was taken, since every dead stripe of {checkpoint.path} is "
+    return (f"{text}exactly zero ({live:,} of {stripes:,} are live)",)
 
 
 def _architecture(checkpoint: Checkpoint, requested: str | None) -> Architecture:

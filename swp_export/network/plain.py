@@ -14,6 +14,7 @@ from swp_export.architectures.fitting import construct, fit, run_without_data
 from swp_export.architectures.inference import classes_of
 from swp_export.errors import ArchitectureError, InputError
 from swp_export.network.relative_norms import beyond_gap, dead_stripes, relative_norms, require_share, with_zeroed
+from swp_export.network.wrapping_prefix import unwrapped
 
 if TYPE_CHECKING:
     import numpy as np
@@ -69,9 +70,11 @@ def instantiate_plain(
     path = checkpoint.path
     if architecture is None:
         raise ArchitectureError(
-            f"none of the {len(checkpoint.state)} entries of {path} is a FilterSkeleton, so nothing says what network "
-            "it is; expected one trained with Filter Skeletons, or pass --arch package.module:factory"
+            f"{path} was not trained with Filter Skeletons: none of its {len(checkpoint.state)} entries is one. To "
+            "train it with them, pass the network through swp_export.nn.convert before its optimizer is made; to prune "
+            "it as it is, say which network it is, --arch package.module:factory --input-shape C,H,W"
         )
+    checkpoint = unwrapped(checkpoint, architecture)
     if input_shape is None:
         raise InputError(f"the input shape of {architecture} is not known; give --input-shape C,H,W")
     known, num_classes = resolve_architecture(architecture), classes_of(checkpoint.state)

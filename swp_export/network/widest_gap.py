@@ -6,6 +6,7 @@ decades, but nothing to choose between.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -29,3 +30,12 @@ def widest_gap(values: npt.NDArray[np.float32]) -> tuple[float, float] | None:
         return None
     index = int(gaps.argmax())
     return float(values[index]), float(values[index + 1])
+
+
+def round_number_in(gap: tuple[float, float]) -> float:
+    """Return the largest power of ten in `low <= t < high`, else the middle in as few digits as the gap allows."""
+    low, high = gap
+    if math.isfinite(high) and low <= (power := float(f"1e{math.ceil(math.log10(high)) - 1}")) < high:
+        return power
+    middle = math.sqrt(max(low, 10.0**FLOOR_DECADE) * high) if math.isfinite(high) else 2 * low
+    return next((t for digits in range(1, 8) if low <= (t := float(f"{middle:.{digits}g}")) < high), low)

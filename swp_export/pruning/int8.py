@@ -10,10 +10,10 @@ from swp_export.tuning.integer_tuning import IntegerSettings
 from swp_export.verification.quantised import verify_quantised
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
     from swp_export.graph.metadata import InputShape
+    from swp_export.progress import Progress
     from swp_export.pruning.source import Source
     from swp_export.verification.quantised import QuantisedReport
 
@@ -39,7 +39,7 @@ def check_integers(
     name: str,
     data: str | Path | None,
     max_accuracy_drop: float | None,
-    progress: Callable[[str], None],
+    progress: Progress,
 ) -> QuantisedReport:
     """Compare a quantised model with its source, on the user's images or on noise."""
     shape = _sizes(origin.input_shape)

@@ -32,6 +32,7 @@ from swp_export.lowerings.plan_file import PlanFile, read_plan
 from swp_export.lowerings.rewrite import apply_plan_file
 from swp_export.precision.mixed_plan import apply_mixed_plan, lowerings_of
 from swp_export.precision.unrounded import unrounded
+from swp_export.progress import silent, under
 from swp_export.pruning.int8 import check_integers, settings_from
 from swp_export.pruning.report import PrunedLayer, PruneReport, Totals
 from swp_export.pruning.source import Source, read_source
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
 
     from swp_export.graph.metadata import InputShape
     from swp_export.precision.scheme import Precision
+    from swp_export.progress import Progress
     from swp_export.runtime.session import Device
     from swp_export.tuning.integer_tuning import IntegerSettings
     from swp_export.tuning.tuned_model import TunedModel
@@ -77,7 +79,7 @@ def prune(
     max_accuracy_drop: float | None = None,
     verify: bool = True,
     force: bool = False,
-    progress: Callable[[str], None] | None = None,
+    progress: Progress | None = None,
 ) -> PruneReport:
     """Write the portable model of `source`: pruned exactly, and verified before it gets its name.
 
@@ -107,7 +109,7 @@ def prune(
         NotEquivalentError: the model does not compute what the source does; nothing is written.
 
     """
-    progress = progress or (lambda _: None)
+    progress = progress or silent
     lowering, plan_file = _asked_form(lowering, plan, tune)
     _require_fitting_precision(precision, tune, plan_file, data, max_accuracy_drop)
     target = Path(output) if output is not None else default_output(source)
@@ -167,7 +169,7 @@ def _asked_form(
     return None if lowering is None else lowering_named(lowering).name, None if plan is None else read_plan(plan)
 
 
-def _check(origin: Source, name: str, data: str | Path | None, progress: Callable[[str], None]) -> Check:
+def _check(origin: Source, name: str, data: str | Path | None, progress: Progress) -> Check:
     """Return what compares a model, called `name`, with what it must compute."""
     samples = None if data is None else read_samples(data, origin.input_shape)
 
@@ -176,7 +178,7 @@ def _check(origin: Source, name: str, data: str | Path | None, progress: Callabl
         origin.input_shape,
         samples=samples,
         dense=lambda: origin.dense,
-        progress=lambda case: progress(f"verifying: {case}"),
+        progress=under(progress, "verifying"),
     )
     return lambda content: verifier.verify(content, name)
 
@@ -201,7 +203,7 @@ def _tuned(
     device: Device,
     settings: IntegerSettings | None,
     check: Check | None,
-    progress: Callable[[str], None],
+    progress: Progress,
 ) -> TunedModel:
     """Return the fastest form of a model, in int8 with `settings`."""
     timer = ModelTimer(device=device, threads=1, batch=1, tf32=False)

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from swp_export.checkpoint import Checkpoint
     from swp_export.graph.metadata import InputShape
+    from swp_export.progress import Progress
     from swp_export.runtime.session import Feed
     from swp_export.verification.references import Reference
 
@@ -85,7 +86,7 @@ def read_source(
     threshold: float | None,
     arch: str | None,
     input_shape: InputShape | None,
-    progress: Callable[[str], None],
+    progress: Progress,
 ) -> Source:
     """Read a checkpoint or, by its suffix, an ONNX file; the arguments are those of `prune`.
 
@@ -104,7 +105,7 @@ def _from_checkpoint(
     threshold: float | None,
     arch: str | None,
     input_shape: InputShape | None,
-    progress: Callable[[str], None],
+    progress: Progress,
 ) -> Source:
     from swp_export.checkpoint import read_checkpoint
     from swp_export.checkpoint.layouts import PLAIN
@@ -150,7 +151,7 @@ def _from_plain(
     threshold: float | None,
     arch: str | None,
     input_shape: tuple[int, int, int] | None,
-    progress: Callable[[str], None],
+    progress: Progress,
 ) -> Source:
     from swp_export.graph.from_torch.export import model_from_module
     from swp_export.network.plain import instantiate_plain

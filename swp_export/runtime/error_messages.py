@@ -40,16 +40,22 @@ _DEVICE_FAILURES = re.compile(
     r"\b(?:CUDA|CUDNN|CUDNN_FE|CUBLAS|CURAND) failure\b|\bCUDA error\b|out of memory", re.IGNORECASE
 )
 _OUT_OF_MEMORY = re.compile(r"\bbad_alloc\b|\bbad allocation\b|Failed to allocate memory")
+_LONGEST = 240
+"""Characters of a message: its point comes first, then advice for whoever wrote the program, and shapes of it all."""
 _IR_VERSION_TAG = 0x08
 """First byte of every ONNX file in practice: protobuf's tag of field 1, `ir_version`."""
 
 
 def plain_message(error: Exception) -> str:
-    """Return what `error` says without codes, C++ locations and line breaks."""
+    """Return what `error` says without codes, C++ locations and line breaks, cut after its point."""
     text = " ".join(str(error).split())
     for noise in (_CODE, _LOADING, _LOCATION):
         text = noise.sub("", text)
-    return text.rstrip(" .")
+    text = text.rstrip(" .")
+    if len(text) <= _LONGEST:
+        return text
+    sentence = text[:_LONGEST].rpartition(". ")[0]
+    return sentence or f"{text[: _LONGEST - 1]}…"
 
 
 def is_device_failure(error: Exception) -> bool:

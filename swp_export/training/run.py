@@ -14,15 +14,15 @@ from torch.utils.data import DataLoader, DistributedSampler, Subset
 
 from swp_export.errors import CheckpointError, InputError, TrainingError
 from swp_export.nn import FilterStripe, SkeletonUpdate
+from swp_export.progress import silent
 from swp_export.training.epoch import Trainer
 from swp_export.training.log import TrainingLog, record_from_line
 from swp_export.training.report import TrainReport
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from torch import nn
 
+    from swp_export.progress import Progress
     from swp_export.training.datasets import ImageData
     from swp_export.training.ranks import Ranks
     from swp_export.training.run_folder import RunFolder
@@ -58,11 +58,11 @@ class Run:
         ranks: Ranks,
         settings: dict[str, Any],
         workers: int,
-        progress: Callable[[str], None],
+        progress: Progress,
     ) -> None:
         self.network = network.to(ranks.device, memory_format=_memory_format(ranks.device))  # type: ignore[call-overload]
         self.folder, self.ranks, self.settings = folder, ranks, settings
-        self.progress = progress if ranks.rank == 0 else lambda _: None
+        self.progress = progress if ranks.rank == 0 else silent
         self.layers = {
             name: layer for name, layer in network.named_modules() if isinstance(layer, FilterStripe) and layer.striped
         }
@@ -127,7 +127,9 @@ class Run:
         rate = self.schedule.get_last_lr()[0]
         seed_everything(self.settings["seed"], epoch + 1, self.ranks.rank)
         self.sampler.set_epoch(epoch)
-        trained = self.trainer.train(self.batches, lambda fraction: self.progress(f"{name}: {fraction:.0%}"))
+        trained = self.trainer.train(
+            self.batches, lambda part: self.progress(f"{name}: {part:.0%}", (epoch + part) / self.settings["epochs"])
+        )
         self.schedule.step()
         tested = self.trainer.test(self.test_batches)
         live = {name: int((layer.FilterSkeleton != 0).sum()) for name, layer in self.layers.items()}

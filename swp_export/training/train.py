@@ -8,20 +8,20 @@ from typing import TYPE_CHECKING
 from swp_export.architectures import resolve_architecture
 from swp_export.architectures.fitting import construct, run_without_data
 from swp_export.checkpoint import read_checkpoint
-from swp_export.errors import InputError
+from swp_export.errors import ArchitectureError, InputError
 from swp_export.network.instantiate import instantiate
-from swp_export.nn import freeze_skeletons
+from swp_export.nn import FilterStripe, convert, freeze_skeletons
+from swp_export.progress import silent
 from swp_export.training.datasets import load_dataset
 from swp_export.training.ranks import join_ranks
 from swp_export.training.run import Run, seed_everything
 from swp_export.training.run_folder import RunFolder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from torch import nn
 
     from swp_export.checkpoint import Checkpoint
+    from swp_export.progress import Progress
     from swp_export.training.datasets import ImageData
     from swp_export.training.report import TrainReport
 
@@ -45,7 +45,7 @@ def train(
     resume: bool = False,
     fine_tune: str | Path | None = None,
     force: bool = False,
-    progress: Callable[[str], None] = lambda _: None,
+    progress: Progress = silent,
 ) -> TrainReport:
     """Train a network with Filter Skeletons, as the method does; see `swp_export.nn.SkeletonUpdate`.
 
@@ -127,9 +127,19 @@ def _new_network(arch: str | None, data: ImageData) -> tuple[nn.Module, str]:
         raise InputError("which network is to be trained? Name it with --arch, VGG16 for example")
     architecture = resolve_architecture(arch)
     network = construct(architecture, len(data.classes), data.input_shape[0], with_data=True)
+    if not any(isinstance(layer, FilterStripe) for layer in network.modules()):
+        network = _converted(network, arch)
     output = run_without_data(network.eval(), data.input_shape, architecture)
     _require_classes(tuple(output.shape), data, architecture.name)
     return network, architecture.name
+
+
+def _converted(network: nn.Module, arch: str) -> nn.Module:
+    """Return a network of plain convolutions with Filter Skeletons."""
+    try:
+        return convert(network)
+    except ValueError as error:
+        raise ArchitectureError(f"{arch}: {error}") from error
 
 
 def _pruned_network(

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from swp_export.precision.images import Images
     from swp_export.precision.ranges import Method, Ranges
     from swp_export.precision.scheme import Scheme
+    from swp_export.progress import Progress
     from swp_export.runtime.session import Array
     from swp_export.verification.quantised import QuantisedReport
 
@@ -64,7 +65,7 @@ class IntegerForms:
         ranges = self._ranges_of(plan)
         return None if ranges is None else encode_rounding(self.scheme, ranges)
 
-    def verified(self, content: bytes, bound: float | None, progress: Callable[[str], None]) -> QuantisedReport:
+    def verified(self, content: bytes, bound: float | None, progress: Progress) -> QuantisedReport:
         """Check the integers of a model that `content` gave, and what it loses of the input model."""
         return verify_quantised(
             content,

@@ -24,7 +24,7 @@ from swp_export.tuning.integer_layers import INTEGER_LOWERINGS, integer_layer_mo
 from swp_export.tuning.layer_candidates import measure_layers
 from swp_export.tuning.layer_case import layer_cases
 from swp_export.tuning.search import Search
-from swp_export.tuning.tuned_model import FINAL, LAYER_SHARE, TunedModel
+from swp_export.tuning.tuned_model import FINAL, LAYER_SHARE, TunedModel, by_time
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from swp_export.precision.images import Images
     from swp_export.precision.ranges import Method
     from swp_export.precision.scheme import Scheme
+    from swp_export.progress import Progress
     from swp_export.tuning.cache import LayerCache
     from swp_export.tuning.candidates import Candidate
     from swp_export.tuning.model_timer import ModelTimer
@@ -72,7 +73,7 @@ def find_integer_model(
     settings: IntegerSettings,
     cache: LayerCache,
     *,
-    progress: Callable[[str], None],
+    progress: Progress,
     verify: Callable[[bytes], VerificationReport] | None = None,
 ) -> TunedModel:
     """Search for `seconds`, then race; gives `tuned` itself where nothing in int8 is faster.
@@ -145,10 +146,11 @@ def _searched(
     seconds: float,
     scheme: Scheme,
     cache: LayerCache,
-    progress: Callable[[str], None],
+    progress: Progress,
 ) -> tuple[Search, list[Candidate], Plan]:
     """Return the search, what each layer's int8 forms took alone, and the fastest plan."""
     start, input_shape = time.monotonic(), (timer.batch, *shape)
+    told = by_time(progress, start + seconds, seconds)
     compact = compact_from_portable(portable)
     cases = layer_cases(compact, input_shape)
 
@@ -160,14 +162,14 @@ def _searched(
         timer,
         cache,
         deadline=start + LAYER_SHARE * seconds,
-        progress=lambda text: progress(f"{text} in int8"),
+        progress=told,
         lowerings=INTEGER_LOWERINGS,
         prefix=INT8,
         write=integer_layer_model(scheme),
     )
     cache.save()
     forms = [f"{INT8}{name}" for name in INTEGER_LOWERINGS]
-    search = Search(compact, timer, input_shape, progress, write=write, forms=forms, always=floats)
+    search = Search(compact, timer, input_shape, told, write=write, forms=forms, always=floats)
     search.discarded += refused
     plan = search.best_start([case.conv.name for case in cases], candidates, floats)
     return search, candidates, search.refine(plan, candidates, start + seconds)

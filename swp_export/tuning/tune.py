@@ -15,6 +15,7 @@ from swp_export.graph.files.reading import read_model
 from swp_export.graph.input_shape import image_shape
 from swp_export.graph.metadata import input_shape_of
 from swp_export.precision.images import read_images
+from swp_export.progress import silent, under
 from swp_export.tuning.cache import LayerCache
 from swp_export.tuning.integer_tuning import IntegerSettings, find_integer_model
 from swp_export.tuning.model_timer import ModelTimer
@@ -25,11 +26,10 @@ from swp_export.verification.references import OnnxReference
 from swp_export.verification.verify import Verifier
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from swp_export.graph.metadata import InputShape
     from swp_export.precision.ranges import Method
     from swp_export.precision.scheme import Precision
+    from swp_export.progress import Progress
     from swp_export.runtime.session import Device
     from swp_export.verification.report import VerificationReport
 
@@ -52,7 +52,7 @@ def tune(
     unpruned: str | Path | None = None,
     force: bool = False,
     cache: Path | None = None,
-    progress: Callable[[str], None] | None = None,
+    progress: Progress | None = None,
 ) -> TuneReport:
     """Write the fastest verified form of `model` for this device. Needs no torch.
 
@@ -82,7 +82,7 @@ def tune(
         NotEquivalentError: no form computes what the input does; nothing is written.
 
     """
-    progress = progress or (lambda _: None)
+    progress = progress or silent
     target = Path(output) if output is not None else Path(f"{Path(model).stem}-tuned.onnx")
     inputs = (*files_of(model), data, *(() if unpruned is None else files_of(unpruned)))
     _require_fitting_options(precision, data, max_accuracy_drop, unpruned)
@@ -100,7 +100,7 @@ def tune(
             OnnxReference(portable.model, f"{model} as given"),
             shape,
             dense=lambda: portable.model,
-            progress=lambda case: progress(f"verifying: {case}"),
+            progress=under(progress, "verifying"),
         )
 
         def check(content: bytes) -> VerificationReport:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from swp_export.benchmark.measure import Instances
+    from swp_export.progress import Progress
     from swp_export.tuning.cache import LayerCache
     from swp_export.tuning.candidates import Candidate
     from swp_export.tuning.model_timer import ModelTimer
@@ -70,7 +71,7 @@ def find_tuned_model(
     shape: tuple[int, int, int],
     seconds: float,
     cache: LayerCache,
-    progress: Callable[[str], None],
+    progress: Progress,
     verify: Callable[[bytes], VerificationReport] | None = None,
 ) -> TunedModel:
     """Search for `seconds`, then compare; what is found is never shown to be slower than the input or compact dense.
@@ -99,12 +100,13 @@ def find_tuned_model(
     if not cases:
         raise ModelError("this model names no layers that could be tuned; tune what prune wrote")
     own = {**dict.fromkeys((case.conv.name for case in cases), "dense"), **plan_of(portable)}
-    progress("measuring layers")
+    told = by_time(progress, deadline, seconds)
+    told("measuring layers")
     candidates, refused = measure_layers(
-        cases, timer, cache, deadline=time.monotonic() + LAYER_SHARE * seconds, progress=progress
+        cases, timer, cache, deadline=time.monotonic() + LAYER_SHARE * seconds, progress=told
     )
     cache.save()
-    search = Search(compact, timer, input_shape, progress)
+    search = Search(compact, timer, input_shape, told)
     search.discarded += refused
     plan = search.best_start([case.conv.name for case in cases], candidates, own)
     plan = search.refine(plan, candidates, deadline)
@@ -132,6 +134,13 @@ def find_tuned_model(
         over_input=speedup(times["input"], times[best]),
         over_dense=speedup(times["dense"], times[best]),
         verification=verification,
+    )
+
+
+def by_time(progress: Progress, deadline: float, seconds: float) -> Progress:
+    """Return what tells `progress` how much of the `seconds` until `deadline` has gone."""
+    return lambda text, _done=None, /: progress(
+        text, min(1.0, 1 - (deadline - time.monotonic()) / seconds) if seconds else 1.0
     )
 
 

@@ -15,14 +15,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from swp_export.errors import InputError, UnprovableError
+from swp_export.figures import readable
 from swp_export.verification.budget import EPS, unexplained
 from swp_export.verification.cases import Case
 from swp_export.verification.comparison import NOT_FINITE
 from swp_export.verification.runs import Runs, distances
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Sequence
 
+    from swp_export.progress import Progress
     from swp_export.runtime.session import Feed
     from swp_export.verification.references import Outputs, Reference
 
@@ -31,6 +33,8 @@ CEILING = 1e-3
 CEILING_OF_FLOAT16 = 3e-2
 ROUNDED_RUNS = 3
 _ENOUGH, _LARGE = 4, 1 << 16
+ANSWERED, MOVED = 0.4, 0.9
+"""Shares of the time of a verification, about, after which the cases have run, and after which rounding moved them."""
 MUCH = 10
 """How many times less than the optimised run the other one must be off, for the optimisation to be what is wrong."""
 
@@ -75,13 +79,13 @@ class Gathered:
     notes: tuple[str, ...] = ()
 
 
-def gather(reference: Reference, cases: Iterable[tuple[Case, bool]], progress: Callable[[str], None]) -> Gathered:
+def gather(reference: Reference, cases: Sequence[tuple[Case, bool]], progress: Progress) -> Gathered:
     """Run `reference` on every case, and judge it.
 
     Args:
         reference: the network.
         cases: inputs, and whether the reference must take each; one that it need not is left out if it refuses it.
-        progress: called with the name of each case.
+        progress: called with the name of each case, and the share of a verification that is done.
 
     Raises:
         InputError: the reference refuses a case that it must take.
@@ -89,19 +93,22 @@ def gather(reference: Reference, cases: Iterable[tuple[Case, bool]], progress: C
 
     """
     answers = []
-    for case, must_run in cases:
-        progress(case.name)
+    for number, (case, must_run) in enumerate(cases):
+        progress(case.name, ANSWERED * number / len(cases))
         try:
             answers.append(_answer(reference, case))
         except InputError:
             if must_run:
                 raise
     _require_repeatable(reference, answers[0])
-    progress("how far rounding moves the outputs")
-    moved = _moved(reference, answers)
+    moved = _moved(
+        reference,
+        answers,
+        lambda share: progress("how far rounding moves the outputs", ANSWERED + (MOVED - ANSWERED) * share),
+    )
     plain = reference.unoptimised()
     if plain is not None:
-        progress("how far other kernels are off")
+        progress("how far other kernels are off", MOVED)
         answers = _with_others(plain, answers)
     evidence, suspect = _judged(reference, answers, moved)
     if suspect is None:
@@ -139,7 +146,7 @@ def runs_on(reference: Reference, x: Feed) -> dict[str, Runs]:
 
     """
     answer = _answer(reference, Case(name="", x=x))
-    (moved,) = _moved(reference, [answer])
+    (moved,) = _moved(reference, [answer], lambda _share: None)
     return _runs(answer, moved)
 
 
@@ -214,7 +221,9 @@ def _main(x: Feed) -> np.ndarray:
     return max(x.values(), key=np.size) if isinstance(x, Mapping) else x
 
 
-def _moved(reference: Reference, answers: Sequence[_Answer]) -> list[dict[str, np.ndarray]]:
+def _moved(
+    reference: Reference, answers: Sequence[_Answer], progress: Callable[[float], None]
+) -> list[dict[str, np.ndarray]]:
     """Return how far random roundings move each output of each case, as `Runs` has it.
 
     What counts is the largest of a few draws. The images of a batch are as many, so one run of it does; integers are
@@ -224,6 +233,7 @@ def _moved(reference: Reference, answers: Sequence[_Answer]) -> list[dict[str, n
     for seed in range(ROUNDED_RUNS):
         run = reference.rounded(seed)
         for number, (each, so_far) in enumerate(zip(answers, moved, strict=True)):
+            progress((seed * len(answers) + number) / (ROUNDED_RUNS * len(answers)))
             is_enough = (
                 each.case.shape[0] >= ROUNDED_RUNS
                 and not each.case.saturates
@@ -249,7 +259,7 @@ class _Suspect:
 
     def said(self, reference: Reference) -> str:
         """Say it, with the first node that is off."""
-        text = f"output {self.output!r} on {self.case.name} is off by {self.share:.2g} of its scale"
+        text = f"output {self.output!r} on {self.case.name} is off by {readable(self.share)} of its scale"
         at = reference.parts_at(self.case.x)
         return f"{text}, first at {at}" if at else text
 
@@ -298,7 +308,7 @@ def _decided_by_rounding(runs: Runs, most: float) -> str | None:
             None if 2 * np.count_nonzero(runs.is_stable) >= runs.truth.size else "rounding decides most of its values"
         )
     off = float(np.max(np.maximum(runs.moved, runs.own), initial=0))
-    return f"rounding alone moves it by {off:.2g}, on a scale of {runs.scale:.2g}" if off > most else None
+    return f"rounding alone moves it by {readable(off)}, on a scale of {readable(runs.scale)}" if off > most else None
 
 
 def _is_float(array: np.ndarray) -> bool:

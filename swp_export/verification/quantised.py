@@ -21,6 +21,7 @@ from swp_export.errors import InputError
 from swp_export.precision.integer_reference import IntegerReference, worst_steps
 from swp_export.precision.ranges import BATCH
 from swp_export.precision.unrounded import unrounded
+from swp_export.progress import silent
 from swp_export.runtime.session import open_session
 from swp_export.verification.layer_outputs import LayerOutput, LayerOutputs
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
     from swp_export.precision.images import Images
     from swp_export.precision.integer_reference import Rounding, Steps
+    from swp_export.progress import Progress
     from swp_export.runtime.session import Array
 
     Run = Callable[[Array], Mapping[str, Array]]
@@ -194,7 +196,7 @@ def verify_quantised(
     dense: ir.Model | None,
     images: Images,
     max_accuracy_drop: float | None = None,
-    progress: Callable[[str], None] = lambda _: None,
+    progress: Progress = silent,
 ) -> QuantisedReport:
     """Check a quantised model, integer by integer, and measure how far it is from the float network.
 

@@ -6,6 +6,7 @@ import dataclasses
 from typing import TYPE_CHECKING, Any
 
 from swp_export.errors import SwpExportError
+from swp_export.figures import readable
 
 if TYPE_CHECKING:
     from swp_export.verification.comparison import CaseResult
@@ -52,10 +53,13 @@ class VerificationReport:
         where = f"output {worst.output!r} on {worst.case} {list(worst.input_shape)}"
         if worst.problem is not None:
             return f"not equivalent: {where}: {worst.problem}"
-        size = f"error {worst.max_abs_error:.2g}, budget {worst.budget:.2g} ({worst.error_to_budget:.2f} of it)"
+        size = (
+            f"error {readable(worst.max_abs_error)}, budget {readable(worst.budget)} ({_share(worst.error_to_budget)})"
+        )
         if self.equivalent:
             undecided = sum(case.undecided is not None for case in self.cases)
-            text = f"equivalent on {len(self.cases) - undecided} comparisons"
+            decided = len(self.cases) - undecided
+            text = f"equivalent on {decided} comparison{'s' if decided > 1 else ''}"
             text += f" ({undecided} more are decided by rounding)" if undecided else ""
             return f"{text}; largest for its budget: {where}: {size}"
         share = 100 * worst.exceeding / worst.elements
@@ -77,6 +81,11 @@ class VerificationReport:
             "notes": list(self.notes),
             "cases": [case.to_json() for case in self.cases],
         }
+
+
+def _share(of_budget: float) -> str:
+    """Say which part of its budget an error is, or how many times that."""
+    return f"{of_budget:.2f} of it" if of_budget < 100 else f"{readable(of_budget)} times that"
 
 
 class NotEquivalentError(SwpExportError):

@@ -11,11 +11,12 @@ import onnx
 import onnx_ir as ir
 
 from swp_export.errors import InputError, SwpExportError, UnprovableError
+from swp_export.progress import silent
 from swp_export.runtime.session import open_session
 from swp_export.verification.budget import budgets
 from swp_export.verification.comparison import NOT_FINITE, CaseResult, Tolerance, compare, limits_of
 from swp_export.verification.diverging_layer import first_diverging_layer
-from swp_export.verification.evidence import Evidence, Gathered, constancy_notes, gather
+from swp_export.verification.evidence import MOVED, Evidence, Gathered, constancy_notes, gather
 from swp_export.verification.inputs import shared_inputs
 from swp_export.verification.report import VerificationReport
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from swp_export.graph.metadata import InputShape
+    from swp_export.progress import Progress
     from swp_export.runtime.session import Session
     from swp_export.verification.cases import Case
     from swp_export.verification.references import Reference
@@ -38,11 +40,11 @@ def verify_model(
     samples: Case | None = None,
     tolerance: Tolerance | None = None,
     dense: Callable[[], ir.Model] | None = None,
-    progress: Callable[[str], None] | None = None,
+    progress: Progress | None = None,
 ) -> VerificationReport:
     """Compare one model with `reference`; the arguments are those of `Verifier` and of its `verify`."""
     verifier = Verifier(
-        reference, input_shape, samples=samples, tolerance=tolerance, dense=dense, progress=progress or (lambda _: None)
+        reference, input_shape, samples=samples, tolerance=tolerance, dense=dense, progress=progress or silent
     )
     return verifier.verify(model, name)
 
@@ -71,7 +73,7 @@ class Verifier:
         samples: Case | None = None,
         tolerance: Tolerance | None = None,
         dense: Callable[[], ir.Model] | None = None,
-        progress: Callable[[str], None] = lambda _: None,
+        progress: Progress = silent,
     ) -> None:
         self._reference = reference
         self._input_shape = input_shape
@@ -93,7 +95,7 @@ class Verifier:
         gathered, notes = self._evidence_for(session)
         if not gathered.optimise:
             session = open_session(model, optimise=False)
-        self._progress("comparing")
+        self._progress("comparing", (1 + MOVED) / 2)
         results = _compared(session, gathered.evidence, self._tolerance)
         _require_enough(results, gathered.evidence, self._reference.description)
         failed = [each for each, found in zip(gathered.evidence, results, strict=True) if not all(r.ok for r in found)]

@@ -16,6 +16,7 @@ from swp_export.graph.normalise import normalised
 from swp_export.graph.relative_threshold import silence
 from swp_export.precision.images import noise_images, read_images
 from swp_export.precision.integer_reference import is_quantised
+from swp_export.progress import silent, under
 from swp_export.verification.cases import require_small
 from swp_export.verification.comparison import Tolerance
 from swp_export.verification.quantised import verify_quantised
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     import onnx_ir as ir
 
     from swp_export.graph.metadata import InputShape
+    from swp_export.progress import Progress
     from swp_export.verification.quantised import QuantisedReport
     from swp_export.verification.references import Reference
     from swp_export.verification.report import VerificationReport
@@ -45,7 +47,7 @@ def verify(
     atol: float | None = None,
     rtol: float | None = None,
     max_accuracy_drop: float | None = None,
-    progress: Callable[[str], None] | None = None,
+    progress: Progress | None = None,
 ) -> VerificationReport | QuantisedReport:
     """Compare an ONNX `model`, run in float32 by ONNX Runtime on the CPU, with `against` in float64.
 
@@ -74,6 +76,11 @@ def verify(
     if (atol is None) != (rtol is None):
         raise InputError("--atol and --rtol replace the error budget together: pass both, or neither")
     tolerance = None if atol is None or rtol is None else Tolerance(atol=atol, rtol=rtol)
+    if not is_onnx(model) and is_onnx(against):
+        raise InputError(
+            f"{model} is no .onnx file but {against} is: the model comes first, what it must compute behind --against: "
+            f"`swp-export verify {against} --against {model}`"
+        )
     file = read_model(model)
     reference, shape, dense = _reference(file, Path(against), threshold, arch, input_shape)
     require_small(shape)
@@ -93,7 +100,7 @@ def verify(
             dense=dense(),
             images=noise_images(sizes) if data is None else read_images(data, sizes),
             max_accuracy_drop=max_accuracy_drop,
-            progress=progress or (lambda _: None),
+            progress=progress or silent,
         )
     if max_accuracy_drop is not None:
         raise InputError(f"--max-accuracy-drop is for quantised models; {model} is none: it is proved, not measured")
@@ -105,7 +112,7 @@ def verify(
         samples=None if data is None else read_samples(data, shape),
         tolerance=tolerance,
         dense=dense,
-        progress=None if progress is None else lambda case: progress(f"verifying: {case}"),
+        progress=under(progress or silent, "verifying"),
     )
 
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import fractions
 import hashlib
+import zipfile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -48,7 +51,7 @@ def test_module_names_outlive_dead_blocks() -> None:
 
 
 @pytest.mark.parametrize("legacy", [False, True])
-@pytest.mark.parametrize("wrapper", [None, "state_dict", "model"])
+@pytest.mark.parametrize("wrapper", [None, "state_dict", "model_state_dict", "model", "net", "ema"])
 @pytest.mark.parametrize("prefix", ["", "module.", "module._orig_mod."])
 def test_wrappers_and_prefixes_are_removed(tmp_path: Path, prefix: str, wrapper: str | None, legacy: bool) -> None:
     """`{"state_dict": …}`, `{"model": …}`, `module.` and torch's old file format hide the same state dict."""
@@ -56,10 +59,49 @@ def test_wrappers_and_prefixes_are_removed(tmp_path: Path, prefix: str, wrapper:
     content: dict[str, Any] = {prefix + key: tensor for key, tensor in state.items()}
     if wrapper:
         content = {"epoch": 3, wrapper: content, "optimizer": {"lr": 0.1}}
+        content |= {"accuracy": np.float64(0.5), "losses": np.ones(3), "settings": argparse.Namespace(lr=0.1)}
     path = saved(tmp_path, content, _use_new_zipfile_serialization=not legacy)
     found = read_checkpoint(path).state
     assert found.keys() == state.keys()
     assert all(torch.equal(found[key], state[key]) for key in state)
+
+
+def test_several_state_dicts_are_not_chosen_from(tmp_path: Path) -> None:
+    """A model and its average in one file: the message says which keys there are, and how to take one."""
+    message = refusal(saved(tmp_path, {"model": small_state(), "ema": small_state()}))
+    assert "'model' and 'ema'" in message
+    assert "torch.save(torch.load('...')['model'], 'weights.pth')" in message
+
+
+def test_counters_are_no_part_of_the_network(tmp_path: Path) -> None:
+    """What AveragedModel and thop count goes; a key of that name without the rest of AveragedModel stays."""
+    state = small_state()
+    averaged = {f"module.{key}": tensor for key, tensor in state.items()} | {"n_averaged": torch.tensor(3)}
+    counted = averaged | {"total_ops": torch.zeros(1), "module.conv.total_params": torch.zeros(1)}
+    assert read_checkpoint(saved(tmp_path, counted)).state.keys() == state.keys()
+    assert "n_averaged" in read_checkpoint(saved(tmp_path, state | {"n_averaged": torch.tensor(3)})).state
+
+
+def test_other_ways_to_save_a_network_are_named(tmp_path: Path) -> None:
+    """A TorchScript file, an ONNX model and a pointer of Git LFS are told apart, with what to do."""
+    path = tmp_path / "network.pth"
+    with zipfile.ZipFile(path, "w") as archive:
+        for entry in ("network/data.pkl", "network/code/__torch__.py", "network/constants.pkl"):
+            archive.writestr(entry, b"")
+    message = refusal(path)
+    assert "a TorchScript file, expected a checkpoint" in message
+    assert f"torch.jit.load('{path}')" in message
+    path.write_bytes(b"\x08\x08\x12\x00")
+    assert "an ONNX model, expected a checkpoint; rename it so that it ends in .onnx" in refusal(path)
+    path.write_bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n")
+    assert "git lfs pull" in refusal(path)
+
+
+def test_a_longer_name_is_suggested(tmp_path: Path) -> None:
+    """Of a name that was cut short, or is misspelled, the file that is there is named."""
+    (tmp_path / "best.pth.tar").touch()
+    for wrong in ("best.pth", "bset.pth.tar"):
+        assert refusal(tmp_path / wrong).endswith(f"did you mean {tmp_path / 'best.pth.tar'}?")
 
 
 def test_safetensors_are_read(tmp_path: Path) -> None:
@@ -138,9 +180,9 @@ def test_a_damaged_file_never_crashes(
 @pytest.mark.parametrize("legacy", [False, True])
 def test_a_file_that_needs_code_is_refused_by_name(tmp_path: Path, legacy: bool) -> None:
     """The global that the file asks for is named, and not run."""
-    content = {"state_dict": small_state(), "args": argparse.Namespace(arch="VGG16")}
+    content = {"state_dict": small_state(), "args": fractions.Fraction(1, 3)}
     message = refusal(saved(tmp_path, content, _use_new_zipfile_serialization=not legacy))
-    assert "needs code to load (argparse.Namespace)" in message
+    assert "needs code to load (fractions.Fraction)" in message
     assert "torch.save(model.state_dict()" in message
 
 

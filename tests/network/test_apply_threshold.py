@@ -5,7 +5,9 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
 from swp_export.checkpoint import read_checkpoint, write_checkpoint
 from swp_export.errors import ThresholdError
@@ -23,9 +25,35 @@ def test_no_number_is_no_threshold(threshold: float) -> None:
 
 
 def test_an_unbroken_file_needs_one() -> None:
-    """The error shows the range of the values, to choose from."""
-    with pytest.raises(ThresholdError, match=r"needs a threshold.*run from \S+ over the median \S+ to \S+;.*--thr"):
+    """The error shows the widest gap of the values, a round number in it, and how to see them all."""
+    words = (
+        r"needs --threshold F.*gap of the values is from 4\.77e-07 to 0\.0104, so --threshold 0\.01 .*swp-export insp"
+    )
+    with pytest.raises(ThresholdError, match=words):
         instantiate(read_checkpoint(RESNET / "best.pth.tar"))
+
+
+def test_a_file_whose_dead_values_are_zero_needs_none() -> None:
+    """Where every dead value is exactly zero, 0 is the threshold, and it is said that it was taken."""
+    best = read_checkpoint(RESNET / "best.pth.tar")
+    state = {
+        key: torch.where(tensor.abs() > 0.01, tensor, 0.0) if key.endswith("FilterSkeleton") else tensor
+        for key, tensor in best.state.items()
+    }
+    network = instantiate(dataclasses.replace(best, state=state))
+    assert network.threshold == 0
+    assert "0 was taken" in network.warnings[0]
+    stated = instantiate(best, threshold=0.01)
+    assert all(np.array_equal(stated.skeletons[name].mask, found.mask) for name, found in network.skeletons.items())
+
+
+@pytest.mark.parametrize("wrapping", ["model.", "net.backbone.", "model.module."])
+def test_what_a_network_was_wrapped_in_goes(wrapping: str) -> None:
+    """Names that all keys begin with and a known network's do not: a LightningModule's `model.`, for example."""
+    best = read_checkpoint(RESNET / "best.pth.tar")
+    state = {wrapping + key: tensor for key, tensor in best.state.items()}
+    wrapped = dataclasses.replace(best, state=state, modules=frozenset())
+    assert instantiate(wrapped, threshold=0.01).architecture == "ResNet56"
 
 
 def test_a_broken_file_takes_none() -> None:
@@ -35,8 +63,9 @@ def test_a_broken_file_takes_none() -> None:
 
 
 def test_nothing_live_is_refused() -> None:
-    """A threshold above every value leaves no network; the largest value is named."""
-    with pytest.raises(ThresholdError, match=r"threshold 50 is not below the largest \|FilterSkeleton\|, 0\.\d+"):
+    """A threshold above every value leaves no network; the largest value is named, and one that would do."""
+    words = r"50 is not below the largest \|FilterSkeleton\|, 0\.\d+.*--threshold 0\.01 "
+    with pytest.raises(ThresholdError, match=words):
         instantiate(read_checkpoint(RESNET / "best.pth.tar"), threshold=50)
 
 

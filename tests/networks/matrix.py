@@ -1,6 +1,6 @@
 """The networks that people have: torchvision's and written ones, each with the size of its input.
 
-Widths are reduced where the network allows it and where it would cost seconds: depth and kinds of layers never are.
+Widths are reduced where the network allows it and where it would cost seconds: kinds of layers never are.
 """
 
 from __future__ import annotations
@@ -174,11 +174,14 @@ NETWORKS = {
     "vgg16_bn": Network(make=_vgg16_bn, size=32, dead_linears=True),
     "resnet18": Network(make=functools.partial(_resnet, _NarrowResNet, resnet.BasicBlock, [2, 2, 2, 2]), size=64),
     "resnet50": Network(make=functools.partial(_bottleneck, _QuarterResNet), size=64),
+    # The block is what differs from ResNet50, so two of it in each stage do.
     # Groups of 4, 8, 16 and 32 channels as there, 8 of them.
     "resnext50_32x4d": Network(
-        make=functools.partial(_bottleneck, _QuarterResNet, groups=8, width_per_group=16), size=64
+        make=functools.partial(_bottleneck, _QuarterResNet, depths=[2, 2, 2, 2], groups=8, width_per_group=16), size=64
     ),
-    "wide_resnet50_2": Network(make=functools.partial(_bottleneck, _QuarterResNet, width_per_group=128), size=64),
+    "wide_resnet50_2": Network(
+        make=functools.partial(_bottleneck, _QuarterResNet, depths=[2, 2, 2, 2], width_per_group=128), size=64
+    ),
     "densenet121": Network(make=functools.partial(models.DenseNet, 16, (6, 12, 24, 16), 32, num_classes=100), size=64),
     "googlenet": Network(make=_googlenet, size=64),
     "inception_v3": Network(make=_inception_v3, size=107),

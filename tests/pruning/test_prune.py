@@ -121,6 +121,7 @@ class TestSharedCheckpoints:
 class TestOwnArchitecture:
     """`arch="package.module:factory"`."""
 
+    @pytest.mark.usefixtures("exporter")
     def test_reproducible(self, checkpoint: Path, tmp_path: Path) -> None:
         """Two runs write the same bytes."""
         reports = [prune_own(checkpoint, tmp_path / name) for name in ("a.onnx", "b.onnx")]
@@ -159,7 +160,7 @@ class TestOwnArchitecture:
     def test_progress(self, checkpoint: Path, tmp_path: Path) -> None:
         """Every stage is announced."""
         said: list[str] = []
-        prune_own(checkpoint, tmp_path / "m.onnx", progress=said.append)
+        prune_own(checkpoint, tmp_path / "m.onnx", progress=lambda text, _=None: said.append(text))
         text = "\n".join(said)
         for part in ("reading", "exporting", "pruning and lowering", "verifying: impulses"):
             assert part in text

@@ -137,7 +137,7 @@ class TestFromABrokenFile:
         """An interrupted fine-tuning ends as one that was not."""
         whole = fine_tuned(Path(tuned.network), tmp_path / "whole", images, epochs=2)
 
-        def progress(told: str) -> None:
+        def progress(told: str, _done: float | None = None, /) -> None:
             if told == "epoch 2 of 2: 50%":
                 raise KeyboardInterrupt
 

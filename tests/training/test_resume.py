@@ -21,8 +21,7 @@ from swp_export.training.log import read_log
 from swp_export.training.train import train
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
+    from swp_export.progress import Progress
     from swp_export.training.report import TrainReport
 
 
@@ -30,10 +29,10 @@ class Interruption(Exception):  # noqa: N818 - nothing is wrong
     """Stands for what ends a process."""
 
 
-def interrupt_at(message: str) -> Callable[[str], None]:
+def interrupt_at(message: str) -> Progress:
     """Return a `progress` that raises when it is told `message`."""
 
-    def progress(told: str) -> None:
+    def progress(told: str, _done: float | None = None, /) -> None:
         if told == message:
             raise Interruption
 
@@ -79,7 +78,7 @@ class TestResumed:
         script = (
             "import os, signal, torch; from swp_export import train; torch.set_num_threads(1);"
             f"train(save={str(tmp_path)!r}, data_path={str(images)!r}, **{OPTIONS!r},"
-            "progress=lambda told: told == 'epoch 3 of 3: 75%' and os.kill(os.getpid(), signal.SIGKILL))"
+            "progress=lambda told, _: told == 'epoch 3 of 3: 75%' and os.kill(os.getpid(), signal.SIGKILL))"
         )
         assert subprocess.run([sys.executable, "-c", script], check=False, env=environment()).returncode == -9
         assert len(read_log(tmp_path / "log.jsonl").epochs) == 2
@@ -106,7 +105,9 @@ class TestResumed:
         for name in ("checkpoint.pth", "log.jsonl", "network.pth"):
             (tmp_path / name).write_bytes(Path(finished.network).with_name(name).read_bytes())
         progress: list[str] = []
-        report = train(save=tmp_path, data_path=images, resume=True, progress=progress.append, **OPTIONS)
+        report = train(
+            save=tmp_path, data_path=images, resume=True, progress=lambda told, _: progress.append(told), **OPTIONS
+        )
         assert not progress
         assert report.log.epochs == finished.log.epochs
         assert_same_end(report, finished)

@@ -42,7 +42,11 @@ def main(data: Path, output: Path) -> None:
     told: list[str] = []
     errors: list[str] = []
     for name in ("plain", "spread"):
-        train(save=output / name, progress=told.append, **options | {"arch": f"two_processes:{name}"})
+        train(
+            save=output / name,
+            progress=lambda text, _: told.append(text),
+            **options | {"arch": f"two_processes:{name}"},
+        )
         torch.save(NETWORKS[-1].state_dict(), output / f"{name}-{RANK}.pth")
     for wrong in ({"batch_size": 15}, {}, {"dataset": "imagefolder", "download": True}, {"data_path": "nowhere"}):
         try:

@@ -21,6 +21,7 @@ from swp_export.precision.images import Images
 from swp_export.precision.integer_reference import is_quantised
 from swp_export.precision.mixed_plan import INT8, apply_mixed_plan, integer_layers
 from swp_export.precision.scheme import Scheme
+from swp_export.progress import silent
 from swp_export.tuning.cache import LayerCache
 from swp_export.tuning.integer_forms import IntegerForms
 from swp_export.tuning.integer_tuning import IntegerSettings, find_integer_model
@@ -45,14 +46,14 @@ def rounded_layers(content: bytes) -> set[str]:
 @functools.cache
 def tuned_float32() -> TunedModel:
     """Return what was found in float32 on a machine on which everything takes as long."""
-    return find_tuned_model(portable(), rigged(lambda _: 1.0), SHAPE, 0.0, LayerCache(Path(os.devnull)), lambda _: None)
+    return find_tuned_model(portable(), rigged(lambda _: 1.0), SHAPE, 0.0, LayerCache(Path(os.devnull)), silent)
 
 
 def found(seconds: Callable[[bytes], float], tmp_path: Path, **settings: object) -> TunedModel:
     """Tune on a machine on which `seconds` decides."""
     wanted, cache = IntegerSettings(images=IMAGES, **settings), LayerCache(tmp_path / "cache.json")  # type: ignore[arg-type]
     return find_integer_model(
-        portable(), tuned_float32(), rigged(seconds), SHAPE, 600.0, wanted, cache, progress=lambda _: None
+        portable(), tuned_float32(), rigged(seconds), SHAPE, 600.0, wanted, cache, progress=silent
     )
 
 

@@ -13,6 +13,7 @@ import onnx_ir as ir
 from google.protobuf.message import DecodeError, EncodeError
 
 from swp_export.errors import ModelError
+from swp_export.file_kinds import CHECKPOINTS, ONNX, kind_of, nearby
 from swp_export.graph.files.external_data import has_external_data, load_external_data
 from swp_export.graph.files.soundness import require_sound
 from swp_export.input_file import read_bytes
@@ -50,9 +51,13 @@ def read_model(path: str | Path) -> OnnxFile:
     try:
         content = read_bytes(path)
     except OSError as error:
-        raise ModelError(f"cannot read {path}: {error.strerror or error}; expected an ONNX file") from error
+        wanted = nearby(path) if isinstance(error, FileNotFoundError) else ""
+        raise ModelError(
+            f"cannot read {path}: {error.strerror or error}{wanted or '; expected an ONNX file'}"
+        ) from error
     if not content:
         raise ModelError(f"{path} is empty; expected an ONNX file")
+    _require_no_other_kind(path, content)
     sha256 = hashlib.sha256(content).hexdigest()
     try:
         proto = onnx.ModelProto.FromString(content)
@@ -76,6 +81,14 @@ def read_model(path: str | Path) -> OnnxFile:
         cause = error.__cause__ or error
         raise ModelError(f"{path} is damaged, onnx-ir cannot read it: {' '.join(str(cause).split())}") from error
     return OnnxFile(path=path, sha256=sha256, content=content, model=model)
+
+
+def _require_no_other_kind(path: Path, content: bytes) -> None:
+    kind = kind_of(content)
+    if kind in {None, ONNX}:
+        return
+    advice = f"; `swp-export prune {path}` makes one of it" if kind in CHECKPOINTS else ""
+    raise ModelError(f"{path} is {kind}, expected an ONNX model{advice}")
 
 
 def _open_sizes(proto: onnx.ModelProto) -> bool:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import onnx_ir as ir
 
 from swp_export.errors import ModelError
+from swp_export.garbage import without_collection
 from swp_export.graph.from_torch.adaptive_pooling import translations
 from swp_export.graph.operators.naming import operator_of
 from swp_export.graph.opset import OPSET
@@ -75,7 +76,8 @@ def _exported(module: nn.Module, input_shape: tuple[int, int, int]) -> ir.Model:
     failure: Exception | None = None
     for dimensions in ({0: dynamic, 2: dynamic, 3: dynamic}, {0: dynamic}):
         try:
-            with _quiet_exporter():
+            # Collecting garbage takes a quarter of the exporter's time, and finds little.
+            with _quiet_exporter(), without_collection():
                 # Not the exporter's own optimiser: it folds BatchNorm in float32 under new names, and the layers'
                 # names would be lost.
                 program = torch.onnx.export(
