@@ -210,10 +210,11 @@ THREADS = click.option(
 )
 PRECISION = click.option(
     "--precision",
-    type=click.Choice(["float32", "int8"]),
+    type=click.Choice(["float32", "float16", "int8"]),
     default="float32",
     show_default=True,
-    help="int8: write each layer in int8 or float32, whatever is faster together; needs --data.",
+    help="float16: all but inputs and outputs. int8: each layer in int8 or float32, whatever is faster together; "
+    "searched for by measuring, needs --data.",
 )
 CALIBRATION_DATA = click.option(
     "--data",

@@ -30,6 +30,7 @@ from swp_export.graph.pipeline import compact
 from swp_export.lowerings import lowering_named
 from swp_export.lowerings.plan_file import PlanFile, read_plan
 from swp_export.lowerings.rewrite import apply_plan_file
+from swp_export.precision.float16 import FLOAT16, in_float16
 from swp_export.precision.mixed_plan import apply_mixed_plan, lowerings_of
 from swp_export.precision.unrounded import unrounded
 from swp_export.progress import silent, under
@@ -41,6 +42,7 @@ from swp_export.tuning.cache import LayerCache
 from swp_export.tuning.integer_tuning import find_integer_model
 from swp_export.tuning.model_timer import ModelTimer
 from swp_export.tuning.tuned_model import find_tuned_model
+from swp_export.verification.float16_reference import Float16Reference
 from swp_export.verification.report import NotEquivalentError
 from swp_export.verification.samples import read_samples
 from swp_export.verification.verify import Verifier, verify_model
@@ -97,7 +99,8 @@ def prune(
         dense_out: also write the unpruned network there, the baseline to measure against.
         data: an .npz with `images` `[N, C, H, W]` to verify on, beside the generated inputs; of an ONNX model with
             several inputs an array for each, by its name.
-        precision: with `tune`, "int8": layers are int8 or float32, whatever is faster together; calibrated on `data`.
+        precision: "float16": all of it but inputs and outputs. With `tune`, "int8": layers are int8 or float32,
+            whatever is faster together; calibrated on `data`.
         max_accuracy_drop: points of accuracy that int8 may lose; of images without labels, the share of predictions
             that may change, in percent.
         verify: compare with the source before the file gets its name.
@@ -116,7 +119,9 @@ def prune(
     with atomic_outputs(target, dense_out, inputs=(*files_of(source), data, plan), force=force) as (file, dense_file):
         assert file is not None
         origin = read_source(Path(source), threshold=threshold, arch=arch, input_shape=input_shape, progress=progress)
-        check = _check(origin, str(target), data, progress)
+        if plan_file is not None and plan_file.rounding == FLOAT16:
+            precision = "float16"
+        check = _check(origin, str(target), data, progress, half=precision == "float16")
         progress("pruning and lowering")
         model = compact(origin.dense.clone())
         counts = count(model, origin.input_shape, live_only=True)
@@ -127,8 +132,12 @@ def prune(
             settings = None
             if precision == "int8":
                 settings = settings_from(data, origin.input_shape, max_accuracy_drop, _unpruned_bytes(origin))
-            tuned = _tuned(content, origin, tune, settings, check if verify else None, progress)
+            half = precision == "float16"
+            tuned = _tuned(content, origin, tune, settings, check if verify else None, progress, half=half)
             plan_file, content, verification, quantised = tuned.plan, tuned.content, tuned.verification, tuned.quantised
+        elif precision == "float16":
+            content = in_float16(content)
+            verification, quantised = check(content) if verify else None, None
         else:
             verification, quantised = check(content) if verify else None, None
             if plan_file is not None and plan_file.rounding is not None:
@@ -169,12 +178,12 @@ def _asked_form(
     return None if lowering is None else lowering_named(lowering).name, None if plan is None else read_plan(plan)
 
 
-def _check(origin: Source, name: str, data: str | Path | None, progress: Progress) -> Check:
+def _check(origin: Source, name: str, data: str | Path | None, progress: Progress, *, half: bool) -> Check:
     """Return what compares a model, called `name`, with what it must compute."""
     samples = None if data is None else read_samples(data, origin.input_shape)
 
     verifier = Verifier(
-        origin.reference,
+        Float16Reference(origin.reference) if half else origin.reference,
         origin.input_shape,
         samples=samples,
         dense=lambda: origin.dense,
@@ -204,13 +213,15 @@ def _tuned(
     settings: IntegerSettings | None,
     check: Check | None,
     progress: Progress,
+    *,
+    half: bool,
 ) -> TunedModel:
-    """Return the fastest form of a model, in int8 with `settings`."""
+    """Return the fastest form of a model, in int8 with `settings`, in float16 if `half`."""
     timer = ModelTimer(device=device, threads=1, batch=1, tf32=False)
     shape = image_shape(origin.input_shape, "tune")
     assert shape is not None
     cache = LayerCache()
-    tuned = find_tuned_model(content, timer, shape, TUNE_SECONDS, cache, progress, check)
+    tuned = find_tuned_model(content, timer, shape, TUNE_SECONDS, cache, progress, check, half=half)
     if settings is None:
         return tuned
     return find_integer_model(

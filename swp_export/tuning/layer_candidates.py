@@ -34,11 +34,13 @@ def measure_layers(
     progress: Callable[[str], None],
     lowerings: Sequence[str] | None = None,
     prefix: str = "",
+    cached_as: str = "",
     write: Callable[[LayerCase, str, int], bytes] = layer_model,
 ) -> tuple[list[Candidate], list[Discarded]]:
     """Measure the `lowerings` of each layer until `deadline` (of time.monotonic), those with the most work first.
 
-    `write` gives a layer's content by the name of a lowering; `prefix` stands before that name in what is returned.
+    `write` gives a layer's content by the name of a lowering; `prefix` stands before that name in what is returned,
+    `cached_as` before the keys of the cache.
     """
     candidates: list[Candidate] = []
     discarded: list[Discarded] = []
@@ -46,7 +48,7 @@ def measure_layers(
         name = case.conv.name
         reasons = {lowering: LOWERINGS[lowering].why_not(case.conv) for lowering in lowerings or LOWERINGS}
         discarded += [Discarded(layer=name, lowering=prefix + k, reason=v) for k, v in reasons.items() if v is not None]
-        key = prefix + cache.key(case, timer)
+        key = cached_as + prefix + cache.key(case, timer)
         times = cache.get(key)
         if times is None:
             if time.monotonic() > deadline:

@@ -22,6 +22,7 @@ from swp_export.tuning.model_timer import ModelTimer
 from swp_export.tuning.report import TuneReport
 from swp_export.tuning.tuned_model import find_tuned_model
 from swp_export.verification.cases import require_small
+from swp_export.verification.float16_reference import Float16Reference
 from swp_export.verification.references import OnnxReference
 from swp_export.verification.verify import Verifier
 
@@ -66,7 +67,7 @@ def tune(
         seconds: time to search, beside the final comparison and verification.
         input_shape: `(C, H, W)`, where the model does not state it.
         tf32: CUDA only: let convolutions round to TF32 while tuning. Verification is in float32 on the CPU.
-        precision: "int8": layers are int8 or float32, whatever is faster together.
+        precision: "int8": layers are int8 or float32, whatever is faster together; "float16": all of it.
         data: an .npz with `images` `[N, C, H, W]`, normalised as in training, and maybe `labels` `[N]`: int8 is
             calibrated on the first of them, and loses no more accuracy on all of them than it may.
         calibration: how the ranges of int8 are found.
@@ -96,8 +97,10 @@ def tune(
         original = portable.content
         require_runnable(onnx.ModelProto.FromString(original), (1, *shape))
         timer = ModelTimer(device=device, threads=threads, batch=batch, tf32=tf32)
+        half = precision == "float16"
+        reference = OnnxReference(portable.model, f"{model} as given")
         verifier = Verifier(
-            OnnxReference(portable.model, f"{model} as given"),
+            Float16Reference(reference) if half else reference,
             shape,
             dense=lambda: portable.model,
             progress=under(progress, "verifying"),
@@ -118,7 +121,7 @@ def tune(
         )
         of_search = seconds if settings is None else seconds / 2
         layer_cache = LayerCache(cache)
-        tuned = find_tuned_model(original, timer, shape, of_search, layer_cache, progress, check)
+        tuned = find_tuned_model(original, timer, shape, of_search, layer_cache, progress, check, half=half)
         if settings is not None:
             tuned = find_integer_model(
                 original, tuned, timer, shape, of_search, settings, layer_cache, progress=progress, verify=check

@@ -12,19 +12,23 @@ from swp_export.benchmark.statistics import Speedup, latency, speedup
 from swp_export.errors import ModelError
 from swp_export.lowerings.plan_file import PlanFile
 from swp_export.lowerings.rewrite import compact_from_portable, multiple_of, plan_of, planned_bytes
+from swp_export.precision.float16 import FLOAT16, in_float16
 from swp_export.tuning.candidates import Discarded
 from swp_export.tuning.layer_candidates import measure_layers
-from swp_export.tuning.layer_case import layer_cases
+from swp_export.tuning.layer_case import layer_cases, layer_model
 from swp_export.tuning.search import Search
 from swp_export.verification.report import NotEquivalentError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    import onnx_ir as ir
+
     from swp_export.benchmark.measure import Instances
     from swp_export.progress import Progress
     from swp_export.tuning.cache import LayerCache
     from swp_export.tuning.candidates import Candidate
+    from swp_export.tuning.layer_case import LayerCase
     from swp_export.tuning.model_timer import ModelTimer
     from swp_export.verification.quantised import QuantisedReport
     from swp_export.verification.report import VerificationReport
@@ -73,6 +77,8 @@ def find_tuned_model(
     cache: LayerCache,
     progress: Progress,
     verify: Callable[[bytes], VerificationReport] | None = None,
+    *,
+    half: bool = False,
 ) -> TunedModel:
     """Search for `seconds`, then compare; what is found is never shown to be slower than the input or compact dense.
 
@@ -86,6 +92,7 @@ def find_tuned_model(
         cache: of layer times.
         progress: called with what is being done.
         verify: compares a model with what it must compute.
+        half: write, and so measure, everything but the input model in float16.
 
     Raises:
         NotEquivalentError: none of the three computes what it should.
@@ -103,10 +110,17 @@ def find_tuned_model(
     told = by_time(progress, deadline, seconds)
     told("measuring layers")
     candidates, refused = measure_layers(
-        cases, timer, cache, deadline=time.monotonic() + LAYER_SHARE * seconds, progress=told
+        cases,
+        timer,
+        cache,
+        deadline=time.monotonic() + LAYER_SHARE * seconds,
+        progress=told,
+        cached_as="float16:" if half else "",
+        write=_half_layer if half else layer_model,
     )
     cache.save()
-    search = Search(compact, timer, input_shape, told)
+    write = _half_bytes if half else planned_bytes
+    search = Search(compact, timer, input_shape, told, write=write)
     search.discarded += refused
     plan = search.best_start([case.conv.name for case in cases], candidates, own)
     plan = search.refine(plan, candidates, deadline)
@@ -117,7 +131,7 @@ def find_tuned_model(
         "own": (own, multiple_of(portable)),
         "dense": (dict.fromkeys(own, "dense"), timer.multiple),
     }
-    contents = {name: planned_bytes(compact, *rival) for name, rival in rivals.items()}
+    contents = {name: write(compact, *rival) for name, rival in rivals.items()}
     models = [*contents.values(), portable]
     times = dict(zip([*rivals, "input"], timer.measure(models, input_shape, FINAL), strict=True))
     ranked = _ranked(times)
@@ -127,7 +141,12 @@ def find_tuned_model(
     layers, multiple = rivals[best]
     return TunedModel(
         content=contents[best],
-        plan=PlanFile(layers=layers, multiple=multiple, found_on=_circumstances(timer, shape)),
+        plan=PlanFile(
+            layers=layers,
+            multiple=multiple,
+            rounding=FLOAT16 if half else None,
+            found_on=_circumstances(timer, shape),
+        ),
         candidates=tuple(candidates),
         discarded=tuple(search.discarded),
         variants=search.variants,
@@ -135,6 +154,14 @@ def find_tuned_model(
         over_dense=speedup(times["dense"], times[best]),
         verification=verification,
     )
+
+
+def _half_layer(case: LayerCase, lowering: str, multiple: int) -> bytes:
+    return in_float16(layer_model(case, lowering, multiple))
+
+
+def _half_bytes(compact: ir.Model, plan: Mapping[str, str], multiple: int) -> bytes:
+    return in_float16(planned_bytes(compact, plan, multiple))
 
 
 def by_time(progress: Progress, deadline: float, seconds: float) -> Progress:

@@ -14,11 +14,13 @@ from swp_export.graph.input_shape import fitted_input_shape, image_shape, one_im
 from swp_export.graph.metadata import RELATIVE_THRESHOLD, SOURCE, input_shape_of, threshold_of
 from swp_export.graph.normalise import normalised
 from swp_export.graph.relative_threshold import silence
+from swp_export.precision.float16 import is_float16
 from swp_export.precision.images import noise_images, read_images
 from swp_export.precision.integer_reference import is_quantised
 from swp_export.progress import silent, under
 from swp_export.verification.cases import require_small
 from swp_export.verification.comparison import Tolerance
+from swp_export.verification.float16_reference import Float16Reference
 from swp_export.verification.quantised import verify_quantised
 from swp_export.verification.references import OnnxReference
 from swp_export.verification.samples import read_samples
@@ -102,6 +104,8 @@ def verify(
             max_accuracy_drop=max_accuracy_drop,
             progress=progress or silent,
         )
+    if is_float16(file.model) and not reference.computes_in_float16:
+        reference = Float16Reference(reference)
     if max_accuracy_drop is not None:
         raise InputError(f"--max-accuracy-drop is for quantised models; {model} is none: it is proved, not measured")
     return verify_model(
