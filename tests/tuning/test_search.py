@@ -193,7 +193,7 @@ class TestFindTunedModel:
                 return super().measure(models, shape, schedule)
 
         timer = InTwoMinds(**vars(rigged(lambda content: seconds(content, bool(final)))))
-        return find_tuned_model(portable_model, timer, SHAPE, 60, LayerCache(folder / "layers.json"), lambda _: None)
+        return find_tuned_model(portable_model, timer, SHAPE, 60, LayerCache(folder / "layers.json"), silent)
 
     def test_what_the_search_found(self, tmp_path: Path) -> None:
         """The content is what the plan gives, and the gains are those of the last comparison."""
