@@ -170,7 +170,7 @@ class _Writer:
         scales = np.where(scales > 0, scales, 1.0).astype(np.float32)
         integers = np.clip(np.rint(weight / scales[:, None, None, None].astype(np.float64)), -largest, largest)
         self._replace(conv, 1, integers.astype(np.int8), scales)
-        if bias is not None:
+        if bias is not None and not self.scheme.symmetric:  # TensorRT dequantizes no int32
             of_products = (scales.astype(np.float64) * np.float32(scale)).astype(np.float32)
             self._replace(conv, 2, np.rint(bias / of_products.astype(np.float64)).astype(np.int32), of_products)
 

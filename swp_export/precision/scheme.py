@@ -2,7 +2,7 @@
 
     activations   uint8 from low to high, or int8 about 0         q = round(x / scale) + zero point
     weights       int8 about 0, a scale for each filter           -127 to 127, or -63 to 63
-    biases        int32 at the scale of the products
+    biases        int32 at the scale of the products; float32 where activations are int8
 
 Without VNNI, x86 multiplies uint8 by int8 in pairs and adds them in 16 bits: 2 * 255 * 127 saturates, 2 * 255 * 63 does
 not, so weights have 7 bits there.

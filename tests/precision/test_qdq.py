@@ -99,3 +99,25 @@ def test_float_layers_stay_float(lowering: str, tmp_path: Path) -> None:
     open_session(content, optimized_model=tmp_path / "run.onnx")
     operators = Counter(node.op_type for node in onnx.load(tmp_path / "run.onnx").graph.node)
     assert operators["Conv"] + operators["FusedConv"] == (1 if lowering == "dense" else 3)
+
+
+def openvino(content: bytes) -> np.ndarray:
+    """Run OpenVINO on the CPU on X."""
+    core = pytest.importorskip("openvino").Core()
+    return np.array(core.compile_model(core.read_model(content, b""), "CPU")([X])[0])
+
+
+@pytest.mark.parametrize("scheme", [Scheme(), Scheme(symmetric=True)], ids=["uint8", "int8"])
+def test_openvino_takes_it(scheme: Scheme) -> None:
+    """QDQ is standard: OpenVINO computes the same, but for a step of rounding here and there."""
+    content = int8_model("shift-sum", scheme=scheme)
+    truth = open_session(content).run_on(X)["y"]
+    assert (truth**2).mean() > 1000 * ((openvino(content) - truth) ** 2).mean()
+
+
+def test_tensorrt_gets_float_biases() -> None:
+    """TensorRT dequantizes 8 bits only: with its scheme biases stay float32, and activations are about 0."""
+    content = int8_model("shift-sum", scheme=Scheme(symmetric=True))
+    tensors = {t.name: t.data_type for t in onnx.ModelProto.FromString(content).graph.initializer}
+    assert onnx.TensorProto.INT32 not in tensors.values()
+    assert not any(stored(content, name).any() for name in tensors if name.endswith("/zero"))

@@ -14,6 +14,7 @@ from swp_export.errors import LoweringError
 from swp_export.graph.files.writing import serialized
 from swp_export.lowerings import LOWERINGS
 from swp_export.lowerings.rewrite import apply_plan_file
+from swp_export.progress import silent
 from swp_export.tuning.cache import LayerCache
 from swp_export.tuning.candidates import Candidate, Discarded
 from swp_export.tuning.search import ALTERNATIVES, FINALISTS, Search, alternatives, fastest_alone
