@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import TYPE_CHECKING
 
 import numpy as np
 import onnx
 import onnx_ir as ir
 import pytest
+from click.testing import CliRunner
 from small_models import copied
-from tunable_models import SHAPE, compact_network
+from tunable_models import SHAPE, compact_network, portable
 
+from swp_export.cli import cli
 from swp_export.precision.images import Images
 from swp_export.precision.mixed_plan import INT8, float_model, integer_layers, mixed_bytes
 from swp_export.precision.qdq import values_to_calibrate
@@ -19,6 +22,9 @@ from swp_export.precision.scheme import Scheme
 from swp_export.runtime.session import open_session
 from swp_export.verification.junit import junit_xml
 from swp_export.verification.quantised import QuantisedReport, snr_db, verify_quantised
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 X = np.random.default_rng(0).standard_normal((24, *SHAPE), np.float32)
 PLAN = {"conv0": f"{INT8}shift-sum", "conv1": f"{INT8}shift-sum(2)", "conv2": f"{INT8}dense"}
@@ -136,6 +142,25 @@ def test_integers_that_were_tampered_with_are_found() -> None:
     report = verified(content)
     assert report.exact
     assert report.strangers[0].layer == "conv0"
+
+
+def test_the_command_exits_with_1(tmp_path: Path) -> None:
+    """`verify` of an int8 model of another network exits with 1 and names the layer; of this one with 0."""
+    other = copied(compact_network())
+    value = other.graph.initializers["w1"]
+    assert value.const_value is not None
+    value.const_value = ir.tensor(np.array(value.const_value.numpy())[::-1].copy(), name="w1")
+    network, right, wrong = (tmp_path / name for name in ("network.onnx", "right.onnx", "wrong.onnx"))
+    network.write_bytes(portable("dense"))
+    right.write_bytes(int8_of(compact_network()))
+    wrong.write_bytes(int8_of(other))
+    shape = ["--input-shape", ",".join(map(str, SHAPE))]
+    done = CliRunner().invoke(cli, ["verify", str(right), "--against", str(network), *shape])
+    assert done.exit_code == 0, done.output
+    done = CliRunner().invoke(cli, ["verify", str(wrong), "--against", str(network), *shape])
+    assert done.exit_code == 1
+    assert "another network" in done.output
+    assert "layer conv1" in done.output
 
 
 def test_snr() -> None:
