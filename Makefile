@@ -29,12 +29,8 @@ lint: $(VENV)/.installed ## formatting, lints, types
 	$(RUN)mypy
 	$(RUN)mypy examples
 
-bench: $(VENV)/.installed ## the figures that README states
-	$(RUN)python examples/figures.py
-	$(RUN)python examples/tuned_figures.py
-	$(RUN)python examples/openvino_figures.py
-	$(RUN)python examples/lowerings_benchmark.py
-	$(RUN)python examples/training_overhead.py
+bench: $(VENV)/.installed ## figures.md: every figure that README states, with its machine and date; half an hour
+	$(RUN)python benchmarks/page.py figures.md
 
 soak: $(VENV)/.installed ## hours: 1,500 planted faults, 500 random networks, 10,000 hostile inputs
 	$(RUN)python -m tests.soak everything

@@ -15,8 +15,9 @@ echo '$ swp-export verify vgg16.onnx --against models/vgg16-fashion-mnist/pruned
 swp-export verify demo-output/vgg16.onnx --against models/vgg16-fashion-mnist/pruned.pth.tar
 
 echo
-echo '$ swp-export bench vgg16.onnx --baseline vgg16-dense.onnx'
-swp-export bench demo-output/vgg16.onnx --baseline demo-output/vgg16-dense.onnx
+echo '$ swp-export bench vgg16.onnx --baseline vgg16-dense.onnx --layers --export bench.json'
+swp-export bench demo-output/vgg16.onnx --baseline demo-output/vgg16-dense.onnx --layers --force \
+    --export demo-output/bench.json
 
 echo
 echo '$ swp-export prune models/vgg11-fashion-mnist/strong.pth'
@@ -30,3 +31,10 @@ swp-export tune demo-output/vgg11.onnx --seconds 15 --force --output demo-output
 echo
 echo '$ swp-export bench vgg11.onnx vgg11-tuned.onnx --baseline vgg11-dense.onnx'
 swp-export bench demo-output/vgg11.onnx demo-output/vgg11-tuned.onnx --baseline demo-output/vgg11-dense.onnx
+
+echo
+echo '$ swp-export report prune.json bench.json'
+swp-export prune models/vgg16-fashion-mnist/pruned.pth.tar --force --output demo-output/vgg16.onnx --no-verify --json \
+    > demo-output/prune.json
+swp-export report demo-output/prune.json demo-output/bench.json --force --output demo-output/report.html
+echo 'Open demo-output/report.html in a browser: what is left of each layer, and how long it takes.'

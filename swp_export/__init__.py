@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from swp_export.benchmark.benchmark import bench
     from swp_export.inspection.inspect import inspect
+    from swp_export.page.page import report
     from swp_export.pruning.prune import prune
     from swp_export.runtime.doctor import doctor
+    from swp_export.sweeping.sweep import sweep
     from swp_export.training.train import train
     from swp_export.tuning.tune import tune
     from swp_export.verification.verify_file import verify
@@ -23,13 +25,15 @@ if TYPE_CHECKING:
 # Whoever sets it, to 0 too, is left alone. Subprocesses inherit it.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
-__all__ = ["bench", "doctor", "inspect", "prune", "train", "tune", "verify"]
+__all__ = ["bench", "doctor", "inspect", "prune", "report", "sweep", "train", "tune", "verify"]
 
 _MODULES = {
     "bench": "swp_export.benchmark.benchmark",
     "doctor": "swp_export.runtime.doctor",
     "inspect": "swp_export.inspection.inspect",
     "prune": "swp_export.pruning.prune",
+    "report": "swp_export.page.page",
+    "sweep": "swp_export.sweeping.sweep",
     "train": "swp_export.training.train",
     "tune": "swp_export.tuning.tune",
     "verify": "swp_export.verification.verify_file",

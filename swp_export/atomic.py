@@ -31,7 +31,7 @@ def atomic_write(path: str | Path, *, force: bool = False) -> Iterator[Path]:
     """
     target = Path(os.path.realpath(path))
     with _translate_device_errors(target):  # a name may be too long, or its folder closed
-        _require_writable(target, force=force)
+        require_writable(target, force=force)
     temporary = target.with_name(f".swp-export-{secrets.token_hex(8)}{target.suffix}")
     try:
         with _translate_device_errors(target):
@@ -40,7 +40,7 @@ def atomic_write(path: str | Path, *, force: bool = False) -> Iterator[Path]:
             yield temporary
         with _translate_device_errors(target):
             _sync(temporary)
-            _require_writable(target, force=force)  # again: the body may have taken long
+            require_writable(target, force=force)  # again: the body may have taken long
             temporary.replace(target)
     finally:
         # A folder that vanished or lost its permissions must not hide the error that matters.
@@ -69,7 +69,13 @@ def atomic_outputs(
         yield [None if target is None else stack.enter_context(atomic_write(target, force=force)) for target in targets]
 
 
-def _require_writable(target: Path, *, force: bool) -> None:
+def require_writable(target: Path, *, force: bool) -> None:
+    """Check that `target` may be written.
+
+    Raises:
+        OutputError: it is there already and `force` is false, or is no regular file.
+
+    """
     if target.is_dir():
         raise OutputError(f"{target} is a folder, expected a file name")
     if target.exists() and not target.is_file():

@@ -11,6 +11,8 @@ from swp_export.command_line.commands.bench import bench
 from swp_export.command_line.commands.doctor import doctor
 from swp_export.command_line.commands.inspect import inspect
 from swp_export.command_line.commands.prune import prune
+from swp_export.command_line.commands.report import report
+from swp_export.command_line.commands.sweep import sweep
 from swp_export.command_line.commands.train import train
 from swp_export.command_line.commands.tune import tune
 from swp_export.command_line.commands.verify import verify
@@ -54,7 +56,7 @@ def cli() -> None:
     """Turn stripe-wise pruned networks into small, verified, fast ONNX models."""
 
 
-for _command in (inspect, prune, verify, tune, bench, train, doctor):
+for _command in (inspect, prune, verify, sweep, tune, bench, report, train, doctor):
     cli.add_command(_command)
 
 

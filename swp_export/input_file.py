@@ -16,7 +16,17 @@ def read_bytes(path: str | Path) -> bytes:
 
     """
     path = Path(path)
+    require_regular(path)
+    return path.read_bytes()
+
+
+def require_regular(path: Path) -> None:
+    """Check that `path` is no pipe and no device.
+
+    Raises:
+        OSError: as `read_bytes`.
+
+    """
     mode = path.stat().st_mode
     if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):  # a folder has an error of its own
         raise OSError(None, "it is a pipe or a device, not a regular file")
-    return path.read_bytes()

@@ -30,6 +30,15 @@ def allowance(*, model: int, inputs: int = 0, threads: int = 1) -> int:
     return _BASE + _PER_BYTE_OF_MODEL * model + _PER_BYTE_OF_INPUT * inputs + _PER_THREAD * (threads - 1)
 
 
+def available_memory() -> int | None:
+    """Return how many bytes are free, or can be freed, on this machine; None where the system does not say."""
+    with contextlib.suppress(OSError, ValueError):
+        for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) << 10
+    return None
+
+
 @contextlib.contextmanager
 def memory_within(allowed: int) -> Iterator[None]:
     """Let this process allocate `allowed` bytes more than it has while the block runs.

@@ -7,6 +7,8 @@ A filter of a KxK convolution is K*K *stripes*, each the `[C]` vector of weights
 from __future__ import annotations
 
 import dataclasses
+import math
+from collections import Counter
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -123,6 +125,39 @@ class StripeConv:
     def kernel(self) -> tuple[int, int]:
         """`(K_h, K_w)`."""
         return self.weight.shape[2], self.weight.shape[3]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FilterShape:
+    """A shape that filters of a layer have: `taps`, one digit for each kernel position in row-major order, 1 is live.
+
+    `filters` of the layer have it.
+    """
+
+    taps: str
+    filters: int
+
+
+def filter_shapes(live: npt.NDArray[np.bool_]) -> tuple[FilterShape, ...]:
+    """Return the shapes of the filters of a layer, the most frequent first, from its `live` stripes `[N, *kernel]`."""
+    flat = live.reshape(live.shape[0], math.prod(live.shape[1:]))
+    counted = Counter("".join("1" if tap else "0" for tap in row) for row in flat.tolist())
+    ordered = sorted(counted.items(), key=lambda item: (-item[1], item[0]))
+    return tuple(FilterShape(taps=taps, filters=filters) for taps, filters in ordered)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LayerCounts:
+    """What one layer holds and computes.
+
+    Attributes:
+        params: weights and biases.
+        flops: for one input, a multiply-add counted as 2.
+
+    """
+
+    params: int
+    flops: int
 
 
 def warn_of_dead_layers(layers: Sequence[str], at: str = "") -> tuple[str, ...]:

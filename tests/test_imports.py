@@ -34,6 +34,8 @@ STAGES: tuple[tuple[str, ...], ...] = (
     ("benchmark",),
     ("tuning",),
     ("pruning", "inspection"),
+    ("page",),
+    ("sweeping",),
     ("command_line",),
     ("cli",),
 )
@@ -158,7 +160,15 @@ def packages(path: Path) -> set[str]:
 
 def test_stripes_need_numpy_only() -> None:
     """The vocabulary's types stand on numpy and the standard library."""
-    assert packages(ROOT / "stripes.py") == {"__future__", "dataclasses", "functools", "typing", "numpy"}
+    assert packages(ROOT / "stripes.py") == {
+        "__future__",
+        "collections",
+        "dataclasses",
+        "functools",
+        "math",
+        "numpy",
+        "typing",
+    }
 
 
 @pytest.mark.parametrize(

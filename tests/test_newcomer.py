@@ -45,7 +45,7 @@ MISTAKES: tuple[tuple[str, int, str], ...] = (
     ("prune best.pth --threshold 0,05", 2, "'0,05' is not a valid float"),
     ("prune best.pth 0.05", 2, "got unexpected extra argument (0.05); see `swp-export prune --help`"),
     ("prune best.pth --input-shape 3x8x8", 2, "'3x8x8' is not an input shape, expected positive numbers like 3,32,32"),
-    ("bench small.onnx --device gpu", 2, "'gpu' is not one of 'cpu', 'cuda'"),
+    ("bench small.onnx --device gpu", 2, "'gpu' is not one of cpu, cuda, cuda:1, openvino"),
     ("bench small.onnx --batch 0", 2, "'0' is not a list of positive numbers like 1,8"),
     ("bench", 2, "missing argument 'MODEL...'; see `swp-export bench --help`"),
     ("verify small.onnx", 2, "missing option '--against'; see `swp-export verify --help`"),

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from PIL import Image
 from tiny_training import write_images
 
 from swp_export.cli import cli
@@ -34,10 +35,11 @@ def commands() -> list[str]:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Make a folder that looks like the checkout to the commands, with a data set that trains in no time."""
+    """Make a folder that looks like the checkout to the commands, with a small data set to train on, and a picture."""
     folder = tmp_path_factory.mktemp("readme")
     (folder / "models").symlink_to(ROOT / "models")
     write_images(folder / "data")
+    Image.new("RGB", (40, 30), "grey").save(folder / "shoe.png")
     return folder
 
 
@@ -121,10 +123,15 @@ def test_demo_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "models").symlink_to(ROOT / "models")
     calls = recorded(script, folder=tmp_path)
     monkeypatch.chdir(tmp_path)
-    said = "".join(run(in_less_time(arguments)) for _, *arguments in calls)
-    assert {arguments[0] for _, *arguments in calls} == {"prune", "verify", "bench", "tune"}
+    said = ""
+    for _, *arguments in calls:
+        said += (one := run(in_less_time(arguments)))
+        if "--json" in arguments:  # the script sends it there; before it stands what goes to standard error
+            (tmp_path / "demo-output" / f"{arguments[0]}.json").write_text(one[one.index("{") :])
+    assert {arguments[0] for _, *arguments in calls} == {"prune", "verify", "bench", "tune", "report"}
     assert "equivalent on" in said
     assert "Speedup" in said
+    assert (tmp_path / "demo-output" / "report.html").stat().st_size < 2_000_000
 
 
 @pytest.mark.parametrize("script", ["own_network.py", "from_python.py"])
@@ -142,7 +149,7 @@ def test_a_row_of_the_papers_table(
     """The script for the paper's rows trains, without and with pruning, and prints ours beside the paper's."""
     write_images(tmp_path / "data")
     small = {"DATASET": "fashion-mnist", "DEVICE": "cpu", "EPOCHS": "1", "WORKERS": "0"}
-    script, data, runs = ROOT / "examples" / "paper.sh", tmp_path / "data", tmp_path / "runs"
+    script, data, runs = ROOT / "benchmarks" / "paper.sh", tmp_path / "data", tmp_path / "runs"
     *trainings, (python, table, *arguments) = recorded(script, "vgg16", data, runs, folder=tmp_path, **small)
     assert python == "python"
     for program, *training in trainings:

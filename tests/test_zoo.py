@@ -31,8 +31,8 @@ def expected_of(entry: str) -> dict[str, Any]:
 
 def test_there_are_a_resnet_and_a_vgg() -> None:
     """Both kinds of network are there, and the script that makes them knows exactly these."""
-    sys.path.insert(0, str(ROOT / "examples"))
-    zoo = runpy.run_path(str(ROOT / "examples" / "zoo.py"))
+    sys.path.insert(0, str(ROOT / "benchmarks"))
+    zoo = runpy.run_path(str(ROOT / "benchmarks" / "zoo.py"))
     assert sorted(zoo["ENTRIES"]) == ENTRIES
     assert {expected_of(entry)["arch"][:3] for entry in ENTRIES} == {"Res", "VGG"}
 
@@ -45,8 +45,8 @@ def test_it_is_small() -> None:
 @pytest.mark.parametrize("entry", ENTRIES)
 def test_the_card_says_what_was_measured(entry: str) -> None:
     """The card is the one that the figures make."""
-    sys.path.insert(0, str(ROOT / "examples"))
-    card = runpy.run_path(str(ROOT / "examples" / "zoo_card.py"))["card"]
+    sys.path.insert(0, str(ROOT / "benchmarks"))
+    card = runpy.run_path(str(ROOT / "benchmarks" / "zoo_card.py"))["card"]
     assert (MODELS / entry / "README.md").read_text(encoding="utf-8") == card(entry, expected_of(entry))
 
 

@@ -15,7 +15,7 @@ from swp_export.graph.metadata import INPUT_SHAPE, LAYER, LOWERING
 from swp_export.graph.pipeline import compact
 from swp_export.lowerings import LOWERINGS
 from swp_export.lowerings.rewrite import planned_bytes
-from swp_export.lowerings.static_rule import choose
+from swp_export.runtime.target import CPU, Target
 from swp_export.tuning.model_timer import ModelTimer
 
 if TYPE_CHECKING:
@@ -60,15 +60,12 @@ def compact_network() -> ir.Model:
 
 
 @functools.cache
-def portable(lowering: str | None = None) -> bytes:
-    """Return the network as `prune --lowering` writes it (dense where that refuses); None: by the static rule."""
+def portable(lowering: str = "dense") -> bytes:
+    """Return the network with every layer that admits it written by `lowering`, the others densely."""
     model = compact_network()
     model.metadata_props[INPUT_SHAPE] = ",".join(map(str, SHAPE))
-    if lowering is None:
-        plan = {conv.name: choose(conv)[0] for _, conv in iterate_stripe_convs(model.graph)}
-    else:
-        convs = [conv for _, conv in iterate_stripe_convs(model.graph)]
-        plan = {conv.name: "dense" if LOWERINGS[lowering].why_not(conv) else lowering for conv in convs}
+    convs = [conv for _, conv in iterate_stripe_convs(model.graph)]
+    plan = {conv.name: "dense" if LOWERINGS[lowering].why_not(conv) else lowering for conv in convs}
     return planned_bytes(model, plan, 1)
 
 
@@ -86,6 +83,7 @@ class RiggedTimer(ModelTimer):
     """Loads and runs models, but `seconds` says how long that takes; `compared` collects what was measured."""
 
     seconds: Callable[[bytes], float]
+    on_one: float = 1.0
     compared: list[Sequence[bytes]] = dataclasses.field(default_factory=list)
 
     def quick_seconds(self, model: bytes, shape: Sequence[int]) -> float:
@@ -93,15 +91,23 @@ class RiggedTimer(ModelTimer):
         self.opener(model, shape)()
         return self.seconds(model)
 
-    def measure(self, models: Sequence[bytes], shape: Sequence[int], schedule: Schedule) -> list[Instances]:  # noqa: ARG002 (ModelTimer's signature)
-        """Return the times that `seconds` decides, with a little noise that all models share."""
+    def measure(
+        self,
+        models: Sequence[bytes],
+        shape: Sequence[int],  # noqa: ARG002 (ModelTimer's signature)
+        schedule: Schedule,  # noqa: ARG002
+        threads: Sequence[int] = (),
+    ) -> list[Instances]:
+        """Return the times that `seconds` decides, times `on_one` on one thread, with a little noise that all share."""
+        factors = [self.on_one if count == 1 else 1.0 for count in threads or [0] * len(models)]
         self.compared.append(tuple(models))
-        return [[list(self.seconds(model) * instance) for instance in ROUNDS] for model in models]
+        timed = [factor * self.seconds(model) for factor, model in zip(factors, models, strict=True)]
+        return [[list(seconds * instance) for instance in ROUNDS] for seconds in timed]
 
 
-def rigged(seconds: Callable[[bytes], float]) -> RiggedTimer:
-    """Return a timer on the CPU on which `seconds` decides."""
-    return RiggedTimer(device="cpu", threads=1, batch=1, tf32=True, seconds=seconds)
+def rigged(seconds: Callable[[bytes], float], target: Target = CPU) -> RiggedTimer:
+    """Return a timer on which `seconds` decides."""
+    return RiggedTimer(target=target, seconds=seconds)
 
 
 def by_lowering(**seconds: float) -> Callable[[bytes], float]:

@@ -3,35 +3,35 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import os
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import onnx
 
+from swp_export.benchmark.accuracies import measure_accuracies
+from swp_export.benchmark.contestant import Contestant
 from swp_export.benchmark.environment import read_environment
-from swp_export.benchmark.inputs import noise, shape_of
-from swp_export.benchmark.layer_profile import LayerTime, layer_times
-from swp_export.benchmark.measure import INSTANCES, Schedule, measure
+from swp_export.benchmark.export import written_exports
+from swp_export.benchmark.inputs import shape_of
+from swp_export.benchmark.layer_profile import layer_times
+from swp_export.benchmark.measure import Schedule, measure
+from swp_export.benchmark.noise import remark_on_cores, remark_on_noise
 from swp_export.benchmark.report import BenchReport, Comparison, ModelResult, Transfer
-from swp_export.benchmark.statistics import latency, speedup
+from swp_export.benchmark.setup import Setup, targets_of
+from swp_export.benchmark.statistics import latency, speedup, throughput
 from swp_export.errors import InputError
-from swp_export.graph.analysis.flops import require_runnable
-from swp_export.graph.files.reading import read_model
 from swp_export.runtime.binding import BoundRun
-from swp_export.runtime.cuda import require_cuda
-from swp_export.runtime.session import PROVIDERS, CudaOptions, Device, Session, open_session
+from swp_export.runtime.onnxruntime_cuda import CudaSession
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from typing import Any
 
     import numpy.typing as npt
 
+    from swp_export.benchmark.measure import Instances
     from swp_export.graph.metadata import InputShape
+    from swp_export.runtime.target import Target
 
     Progress = Callable[[str, float], None]
 
@@ -39,88 +39,162 @@ _TRANSFERS = 20
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class _Setup:
-    """What all models of a benchmark share."""
+class _Measured:
+    """What was found on one target."""
 
-    device: Device
-    threads: int
-    cuda: CudaOptions
-    input_shape: InputShape | None
-    schedule: Schedule
-    layers: bool
+    provider: str
+    results: list[ModelResult]
+    ratios: list[Comparison]
+    noise: list[str]
 
 
 def bench(
     models: Sequence[Path | str],
     *,
     baseline: Path | str | None = None,
-    device: Device = "cpu",
-    threads: int = 1,
+    device: str = "cpu",
+    threads: int | Sequence[int] = 1,
     batch: int | Sequence[int] = 1,
+    streams: int = 1,
     input_shape: InputShape | None = None,
-    min_runs: int = 10,
-    min_seconds: float = 1.0,
+    data: Path | str | None = None,
+    dataset: str | None = None,
+    data_path: Path | str = "data",
+    runs: int = 10,
+    seconds: float = 1.0,
+    warmup: int | None = None,
     cold: bool = False,
     tf32: bool = False,
     cuda_graph: bool = False,
     layers: bool = False,
+    export: Path | str | Sequence[Path | str] = (),
+    force: bool = False,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> BenchReport:
-    """Measure the latency of `models` and compare each with the baseline.
+    """Measure the latency and throughput of `models` and compare each with the baseline.
 
     Args:
         models: ONNX files. One that occurs twice is measured twice: what that shows is the noise of the machine.
         baseline: What the others are compared with; None is the first of `models`. It is measured once, whether or not
             it is also among `models`.
-        device: Where they run; never anywhere else.
-        threads: Threads within an operator.
-        batch: Samples per run, or several such numbers, measured one after the other.
-        input_shape: sizes of one sample, `(C, H, W)` in the model's own order, for models that do not say it.
-        min_runs: Measured runs of each model, at least.
-        min_seconds: Sum of each model's measured times, at least.
+        device: Where they run, "cpu", "cuda", "cuda:1" or "openvino"; never anywhere else.
+        threads: Threads within an operator, or several such numbers, measured one after the other.
+        batch: Samples per run, or several such numbers, as `threads`.
+        streams: So many sessions of one thread at once, as a server runs them.
+        input_shape: Sizes of one sample, `(C, H, W)` in the model's own order, or of several inputs by name, for models
+            that do not say it.
+        data: An .npz file with the inputs: `images` `[N, C, H, W]`, or of several inputs an array for each by its name.
+            With `labels` `[N]`, accuracy is measured too, on all of them.
+        dataset: Measure accuracy on the test images of this data set, a key of
+            `swp_export.training.datasets.DATASETS`, which needs torch.
+        data_path: The folder of the data set.
+        runs: Measured runs of each model, at least.
+        seconds: Sum of each model's measured times, at least.
+        warmup: Runs of each model before it is measured; None is until it stops getting faster.
         cold: Alternate single runs instead of short bursts.
         tf32: Let CUDA round the inputs of float32 convolutions to TF32, as ONNX Runtime does unless told otherwise;
             models are verified without.
         cuda_graph: Capture each model in a CUDA graph.
         layers: Also attribute each model's time to its layers.
+        export: Files to write too, by suffix: .json with every single run, .csv or .md with the figures.
+        force: Overwrite existing files.
         seed: Of the inputs, of the order, and of the bootstrap.
         progress: Is told what is being done, and the share of the whole that is done.
 
     Raises:
         ModelError: A file is no usable ONNX model.
-        InputError: The input's shape is not known, or a model refuses it.
+        InputError: The input's shape is not known, a model refuses it, or an option does nothing here.
         DeviceError: The device is not available, or failed.
+        OutputError: A file is not written.
 
     """
-    batches = (batch,) if isinstance(batch, int) else tuple(batch)
-    if not batches or min(batches) < 1:
-        raise InputError(f"expected batches of at least 1, got {', '.join(map(str, batches)) or 'none'}")
     labels = _in_order(models, baseline)
-    gpu = require_cuda().driver if device == "cuda" else None
-    setup = _Setup(
-        device=device,
-        threads=threads,
-        cuda=CudaOptions(tf32=tf32, cuda_graph=cuda_graph),
+    setup = Setup(
+        targets=targets_of(threads, batch, device=device, tf32=tf32, cuda_graph=cuda_graph),
+        streams=streams,
         input_shape=input_shape,
-        schedule=Schedule(min_runs=min_runs, min_seconds=min_seconds, cold=cold, seed=seed),
+        data=data,
+        schedule=Schedule(min_runs=runs, min_seconds=seconds, cold=cold, seed=seed, warm_up_runs=warmup),
         layers=layers,
     )
-    results: list[ModelResult] = []
-    ratios: list[Comparison] = []
-    for index, size in enumerate(batches):
-        report = _part_of(progress, index, len(batches))
-        of_batch, compared = _bench_batch(labels, size, setup, report)
-        results += of_batch
-        ratios += compared
+    exports = (export,) if isinstance(export, str | Path) else tuple(export)
+    with written_exports(exports, inputs=(*labels, data), force=force) as write:
+        show = progress or (lambda *_: None)
+        report = _report(labels, setup, show)
+        accuracies = measure_accuracies(
+            list(dict.fromkeys(labels)),
+            setup.targets[0],
+            input_shape=input_shape,
+            data=data,
+            dataset=dataset,
+            data_path=data_path,
+            progress=lambda text, done=None, /: show(text, done or 0.0),
+        )
+        report = dataclasses.replace(report, accuracies=accuracies)
+        write(report)
+    return report
+
+
+def _report(labels: list[str], setup: Setup, progress: Progress) -> BenchReport:
+    parts = [
+        _measure_on(labels, target, setup, _part_of(progress, index, len(setup.targets)))
+        for index, target in enumerate(setup.targets)
+    ]
+    on_cores = remark_on_cores(setup.targets, streams=setup.streams) if setup.targets[0].kind != "cuda" else None
     return BenchReport(
-        device=device,
-        provider=PROVIDERS[device],
-        threads=threads,
-        batches=batches,
-        models=tuple(results),
-        ratios=tuple(ratios),
-        environment=read_environment(gpu=gpu.devices[0] if gpu else None, options=_stated_options(setup)),
+        targets=setup.targets,
+        streams=setup.streams,
+        provider=parts[0].provider,
+        models=tuple(result for part in parts for result in part.results),
+        ratios=tuple(ratio for part in parts for ratio in part.ratios),
+        # One busy neighbour makes many figures noisy, and one remark is read.
+        remarks=(*filter(None, [on_cores]), *[remark for part in parts for remark in part.noise][:1]),
+        environment=read_environment(setup.targets[0], setup.stated()),
+    )
+
+
+def _measure_on(labels: list[str], target: Target, setup: Setup, report: Progress) -> _Measured:
+    report("loading", 0.0)
+    given: dict[str, Any] = {"streams": setup.streams, "input_shape": setup.input_shape, "data": setup.data}
+    models = [Contestant(label, target, seed=setup.schedule.seed, **given) for label in labels]
+    what = f"measuring batch {target.batch}"
+    what += f", {target.threads} threads" if len({each.threads for each in setup.targets}) > 1 else ""
+    rounds = measure(models, setup.schedule, progress=lambda share: report(what, share))
+    providers = [model.session.provider for model in models]
+    seed = setup.schedule.seed
+    ratios = [
+        Comparison(
+            model=label,
+            baseline=labels[0],
+            batch=target.batch,
+            threads=target.threads,
+            **dataclasses.asdict(speedup(rounds[0], times, seed=seed, streams=setup.streams)),
+        )
+        for label, times in zip(labels[1:], rounds[1:], strict=True)
+    ]
+    noisy = (remark_on_noise(of, times, streams=setup.streams) for of, times in zip(labels, rounds, strict=True))
+    return _Measured(
+        provider=providers[0],
+        results=[_result(model, target, times, setup) for model, times in zip(models, rounds, strict=True)],
+        ratios=ratios,
+        noise=list(filter(None, noisy)),
+    )
+
+
+def _result(model: Contestant, target: Target, times: Instances, setup: Setup) -> ModelResult:
+    return ModelResult(
+        model=model.label,
+        sha256=model.sha256,
+        target=target,
+        streams=setup.streams,
+        shape=shape_of(model.feeds),
+        latency=latency(times),
+        images_per_second=throughput(times, setup.streams * target.batch),
+        samples=times,
+        transfer=_transfer(model.call, model.feeds) if isinstance(model.call, BoundRun) else None,
+        layers=layer_times(model.label, model.feeds, target=target) if setup.layers else None,
+        placement=model.session.assigned if isinstance(model.session, CudaSession) else None,
     )
 
 
@@ -132,87 +206,6 @@ def _in_order(models: Sequence[Path | str], baseline: Path | str | None) -> list
             raise InputError("expected at least one model")
         return labels
     return [str(baseline), *(label for label in labels if Path(label) != Path(baseline))]
-
-
-def _stated_options(setup: _Setup) -> dict[str, Any]:
-    """Return the conditions that the figures depend on; those of CUDA only where CUDA is used."""
-    options: dict[str, Any] = {
-        "threads": setup.threads,
-        "min_runs": setup.schedule.min_runs,
-        "min_seconds": setup.schedule.min_seconds,
-        "cold": setup.schedule.cold,
-        "instances": INSTANCES,
-        "seed": setup.schedule.seed,
-    }
-    if setup.device == "cuda":
-        options |= {
-            "tf32": setup.cuda.tf32,
-            "cuda_graph": setup.cuda.cuda_graph,
-            # Latencies taken with blocking launches are not those of deployment.
-            "cuda_launch_blocking": os.environ.get("CUDA_LAUNCH_BLOCKING") == "1",
-        }
-    return options
-
-
-def _bench_batch(
-    labels: list[str], batch: int, setup: _Setup, report: Callable[[str, float], None]
-) -> tuple[list[ModelResult], list[Comparison]]:
-    report("loading", 0.0)
-    models = [_Loader(label, batch, setup) for label in labels]
-    rounds = measure(models, setup.schedule, progress=lambda share: report(f"measuring batch {batch}", share))
-    for model in models:
-        _ = model.session.provider
-    results = [
-        ModelResult(
-            model=label,
-            sha256=hashlib.sha256(Path(label).read_bytes()).hexdigest(),
-            batch=batch,
-            shape=model.shape,
-            latency=latency(times),
-            transfer=_transfer(model.call, model.feeds) if isinstance(model.call, BoundRun) else None,
-            layers=_layers(label, model.shape, setup) if setup.layers else None,
-        )
-        for label, model, times in zip(labels, models, rounds, strict=True)
-    ]
-    seed = setup.schedule.seed
-    compared = [
-        Comparison(
-            model=label,
-            baseline=labels[0],
-            batch=batch,
-            **dataclasses.asdict(speedup(rounds[0], times, seed=seed)),
-        )
-        for label, times in zip(labels[1:], rounds[1:], strict=True)
-    ]
-    return results, compared
-
-
-class _Loader:
-    """A model and its input at one batch; calling it loads a new instance and returns the call to measure.
-
-    Raises on construction, before anything is measured, if the model does not load or its shape is not known.
-    """
-
-    def __init__(self, label: str, batch: int, setup: _Setup) -> None:
-        self._label = label
-        self._setup = setup
-        content = read_model(label).content  # what would crash ONNX Runtime is refused there
-        self.session = self._open()
-        self.shape = shape_of(self.session, batch, setup.input_shape)
-        require_runnable(onnx.ModelProto.FromString(content), (1, *self.shape[1:]))
-        self.feeds = noise(self.session, self.shape, seed=setup.schedule.seed)
-        self.call = self._prepare()
-
-    def __call__(self) -> Callable[[], object]:
-        self.session = self._open()
-        self.call = self._prepare()
-        return self.call
-
-    def _open(self) -> Session:
-        return open_session(self._label, device=self._setup.device, threads=self._setup.threads, cuda=self._setup.cuda)
-
-    def _prepare(self) -> Callable[[], object]:
-        return self.session.bind(self.feeds) if self.session.device == "cuda" else self.session.caller(self.feeds)
 
 
 def _transfer(bound: BoundRun, feeds: Mapping[str, npt.NDArray[Any]]) -> Transfer:
@@ -227,17 +220,6 @@ def _transfer(bound: BoundRun, feeds: Mapping[str, npt.NDArray[Any]]) -> Transfe
     return Transfer(to_device_ms=median_ms(lambda: bound.upload(feeds)), from_device_ms=median_ms(bound.download))
 
 
-def _layers(label: str, shape: tuple[int, ...], setup: _Setup) -> tuple[LayerTime, ...]:
-    return layer_times(
-        label, shape=shape, device=setup.device, threads=setup.threads, cuda=setup.cuda, seed=setup.schedule.seed
-    )
-
-
-def _part_of(progress: Progress | None, index: int, parts: int) -> Callable[[str, float], None]:
+def _part_of(progress: Progress, index: int, parts: int) -> Progress:
     """Return the progress callback of part `index` of `parts` equal ones."""
-
-    def report(what: str, share: float) -> None:
-        if progress is not None:
-            progress(what, (index + share) / parts)
-
-    return report
+    return lambda what, share: progress(what, (index + share) / parts)

@@ -6,11 +6,15 @@ import dataclasses
 import importlib.metadata
 import platform
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from swp_export.runtime.cpu import Cpu, read_cpu
+from swp_export.runtime.session import runtime_of
 
-_PACKAGES = ("swp-export", "onnxruntime-gpu", "onnxruntime", "onnx", "numpy")
+if TYPE_CHECKING:
+    from swp_export.runtime.target import Target
+
+_PACKAGES = ("swp-export", "onnx", "numpy")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -21,7 +25,7 @@ class Environment:
         versions: Of Python and of the installed packages that matter.
         platform: Operating system and architecture.
         cpu: The processor.
-        gpu: Name of the CUDA device, None on the CPU.
+        gpu: Name of the device, None on the CPU.
         clock: Source and resolution, in seconds, of `time.perf_counter_ns`.
         options: What was asked for: threads, cold, seed, tf32, ...
 
@@ -33,6 +37,12 @@ class Environment:
     gpu: str | None
     clock: dict[str, str | float]
     options: dict[str, Any]
+
+    @property
+    def runtime(self) -> str:
+        """Names and versions of the packages that ran the models."""
+        others = {"python", *_PACKAGES}
+        return ", ".join(f"{name} {version}" for name, version in self.versions.items() if name not in others)
 
     def to_json(self) -> dict[str, Any]:
         """Return the JSON object."""
@@ -46,14 +56,15 @@ class Environment:
         }
 
 
-def read_environment(*, gpu: str | None, options: dict[str, Any]) -> Environment:
-    """Return this machine's environment."""
+def read_environment(target: Target, options: dict[str, Any]) -> Environment:
+    """Return this machine's environment, as far as it matters to `target`, and `options`."""
+    runtime = runtime_of(target)
     clock = time.get_clock_info("perf_counter")
     return Environment(
-        versions={"python": platform.python_version(), **installed(_PACKAGES)},
+        versions={"python": platform.python_version(), **installed((*_PACKAGES, *runtime.packages))},
         platform=platform.platform(),
         cpu=read_cpu(),
-        gpu=gpu,
+        gpu=runtime.hardware(target),
         clock={"source": clock.implementation, "resolution": clock.resolution},
         options=options,
     )

@@ -18,14 +18,17 @@ from typing import TYPE_CHECKING, Any
 import onnx
 import onnx_ir as ir
 
-from swp_export.benchmark.inputs import noise
 from swp_export.benchmark.kernel_layers import OTHER, layers_of_kernels, layers_of_nodes
 from swp_export.errors import DeviceError
 from swp_export.graph.analysis.flops import node_flops
-from swp_export.runtime.session import CudaOptions, Device, open_session
+from swp_export.runtime.onnxruntime_session import OnnxRuntimeSession
+from swp_export.runtime.session import open_session
+from swp_export.runtime.target import CPU, Target
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping
+
+    from swp_export.runtime.session import Array
 
 _WARM_UP_RUNS = 3
 _KERNEL = "_kernel_time"
@@ -63,15 +66,12 @@ class Kernel:
 
 def layer_times(
     model: Path | str,
+    feeds: Mapping[str, Array],
     *,
-    shape: Sequence[int],
-    device: Device = "cpu",
-    threads: int = 1,
-    cuda: CudaOptions | None = None,
+    target: Target = CPU,
     runs: int = 20,
-    seed: int = 0,
 ) -> tuple[LayerTime, ...]:
-    """Profile `runs` runs of `model` on an input of `shape` and return its layers in the order of the graph.
+    """Profile `runs` runs of `model` on `feeds`, all inputs by name, and return its layers in the order of the graph.
 
     Raises:
         ModelError: The file is no ONNX model, or a shape in it cannot be inferred.
@@ -79,24 +79,18 @@ def layer_times(
         DeviceError: The device is not available, or its kernels cannot be timed one by one.
 
     """
-    if device == "cuda" and os.environ.get("CUDA_LAUNCH_BLOCKING") != "1":
-        raise DeviceError(
-            "time per layer on device cuda needs kernels that run one by one, otherwise their launch is what is timed; "
-            "set CUDA_LAUNCH_BLOCKING=1 for this command, and take latencies from a run without it"
-        )
+    require_profile(target)
     # Only kernels are profiled, so a captured graph, which is one launch, has nothing to show.
-    cuda = dataclasses.replace(cuda or CudaOptions(), cuda_graph=False)
+    target = dataclasses.replace(target, cuda_graph=False)
     with tempfile.TemporaryDirectory() as folder:
         optimized = Path(folder) / "optimized.onnx"
         session = open_session(
             model,
-            device=device,
-            threads=threads,
-            cuda=cuda,
+            target,
             profile_prefix=Path(folder) / "profile",
             optimized_model=optimized,
         )
-        feeds = noise(session, shape, seed=seed)
+        assert isinstance(session, OnnxRuntimeSession)  # no other writes profiles
         for _ in range(_WARM_UP_RUNS + runs):
             session.run(feeds)
         events = json.loads(session.end_profiling().read_text(encoding="utf-8"))
@@ -105,10 +99,27 @@ def layer_times(
     original = ir.from_proto(proto).graph
     layers = layers_of_nodes(original)
     flops: Counter[str] = Counter(dict.fromkeys(layers.values(), 0))
-    for layer, count in zip(layers.values(), node_flops(proto, shape), strict=True):
+    shapes = {name: value.shape for name, value in feeds.items()}
+    for layer, count in zip(layers.values(), node_flops(proto, shapes), strict=True):
         flops[layer] += count
     of_kernels = layers_of_kernels(original, fused)
     return attribute(kernels_of_profile(events, skip_runs=_WARM_UP_RUNS), of_kernels, flops)
+
+
+def require_profile(target: Target) -> None:
+    """Check that kernels can be timed one by one on `target`.
+
+    Raises:
+        DeviceError: They cannot.
+
+    """
+    if target.kind == "openvino":
+        raise DeviceError("time per layer comes from ONNX Runtime's profile; pass --device cpu, or leave out --layers")
+    if target.kind == "cuda" and os.environ.get("CUDA_LAUNCH_BLOCKING") != "1":
+        raise DeviceError(
+            "time per layer on device cuda needs kernels that run one by one, otherwise their launch is what is timed; "
+            "set CUDA_LAUNCH_BLOCKING=1 for this command, and take latencies from a run without it"
+        )
 
 
 def kernels_of_profile(events: Iterable[Mapping[str, Any]], *, skip_runs: int = 0) -> list[Kernel]:

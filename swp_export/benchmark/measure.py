@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from swp_export.benchmark.streams import Streams
 from swp_export.garbage import without_collection
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ class Schedule:
         seed: Of the order within the rounds.
         instances: How often each model is loaded.
         window_seconds: Runs of about so long are compared with those before them, until a model is warm.
+        warm_up_runs: Runs of each model before it is measured; None is until it stops getting faster.
 
     """
 
@@ -61,10 +63,11 @@ class Schedule:
     seed: int = 0
     instances: int = INSTANCES
     window_seconds: float = 0.02
+    warm_up_runs: int | None = None
 
     def __post_init__(self) -> None:
-        if self.min_runs < 1 or self.min_seconds < 0:
-            raise ValueError(f"expected min_runs >= 1 and min_seconds >= 0, got {self.min_runs}, {self.min_seconds}")
+        if self.min_runs < 1 or self.min_seconds < 0 or (self.warm_up_runs or 0) < 0:
+            raise ValueError(f"expected min_runs >= 1, min_seconds >= 0 and warm_up_runs >= 0, got {self}")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -86,7 +89,7 @@ def measure(
 
     Args:
         open_calls: For each model, what loads a new instance of it and returns the call to measure; that returns when
-            its work is done.
+            its work is done. `Streams` are several at once, whose runs are all measured.
         schedule: How long, and in which way.
         clock: Nanoseconds.
         progress: Is told the share of the work that is done, after each round.
@@ -99,12 +102,13 @@ def measure(
     order = random.Random(schedule.seed)  # noqa: S311 - an order, not a secret
     models = range(len(open_calls))
     calls = [open_call() for open_call in open_calls]
-    bursts = [plan_burst(warm_up(call, schedule.window_seconds, clock=clock), schedule) for call in calls]
+    bursts = [plan_burst(_warm(call, schedule, clock), schedule) for call in calls]
     measured: list[Instances] = [[] for _ in models]
     seconds = [0.0 for _ in models]
     done, count = 0.0, 0
     for instance in range(schedule.instances):
-        for index in models if instance else ():
+        # In an order of its own: the model that is loaded last may be the fastest by that alone, as in OpenVINO.
+        for index in order.sample(models, len(models)) if instance else ():
             # The old instance is released only now that the new one has found another place in memory.
             calls[index] = open_calls[index]()
             _run(calls[index], Burst(unmeasured=_SETTLING_RUNS, measured=0), clock)
@@ -114,7 +118,7 @@ def measure(
             while not measured[0][instance] or done < (instance + 1) / schedule.instances:
                 for index in order.sample(models, len(models)):
                     measured[index][instance].append(_run(calls[index], bursts[index], clock))
-                    seconds[index] += float(measured[index][instance][-1].sum())
+                    seconds[index] += float(measured[index][instance][-1].sum()) / _width(calls[index])
                 count += 1
                 done = _share_done(count, seconds, bursts, schedule)
                 if progress is not None:
@@ -151,7 +155,22 @@ def plan_burst(seconds: float, schedule: Schedule) -> Burst:
     return Burst(unmeasured=2, measured=max(3, math.ceil(runs)))
 
 
+def _warm(call: Call, schedule: Schedule, clock: Clock) -> float:
+    """Warm `call` up as the schedule says and return the seconds that a run then takes."""
+    if schedule.warm_up_runs is None:
+        return warm_up(call, schedule.window_seconds, clock=clock)
+    for _ in range(schedule.warm_up_runs):
+        call()
+    return _window(call, schedule.window_seconds, clock)
+
+
+def _width(call: Call) -> int:
+    return call.width if isinstance(call, Streams) else 1
+
+
 def _run(call: Call, burst: Burst, clock: Clock) -> npt.NDArray[np.float64]:
+    if isinstance(call, Streams):
+        return call.run(burst.unmeasured, burst.measured, clock)
     for _ in range(burst.unmeasured):
         call()
     seconds = np.empty(burst.measured)
@@ -163,14 +182,18 @@ def _run(call: Call, burst: Burst, clock: Clock) -> npt.NDArray[np.float64]:
 
 
 def _window(call: Call, window_seconds: float, clock: Clock) -> float:
-    """Return the median seconds of a few runs; of many, where a few would be over before the clock rate rises."""
+    """Return the seconds of the fastest of a few runs; of many, where a few would be over before the clock rate rises.
+
+    The fastest, because on a busy machine most of a few may be interrupted, and bursts that are planned by those would
+    be too short to be compared with others.
+    """
     seconds: list[float] = []
     while len(seconds) < _WINDOW_RUNS or sum(seconds) < window_seconds:
         start = clock()
         call()
         # A call below the clock's resolution must still end the loop.
         seconds.append(max(clock() - start, 1) * 1e-9)
-    return float(np.median(seconds))
+    return min(seconds)
 
 
 def _share_done(rounds: int, seconds: list[float], bursts: list[Burst], schedule: Schedule) -> float:

@@ -67,12 +67,21 @@ def latency(instances: Instances) -> Latency:
     )
 
 
-def speedup(baseline: Instances, model: Instances, *, seed: int = 0) -> Speedup:
+def throughput(instances: Instances, images: int) -> float:
+    """Return how many images a second are finished, where each run of a model, or of all streams, finishes `images`.
+
+    It is that of the median round, of all of its runs: streams that share a core run in slices, and their median run
+    is one that was not sliced.
+    """
+    return images / float(np.median([np.mean(times) for rounds in instances for times in rounds]))
+
+
+def speedup(baseline: Instances, model: Instances, *, seed: int = 0, streams: int = 1) -> Speedup:
     """Return how many times faster `model` is than `baseline`; both were measured in the same rounds.
 
     The estimate is the median over the rounds of the ratio of the two models' medians within the round; the interval
     is the percentile bootstrap of that over instances and rounds. Medians, because a run that was interrupted is no
-    property of the model.
+    property of the model. Of several `streams` it is the ratio of what they finish in the round, hence of means.
 
     Raises:
         ValueError: The two have different instances or rounds, or none.
@@ -81,8 +90,9 @@ def speedup(baseline: Instances, model: Instances, *, seed: int = 0) -> Speedup:
     counts = [len(rounds) for rounds in baseline]
     if counts != [len(rounds) for rounds in model] or not counts or min(counts) < 1:
         raise ValueError("expected the same rounds for both models, and at least one for each instance")
+    of_round = np.median if streams == 1 else np.mean
     ratios = [
-        np.array([np.median(base) / np.median(other) for base, other in zip(*rounds, strict=True)])
+        np.array([of_round(base) / of_round(other) for base, other in zip(*rounds, strict=True)])
         for rounds in zip(baseline, model, strict=True)
     ]
     low, high = np.quantile(_bootstrap(ratios, seed), [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])

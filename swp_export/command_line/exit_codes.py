@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from swp_export.atomic import DEVICE_ERRORS
+from swp_export.command_line.invocation import remember
 from swp_export.errors import SwpExportError
 from swp_export.printable import printable
 
@@ -48,6 +49,15 @@ class Commands(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 # click's signature
         """Return the names of the commands."""
         return list(self.commands)
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        """Parse; see click.Command.make_context."""
+        typed = list(args)
+        context = super().make_context(info_name, args, parent, **extra)
+        remember(context, typed)
+        return context
 
     def main(  # type: ignore[override] # two overloads that differ in the type of the result alone
         self, args: Sequence[str] | None = None, prog_name: str | None = None, **extra: Any

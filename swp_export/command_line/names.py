@@ -27,6 +27,7 @@ LOWERINGS = (
     "sliced-ellpack(160)",
     "sliced-ellpack(640)",
     "sliced-ellpack(2560)",
+    "sliced-ellpack(10240)",
     "shift-chunks",
     "cropped",
     "split(2, shift-sum)",

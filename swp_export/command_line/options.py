@@ -12,9 +12,13 @@ from click.shell_completion import CompletionItem
 
 from swp_export.command_line.names import ARCHITECTURES, DATASETS, LOWERINGS
 from swp_export.command_line.progress import QUIET_KEY
+from swp_export.errors import InputError
+from swp_export.runtime.target import KINDS, Target
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    from swp_export.runtime.target import Kind
 
 
 FILE = click.Path(readable=False)
@@ -184,21 +188,52 @@ DATA = click.option(
     "--data",
     type=FILE,
     metavar="FILE.npz",
-    help="Compare on your own inputs too: the array 'images' [N, C, H, W] of this file, made by numpy.savez; with "
-    "several inputs an array for each, by its name.",
+    help="Run on your own inputs too: the array 'images' [N, C, H, W] of this file, made by numpy.savez; with several "
+    "inputs an array for each, by its name. With 'labels' [N], accuracy is measured. Bytes are normalised as the "
+    "network records it.",
 )
+
+
+class Device(click.ParamType[str]):
+    """`cpu|cuda|cuda:N|openvino`, of which `kinds` are offered."""
+
+    name = "device"
+
+    def __init__(self, *kinds: Kind) -> None:
+        self._kinds = kinds
+        self._known = ", ".join("cuda, cuda:1" if kind == "cuda" else kind for kind in kinds)
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:  # noqa: ARG002 # click's signature
+        """Return what the help shows."""
+        return "|".join("cuda[:N]" if kind == "cuda" else kind for kind in self._kinds)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Check `value`."""
+        try:
+            kind = Target(device=str(value)).kind
+        except InputError:
+            kind = None
+        if kind not in self._kinds:
+            self.fail(f"{value!r} is not one of {self._known}", param, ctx)
+        return str(value)
+
+
 DEVICE = click.option(
     "--device",
-    type=click.Choice(["cpu", "cuda"]),
+    type=Device(*KINDS),
     default="cpu",
     show_default=True,
-    help="Where it runs. If that device is not there the command fails; it never takes another one instead.",
+    help="What runs the model: ONNX Runtime on the CPU or an NVIDIA GPU, or OpenVINO. If that device is not there the "
+    "command fails; it never takes another one instead.",
 )
 TF32 = click.option(
     "--tf32/--no-tf32",
     default=False,
     show_default=True,
     help="Only with --device cuda: let convolutions round to TF32: faster, and less exact than what was verified.",
+)
+THREADS_IN_TURN = click.option(
+    "--threads", type=Numbers(), default="1", show_default=True, help="Threads in an operator; several in turn."
 )
 THREADS = click.option(
     "--threads",
@@ -214,14 +249,7 @@ PRECISION = click.option(
     default="float32",
     show_default=True,
     help="float16: all but inputs and outputs. int8: each layer in int8 or float32, whatever is faster together; "
-    "searched for by measuring, needs --data.",
-)
-CALIBRATION_DATA = click.option(
-    "--data",
-    type=FILE,
-    metavar="FILE.npz",
-    help="int8: find the ranges of values on the array 'images' [N, C, H, W] of this file, normalised as in training, "
-    "and measure accuracy with its 'labels' [N] if it has them.",
+    "searched for by measuring, needs --data or --dataset to calibrate on.",
 )
 CALIBRATION = click.option(
     "--calibration",

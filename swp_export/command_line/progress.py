@@ -66,7 +66,7 @@ class _Bar:
 
     def __init__(self, bars: Bars) -> None:
         self._bars = bars
-        self._task = bars.add_task("", total=None)
+        self._task = bars.add_task("starting", total=None)
         self._done: float | None = None
 
     def __call__(self, text: str, done: float | None = None, /) -> None:

@@ -23,8 +23,11 @@ def prune_tables(report: PruneReport) -> list[RenderableType]:
         lines.append(f"{report.dense}: the network before pruning")
     if report.verification is not None:
         lines.append(report.verification.summary())
+    if report.accuracy is not None:
+        lines.append(report.accuracy.summary())
     kept = kept_lines(report.kept)
-    return [_total_table(report), "", *lines, report.claim(), "", _layer_table(report), *([""] if kept else []), *kept]
+    said = [*lines, report.claim(), report.advice()]
+    return [_total_table(report), "", *said, "", _layer_table(report), *([""] if kept else []), *kept]
 
 
 def _layer_table(report: PruneReport) -> Table:

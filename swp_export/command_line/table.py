@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _NOTHING_IS_WIDER = 1 << 16
 _SIGNS = ">~?"
-_PROSE = 20
+_PROSE = 14
 """Columns that a sentence in a cell gets at least; what is longer goes on in the next line."""
 
 

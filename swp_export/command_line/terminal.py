@@ -12,6 +12,7 @@ from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
+from swp_export.command_line.invocation import invocation
 from swp_export.printable import LONGEST, printable
 
 if TYPE_CHECKING:
@@ -36,9 +37,15 @@ R = TypeVar("R", bound=Report)
 def print_report(report: R, tables: Callable[[R], Iterable[RenderableType]], *, as_json: bool) -> None:
     """Print `report` on standard output, as one JSON document or as its `tables`."""
     if as_json:
-        print_json(report.to_json())
+        print_json(document_of(report))
     else:
         print_data(tables(report))
+
+
+def document_of(report: Report) -> dict[str, Any]:
+    """Return the JSON document of `report`, with the command line that made it."""
+    typed = invocation()
+    return report.to_json() | ({} if typed is None else {"command_line": typed})
 
 
 def print_data(renderables: Iterable[RenderableType]) -> None:

@@ -19,9 +19,17 @@ if TYPE_CHECKING:
 def tune_tables(report: TuneReport) -> list[RenderableType]:
     """Return what the tuned model gains, whether it is equivalent, and one row per layer."""
     compared = f"{report.model}: {report.tuned.variants} variants of the whole model were compared"
-    quantised = [] if report.tuned.quantised is None else [report.tuned.quantised.summary()]
-    equivalent = report.verification.summary()
-    return [_gain_table(report), "", compared, *quantised, equivalent, "", _layer_table(report)]
+    quantised = report.tuned.quantised
+    rounding = [] if quantised is None else [quantised.summary()]
+    accuracy = [] if report.accuracy is None or quantised is not None else [report.accuracy.summary()]
+    said = [compared, *rounding, report.verification.summary(), *_thread_lines(report), *accuracy]
+    return [_gain_table(report), "", *said, "", _layer_table(report)]
+
+
+def _thread_lines(report: TuneReport) -> list[str]:
+    if report.tuned.threads == report.threads:
+        return []
+    return [f"run it on one thread: on {report.threads} no form is shown to be faster"]
 
 
 def _layer_table(report: TuneReport) -> Table:

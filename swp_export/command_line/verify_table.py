@@ -37,7 +37,9 @@ def verify_tables(
         return [report.summary(), "", table] if report.equivalent else [table]
     caption = _DEFAULT if atol is None or rtol is None else f"Budget: {atol:g} + {rtol:g} * |value|, as asked for"
     table = _case_table(report, caption)
-    return [report.summary(), "", table] if report.equivalent else [table]
+    said = [] if report.accuracy is None else [report.accuracy.summary()]
+    said = [report.summary(), *said] if report.equivalent else said
+    return [*said, "", table] if said else [table]
 
 
 def _case_table(report: VerificationReport, caption: str) -> Table:

@@ -27,6 +27,7 @@ from swp_export.graph.opset import OPSET, bring_to_opset
 from swp_export.graph.passes.explicit_pads import ExplicitPads
 from swp_export.graph.passes.remove_identity import RemoveIdentity
 from swp_export.graph.passes.state_sizes import StateSizes
+from swp_export.graph.weights_apart import put_weights, without_weights
 from swp_export.isolated import isolated
 
 _MOST_ROUNDS = 8
@@ -41,7 +42,7 @@ def normalised(model: ir.Model, label: str) -> ir.Model:
         ModelError: the model contradicts itself, or cannot be brought to our opset. The message calls it `label`.
 
     """
-    model = ir.from_proto(ir.to_proto(model))
+    model = model.clone()
     _spell_domain(model)
     model = _inlined(model, label)
     model.opset_imports.setdefault("", OPSET)
@@ -77,8 +78,10 @@ def _inlined(model: ir.Model, label: str) -> ir.Model:
     if not model.functions:
         return model
     # onnx_ir's own pass needs minutes for ten thousand calls.
-    content = isolated("inline", ir.to_proto(model).SerializeToString())
+    light, weights = without_weights(model)
+    content = isolated("inline", ir.to_proto(light).SerializeToString())
     inlined = ir.serde.deserialize_model(onnx.ModelProto.FromString(content))
+    put_weights(inlined, weights)
     nodes_left = ir.traversal.RecursiveGraphIterator(inlined.graph)
     called = sorted({node.op_type for node in nodes_left if node.op_identifier() in inlined.functions})
     if called:

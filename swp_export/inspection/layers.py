@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from swp_export.inspection.report import InspectedLayer, LayerTotals, Magnitudes
-from swp_export.stripes import Skeleton, warn_of_dead_layers
+from swp_export.stripes import Skeleton, filter_shapes, warn_of_dead_layers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -77,6 +77,7 @@ def inspected(conv: Convolution) -> InspectedLayer:
         live_stripes=None if skeleton is None else skeleton.live_stripes,
         live_share_per_tap=None if skeleton is None else _shares(skeleton),
         stripes_per_filter=None if skeleton is None else _histogram(skeleton),
+        filter_shapes=None if skeleton is None else filter_shapes(skeleton.mask),
         magnitudes=_quantiles(conv.magnitudes),
         lowering=conv.lowering,
     )

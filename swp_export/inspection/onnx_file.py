@@ -14,10 +14,12 @@ from swp_export.graph.convolutions import iterate_convolutions, iterate_stripe_c
 from swp_export.graph.files.reading import read_model
 from swp_export.graph.metadata import (
     ARCHITECTURE,
+    CLASS_NAMES,
     FILTERS,
     INPUT_SHAPE,
     LAYER,
     LOWERING,
+    NORMALISATION,
     RELATIVE_THRESHOLD,
     THRESHOLD,
     decode_filters,
@@ -26,6 +28,7 @@ from swp_export.graph.metadata import (
 )
 from swp_export.graph.normalise import normalised
 from swp_export.graph.operators.table import weighted
+from swp_export.graph.preprocessing import class_names_of, normalisation_of
 from swp_export.graph.simplify import CANONICAL_FORM, simplify
 from swp_export.inspection.layers import Convolution, dead_layer_warnings, inspected, skeleton_above, totals_of
 from swp_export.inspection.report import GraphFacts, InspectReport, TensorSpec
@@ -35,7 +38,9 @@ from swp_export.network.relative_norms import beyond_gap, relative_norms, requir
 from swp_export.stripes import Skeleton
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
+    from typing import Any
 
     import onnx_ir as ir
 
@@ -74,7 +79,7 @@ def inspect_onnx(path: Path, threshold: float | None) -> InspectReport:
         threshold=threshold,
         fitting_thresholds=None,
         parameters=parameters,
-        metadata={k: v for k, v in file.model.metadata_props.items() if k not in _SHOWN},
+        metadata=_recorded_facts(file.model.metadata_props),
         layers=layers,
         totals=totals_of(layers),
         kept=None if trouble else _kept(model, label, threshold),
@@ -86,6 +91,18 @@ def inspect_onnx(path: Path, threshold: float | None) -> InspectReport:
             *([] if trouble is None else [f"which dead filters would stay if it was pruned cannot be told: {trouble}"]),
         ),
     )
+
+
+def _recorded_facts(metadata: Mapping[str, str]) -> dict[str, Any]:
+    """Return what has no place of its own in the report, taken apart where it is known how; damaged texts stay."""
+    facts: dict[str, Any] = {key: text for key, text in metadata.items() if key not in _SHOWN}
+    with contextlib.suppress(ModelError):
+        if (normalisation := normalisation_of(metadata)) is not None:
+            facts[NORMALISATION] = dataclasses.asdict(normalisation)
+    with contextlib.suppress(ModelError):
+        if (names := class_names_of(metadata)) is not None:
+            facts[CLASS_NAMES] = names
+    return facts
 
 
 def _recorded(model: ir.Model, label: str) -> float | None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from swp_export.graph.analysis.kept_channels import Kept
     from swp_export.graph.metadata import InputShape
+    from swp_export.stripes import FilterShape
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -36,6 +37,7 @@ class InspectedLayer:
         live_share_per_tap: at each tap `[K_h][K_w]`, the share of the filters whose stripe is live, 0 to 1. Kernels
             of another dimension are laid out in two: the last axis is `K_w`.
         stripes_per_filter: at index n, how many filters have n live stripes; `K_h * K_w + 1` counts.
+        filter_shapes: shapes that its filters have, the most frequent first.
         magnitudes: of its |FilterSkeleton|, where the file holds values to which a threshold applies; of an ONNX model
             of its relative norms, as `values` of `InspectReport`.
         lowering: how an ONNX model that `prune` or `tune` wrote expresses it.
@@ -51,6 +53,7 @@ class InspectedLayer:
     live_stripes: int | None
     live_share_per_tap: tuple[tuple[float, ...], ...] | None
     stripes_per_filter: tuple[int, ...] | None
+    filter_shapes: tuple[FilterShape, ...] | None
     magnitudes: Magnitudes | None
     lowering: str | None
 
@@ -191,4 +194,4 @@ class InspectReport:
 
     def to_json(self) -> dict[str, Any]:
         """Return the document that `swp-export inspect --json` prints."""
-        return dataclasses.asdict(self)
+        return {"command": "inspect"} | dataclasses.asdict(self)

@@ -10,10 +10,12 @@ import onnx_ir as ir
 
 from swp_export.errors import ModelError
 from swp_export.graph.convolutions import iterate_stripe_convs
+from swp_export.graph.files.content import model_of
 from swp_export.graph.files.writing import serialized
 from swp_export.graph.metadata import BLOCK, FILTERS, LAYER, LOWERING, decode_order
 from swp_export.graph.passes.canonicalise_flatten import CanonicaliseFlatten
 from swp_export.graph.passes.order_channels import OrderChannels, channel_groups
+from swp_export.graph.weights_apart import put_weights, without_weights
 from swp_export.lowerings import LOWERINGS, current_name
 from swp_export.lowerings.lower import lift
 from swp_export.lowerings.plan import apply_plan
@@ -30,8 +32,9 @@ def compact_from_portable(portable: bytes) -> ir.Model:
 
     Our files state no shapes between input and output; without them no channel could be followed, and none ordered.
     """
-    model = lift(ir.from_proto(onnx.ModelProto.FromString(portable)))
-    inferred = ir.from_proto(onnx.shape_inference.infer_shapes(ir.to_proto(model), data_prop=True))
+    light, weights = without_weights(lift(model_of(portable)))
+    inferred = ir.from_proto(onnx.shape_inference.infer_shapes(ir.to_proto(light), data_prop=True))
+    put_weights(inferred, weights)
     compact = CanonicaliseFlatten()(inferred).model
     _order_as_at_first(compact)
     return compact
@@ -73,14 +76,10 @@ def planned_bytes(compact: ir.Model, plan: Mapping[str, str], multiple: int) -> 
         LoweringError: the plan does not fit the model.
 
     """
-    model = ir.from_proto(ir.to_proto(compact))
+    model = compact.clone()
     _drop_negative_zeros(model)
     apply_plan(model, plan, multiple=multiple)
-    # Initializers lie in the order in which they were made, which depends on what the model was before.
     model.metadata_props[BLOCK] = str(multiple)
-    initializers = sorted(model.graph.initializers.items())
-    model.graph.initializers.clear()
-    model.graph.initializers.update(initializers)
     return serialized(model, dict(model.metadata_props))
 
 

@@ -41,9 +41,9 @@ if TYPE_CHECKING:
     from swp_export.lowerings.parts.slices import Slice
     from swp_export.stripes import StripeConv
 
-NODE_PRICES = (10, 40, 160, 640, 2560)
-"""A node takes about half a microsecond, in which AVX-512 does 27,000 multiply-adds: 26 for each position of a 32x32
-map, 420 of an 8x8 one (`examples/node_costs.py`)."""
+NODE_PRICES = (10, 40, 160, 640, 2560, 10240)
+"""A node takes 0.4 microseconds, in which AVX-512 does 34,000 multiply-adds: 33 for each position of a 32x32 map, 530
+of an 8x8 one, and as many times more as there are threads to share them (`parts/prices.py`)."""
 
 
 @dataclasses.dataclass(frozen=True)

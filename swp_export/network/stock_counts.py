@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from torch import nn
 
 from swp_export.architectures import resolve_architecture
 from swp_export.architectures.fitting import construct, run_without_data
+from swp_export.stripes import LayerCounts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,6 +33,7 @@ class StockCounts:
         flops: 2 per multiply-add of convolutions and fully connected layers, at the positions of their output, for
             one input.
         skeletons: Convolution -> `(N, *kernel)`, in the order of the modules.
+        layers: parameters of each convolution and fully connected layer as a file holds them, and its FLOPs.
 
     """
 
@@ -38,6 +41,7 @@ class StockCounts:
     folded_params: int
     flops: int
     skeletons: dict[str, tuple[int, ...]]
+    layers: dict[str, LayerCounts]
 
 
 def stock_counts(architecture: str, num_classes: int | None, input_shape: tuple[int, int, int]) -> StockCounts:
@@ -49,13 +53,12 @@ def stock_counts(architecture: str, num_classes: int | None, input_shape: tuple[
     """
     known = resolve_architecture(architecture)
     module = construct(known, num_classes, input_shape[0])
-    flops = 0
+    flops: Counter[nn.Module] = Counter()
 
     def count(layer: nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
-        nonlocal flops
         assert isinstance(layer, _WEIGHTED)
         spread = inputs[0] if isinstance(layer, _TRANSPOSED) else output
-        flops += 2 * math.prod(layer.weight.shape[1:]) * spread.numel()
+        flops[layer] += 2 * math.prod(layer.weight.shape[1:]) * spread.numel()
 
     hook: Callable[..., None] = count
     skeletons = {}
@@ -66,7 +69,23 @@ def stock_counts(architecture: str, num_classes: int | None, input_shape: tuple[
             skeletons[name] = (layer.out_channels, *layer.weight.shape[2:])
     run_without_data(module.eval(), input_shape, known)
     params = sum(p.numel() for key, p in module.named_parameters() if not key.endswith("FilterSkeleton"))
-    return StockCounts(params=params, folded_params=params + _folding(module), flops=flops, skeletons=skeletons)
+    return StockCounts(
+        params=params,
+        folded_params=params + _folding(module),
+        flops=flops.total(),
+        skeletons=skeletons,
+        layers={
+            name: LayerCounts(params=layer.weight.numel() + _outputs(layer), flops=flops[layer])
+            for name, layer in module.named_modules()
+            if isinstance(layer, _WEIGHTED)
+        },
+    )
+
+
+def _outputs(layer: nn.Module) -> int:
+    outputs = layer.out_features if isinstance(layer, nn.Linear) else layer.out_channels
+    assert isinstance(outputs, int)
+    return outputs
 
 
 def _folding(module: nn.Module) -> int:

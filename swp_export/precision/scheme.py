@@ -11,7 +11,7 @@ not, so weights have 7 bits there.
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -19,10 +19,6 @@ from swp_export.runtime.cpu import read_cpu
 
 if TYPE_CHECKING:
     from swp_export.runtime.cpu import Cpu
-
-    Precision = Literal["float32", "float16", "int8"]
-
-PRECISIONS = ("float32", "float16", "int8")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -5,39 +5,36 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from swp_export.errors import InputError
-from swp_export.precision.images import noise_images, read_images
+from swp_export.precision.images import noise_images
 from swp_export.tuning.integer_tuning import IntegerSettings
-from swp_export.verification.quantised import verify_quantised
+from swp_export.verification.quantised import images_of, verify_quantised
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from swp_export.graph.metadata import InputShape
     from swp_export.progress import Progress
     from swp_export.pruning.source import Source
+    from swp_export.verification.evaluation_data import EvaluationData
     from swp_export.verification.quantised import QuantisedReport
 
 
 def settings_from(
-    data: str | Path | None, input_shape: InputShape, max_accuracy_drop: float | None, unpruned: bytes | None
+    data: EvaluationData | None, training: EvaluationData | None, max_accuracy_drop: float | None, unpruned: bytes
 ) -> IntegerSettings:
     """Return what int8 is to be found with.
 
     Raises:
-        InputError: there are no images, or they do not fit.
+        InputError: the samples are no images.
 
     """
-    if data is None:
-        raise InputError("int8 is calibrated on images: pass --data FILE.npz with 'images' [N, C, H, W]")
-    images = read_images(data, _sizes(input_shape))
-    return IntegerSettings(images=images, max_accuracy_drop=max_accuracy_drop, unpruned=unpruned)
+    assert data is not None
+    return IntegerSettings(images=images_of(data, training), max_accuracy_drop=max_accuracy_drop, unpruned=unpruned)
 
 
 def check_integers(
     content: bytes,
     origin: Source,
     name: str,
-    data: str | Path | None,
+    data: EvaluationData | None,
     max_accuracy_drop: float | None,
     progress: Progress,
 ) -> QuantisedReport:
@@ -49,7 +46,7 @@ def check_integers(
         reference=origin.reference.float32,
         reference_name=origin.reference.description,
         dense=origin.dense,
-        images=noise_images(shape) if data is None else read_images(data, shape),
+        images=noise_images(shape) if data is None else images_of(data),
         max_accuracy_drop=max_accuracy_drop,
         progress=progress,
     )

@@ -7,8 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from swp_export.graph.analysis.kept_channels import Kept
+    from swp_export.stripes import FilterShape
+    from swp_export.verification.accuracy import Accuracy
     from swp_export.verification.quantised import QuantisedReport
     from swp_export.verification.report import VerificationReport
+
+_WORTH_A_LINE = 1.05
+"""A gain of less than so much is not spoken of."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -21,6 +26,12 @@ class PrunedLayer:
         live_filters: filters that are left and have a live stripe.
         stripes: stripes that it had.
         live_stripes: stripes that are left.
+        filter_shapes: shapes of the filters that are left, the most frequent first; those that are gone are none.
+        kernel: its sizes, `(K_h, K_w)` of a 2-D one.
+        params_before: weights and biases that the unpruned network's file has of it.
+        params_after: floats that the written file holds for it, zeros and helpers included.
+        flops_before: per image, of the unpruned network.
+        flops_after: per image, that the written file executes for it, as `flops_after` of `Totals`.
         paper_flops: of what is left, per image, by the paper's count: live stripes alone.
         lowering: how it is written; `removed` where nothing is left to write. Convolutions that no lowering writes
             (transposed, grouped, with other than two axes) are `dense`.
@@ -33,6 +44,12 @@ class PrunedLayer:
     live_filters: int
     stripes: int
     live_stripes: int
+    filter_shapes: tuple[FilterShape, ...]
+    kernel: tuple[int, ...]
+    params_before: int
+    params_after: int
+    flops_before: int
+    flops_after: int
     paper_flops: int
     lowering: str
     reason: str
@@ -114,7 +131,11 @@ class PruneReport:
             `layer`, `filters` (how many), `reason` (they stay because ...) and `nodes`, which are where that happens,
             unless the reason names the node.
         totals: before and after.
+        counted_gain_of_auto: how many times less the layers would cost written by `--lowering auto`, by count; None
+            where they are not written by the static rule.
         verification: None where it was switched off.
+        accuracy: of the network as trained, or as given, and of the model; None without data to measure it on, or where
+            they give no classes. What has forgotten how it was trained is compared as it computes.
         dense: path of the unpruned model, where one was asked for.
         warnings: one sentence each on what is legal but probably not meant.
         quantised: what is known of its integers, None where it has none; then `verification` is of what they are
@@ -132,7 +153,9 @@ class PruneReport:
     layers: tuple[PrunedLayer, ...]
     kept: tuple[Kept, ...]
     totals: Totals
+    counted_gain_of_auto: float | None
     verification: VerificationReport | None
+    accuracy: Accuracy | None = None
     dense: str | None
     warnings: tuple[str, ...]
     quantised: QuantisedReport | None = None
@@ -150,10 +173,20 @@ class PruneReport:
         network = "the network as trained" if self.architecture else "the file as given"
         return f"{text}; setting them to zero moves {moved} in {network} (one image of noise)"
 
+    def advice(self) -> str:
+        """Return what would make the model faster, in a sentence."""
+        measures = f"`swp-export tune {self.model}` measures what is fastest here"
+        if self.counted_gain_of_auto is None or self.counted_gain_of_auto < _WORTH_A_LINE:
+            return measures
+        return f"by count `--lowering auto` is {self.counted_gain_of_auto:.1f} times as fast; {measures}"
+
     def to_json(self) -> dict[str, Any]:
         """Return the document that `swp-export prune --json` prints."""
         document = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        return document | {
+        return {
+            "command": "prune",
+            **document,
+            "accuracy": None if self.accuracy is None else self.accuracy.to_json(),
             "layers": [dataclasses.asdict(layer) for layer in self.layers],
             "kept": [dataclasses.asdict(each) for each in self.kept],
             "totals": self.totals.to_json(),

@@ -16,8 +16,6 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from swp_export.errors import DeviceError
-
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -69,20 +67,6 @@ class CudaFacts:
     cuda: tuple[int, int] | None
     driver: Driver | None
     missing: tuple[str, ...]
-
-
-def require_cuda() -> CudaFacts:
-    """Return the facts about CUDA on this machine if they are all good.
-
-    Raises:
-        DeviceError: CUDA cannot work; the message says why and what to do.
-
-    """
-    facts = read_cuda()
-    reason = why_no_cuda(facts)
-    if reason is not None:
-        raise DeviceError(f"device cuda is not available: {reason}")
-    return facts
 
 
 def why_no_cuda(facts: CudaFacts) -> str | None:

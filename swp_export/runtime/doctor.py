@@ -10,6 +10,7 @@ from typing import Any
 from swp_export.errors import SwpExportError
 from swp_export.runtime.cpu import Cpu, read_cpu
 from swp_export.runtime.cuda import onnxruntime_distributions, why_conflict
+from swp_export.runtime.target import KINDS, Target
 
 _PROBE = """
 <ir_version: 8, opset_import: ["" : 18]>
@@ -42,6 +43,7 @@ REQUIREMENTS = (
     Requirement(name="onnxscript", purpose="prune"),
     Requirement(name="onnx-simplifier", purpose="prune"),
     Requirement(name="torchvision", purpose="training data", optional=True, install="'swp-export[train]'"),
+    Requirement(name="openvino", purpose="device openvino", optional=True, install="'swp-export[openvino]'"),
 )
 """All but ONNX Runtime, which comes as one of several distributions."""
 
@@ -90,7 +92,7 @@ class DoctorReport:
 
     @property
     def healthy(self) -> bool:
-        """Whether all that is required is there and models run on the CPU; CUDA is not required."""
+        """Whether all that is required is there and models run on the CPU; other devices are not required."""
         complete = all(package.optional or package.version is not None for package in self.packages)
         runs = any(check.device == "cpu" and check.works for check in self.providers)
         return complete and runs and not self.conflicts
@@ -110,7 +112,7 @@ class DoctorReport:
 
 
 def doctor() -> DoctorReport:
-    """Examine this machine. Runs a convolution on the CPU and on CUDA; raises nothing for what is missing."""
+    """Examine this machine. Runs a convolution on each kind of device; raises nothing for what is missing."""
     runtimes = onnxruntime_distributions()
     versions = {requirement.name: installed_version(requirement.name) for requirement in REQUIREMENTS}
     packages = [
@@ -125,7 +127,7 @@ def doctor() -> DoctorReport:
         python=platform.python_version(),
         platform=platform.platform(),
         packages=tuple(packages),
-        providers=(check_device("cpu"), check_device("cuda")),
+        providers=tuple(check_device(kind) for kind in KINDS),
         cpu=read_cpu(),
         conflicts=tuple(filter(None, [why_conflict(runtimes)])),
         advice=(*install_advice(versions), *runtime_advice(runtimes)),
@@ -157,7 +159,7 @@ def runtime_advice(runtimes: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def check_device(device: str) -> ProviderCheck:
-    """Run a convolution on `device`, "cpu" or "cuda", and look at its result."""
+    """Run a convolution on `device`, one of `KINDS`, and look at its result."""
     try:
         value, detail = _probe(device)
     except (SwpExportError, ImportError) as error:
@@ -171,13 +173,10 @@ def _probe(device: str) -> tuple[float, str]:
     import numpy as np
     import onnx.parser
 
-    from swp_export.runtime.cuda import require_cuda
-    from swp_export.runtime.session import open_session
+    from swp_export.runtime.session import open_session, runtime_of
 
-    model = onnx.parser.parse_model(_PROBE)
-    session = open_session(model, device="cuda" if device == "cuda" else "cpu")
+    target = Target(device=device)
+    session = open_session(onnx.parser.parse_model(_PROBE), target)
     outputs = session.run({"x": np.ones((1, 1, 4, 4), np.float32)})
-    detail = session.provider
-    if device == "cuda" and (driver := require_cuda().driver) is not None:
-        detail = f"{detail} on {', '.join(driver.devices)}"
-    return float(outputs["y"].mean()), detail
+    hardware = runtime_of(target).hardware(target)
+    return float(outputs["y"].mean()), session.provider if hardware is None else f"{session.provider} on {hardware}"

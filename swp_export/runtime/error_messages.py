@@ -39,6 +39,7 @@ _NO_KERNEL = re.compile(r"Could not find an implementation for (\w+)\(\d+\) node
 _DEVICE_FAILURES = re.compile(
     r"\b(?:CUDA|CUDNN|CUDNN_FE|CUBLAS|CURAND) failure\b|\bCUDA error\b|out of memory", re.IGNORECASE
 )
+_UNCAPTURABLE = re.compile(r"cannot use the .*(?:graph capture|CUDA Graph) feature", re.IGNORECASE)
 _OUT_OF_MEMORY = re.compile(r"\bbad_alloc\b|\bbad allocation\b|Failed to allocate memory")
 _LONGEST = 240
 """Characters of a message: its point comes first, then advice for whoever wrote the program, and shapes of it all."""
@@ -48,10 +49,7 @@ _IR_VERSION_TAG = 0x08
 
 def plain_message(error: Exception) -> str:
     """Return what `error` says without codes, C++ locations and line breaks, cut after its point."""
-    text = " ".join(str(error).split())
-    for noise in (_CODE, _LOADING, _LOCATION):
-        text = noise.sub("", text)
-    text = text.rstrip(" .")
+    text = _whole_message(error)
     if len(text) <= _LONGEST:
         return text
     sentence = text[:_LONGEST].rpartition(". ")[0]
@@ -68,6 +66,11 @@ def is_out_of_memory(error: Exception) -> bool:
     return isinstance(error, MemoryError) or _OUT_OF_MEMORY.search(str(error)) is not None
 
 
+def is_uncapturable(error: Exception) -> bool:
+    """Return whether `error` says that not all of a model goes into a CUDA graph."""
+    return _UNCAPTURABLE.search(str(error)) is not None
+
+
 def why_not_a_model(error: Exception, source: str | bytes) -> str:
     """Return a predicate ("is empty", ...) that says why `source`, a path or a model's bytes, does not load."""
     start, size = _start_and_size(source)
@@ -77,7 +80,7 @@ def why_not_a_model(error: Exception, source: str | bytes) -> str:
         if start == bytes([_IR_VERSION_TAG]):
             return f"is truncated or damaged after {size} bytes; copy or export it again"
         return "is not an ONNX model"
-    reason = plain_message(error)
+    reason = _whole_message(error)
     if opset := _OPSET.search(reason):
         return (
             f"uses opset {opset[1]}, onnxruntime {onnxruntime.__version__} supports up to {opset[2]}; "
@@ -90,7 +93,14 @@ def why_not_a_model(error: Exception, source: str | bytes) -> str:
         )
     if "No graph was found" in reason:
         return "is not an ONNX model"
-    return f"is refused by onnxruntime {onnxruntime.__version__}: {reason}"
+    return f"is refused by onnxruntime {onnxruntime.__version__}: {plain_message(error)}"
+
+
+def _whole_message(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    for noise in (_CODE, _LOADING, _LOCATION):
+        text = noise.sub("", text)
+    return text.rstrip(" .")
 
 
 def _start_and_size(source: str | bytes) -> tuple[bytes, int]:

@@ -32,7 +32,7 @@ class TrainReport:
 
     def to_json(self) -> dict[str, Any]:
         """Return the document that `train --json` prints."""
-        return dataclasses.asdict(self)
+        return {"command": "train"} | dataclasses.asdict(self)
 
     def summary(self) -> str:
         """Return one line on what came of it."""

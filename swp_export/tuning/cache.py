@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from swp_export.atomic import atomic_write
+from swp_export.benchmark.environment import installed
 from swp_export.errors import OutputError
 from swp_export.input_file import read_bytes
 from swp_export.lowerings import LOWERINGS
@@ -38,7 +39,7 @@ class LayerCache:
 
     def key(self, case: LayerCase, timer: ModelTimer) -> str:
         """Return the key of a layer's times: shape, skeleton, input, device, runtime, processor, version and forms."""
-        import onnxruntime
+        from swp_export.runtime.session import runtime_of
 
         conv = case.conv
         facts = [
@@ -46,8 +47,8 @@ class LayerCache:
             np.packbits(conv.skeleton.mask).tobytes().hex(),
             [conv.strides, conv.pads, conv.dilations],
             [case.input_shape, case.free, timer.multiple],
-            [timer.device, timer.threads, timer.batch, timer.tf32],
-            [onnxruntime.__version__, read_cpu().model, version("swp-export"), *LOWERINGS],
+            timer.target.to_json(),
+            [installed(runtime_of(timer.target).packages), read_cpu().model, version("swp-export"), *LOWERINGS],
         ]
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 

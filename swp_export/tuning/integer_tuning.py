@@ -93,7 +93,11 @@ def find_integer_model(
         SwpExportError: it does not run on this device, or on the images.
 
     """
-    scheme, floats = scheme_for(timer.device), dict(tuned.plan.layers)
+    asked = timer.target.threads
+    timer = dataclasses.replace(
+        timer, target=dataclasses.replace(timer.target, precision="int8", threads=tuned.threads)
+    )
+    scheme, floats = scheme_for(timer.target.kind), dict(tuned.plan.layers)
     search, candidates, plan = _searched(portable, floats, timer, shape, seconds, scheme, cache, progress)
     progress("calibrating")
     forms = IntegerForms(portable, timer.multiple, scheme, settings.images, settings.method)
@@ -106,7 +110,10 @@ def find_integer_model(
     if settings.unpruned is not None:
         measured[UNPRUNED] = quantised_whole(settings.unpruned, scheme, settings.images, settings.method)
     progress(f"comparing with {', '.join(name for name in measured if name not in {FOUND, 'input'})}")
-    times = dict(zip(measured, timer.measure([*measured.values()], (timer.batch, *shape), FINAL), strict=True))
+    threads = [asked if name == "input" else tuned.threads for name in measured]
+    times = dict(
+        zip(measured, timer.measure([*measured.values()], (timer.target.batch, *shape), FINAL, threads), strict=True)
+    )
 
     best, report, of_float = FLOAT, None, tuned.verification
     for name in _ranked({name: times[name] for name in contents}):
@@ -128,7 +135,7 @@ def find_integer_model(
     )
     if best == FLOAT:
         return found
-    circumstances = {"calibrated_on": settings.images.name, "method": settings.method}
+    circumstances = {"precision": "int8", "calibrated_on": settings.images.name, "method": settings.method}
     plan_file = PlanFile(
         layers=plans[best],
         multiple=timer.multiple,
@@ -149,7 +156,7 @@ def _searched(
     progress: Progress,
 ) -> tuple[Search, list[Candidate], Plan]:
     """Return the search, what each layer's int8 forms took alone, and the fastest plan."""
-    start, input_shape = time.monotonic(), (timer.batch, *shape)
+    start, input_shape = time.monotonic(), (timer.target.batch, *shape)
     told = by_time(progress, start + seconds, seconds)
     compact = compact_from_portable(portable)
     cases = layer_cases(compact, input_shape)
@@ -171,7 +178,7 @@ def _searched(
     forms = [f"{INT8}{name}" for name in INTEGER_LOWERINGS]
     search = Search(compact, timer, input_shape, told, write=write, forms=forms, always=floats)
     search.discarded += refused
-    plan = search.best_start([case.conv.name for case in cases], candidates, floats)
+    plan = search.best_start(floats, floats, candidates, start + seconds)
     return search, candidates, search.refine(plan, candidates, start + seconds)
 
 

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from swp_export.benchmark.measure import Schedule
-from swp_export.lowerings import LOWERINGS
+from swp_export.lowerings import LOWERINGS, float_lowerings
 from swp_export.tuning.candidates import Candidate, Discarded
 from swp_export.tuning.layer_case import LayerCase, layer_model, with_filled_input
 from swp_export.tuning.search import FAILURES
+from swp_export.tuning.trial_order import trial_deadline, trial_order
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -34,29 +35,29 @@ def measure_layers(
     progress: Callable[[str], None],
     lowerings: Sequence[str] | None = None,
     prefix: str = "",
-    cached_as: str = "",
     write: Callable[[LayerCase, str, int], bytes] = layer_model,
 ) -> tuple[list[Candidate], list[Discarded]]:
     """Measure the `lowerings` of each layer until `deadline` (of time.monotonic), those with the most work first.
 
-    `write` gives a layer's content by the name of a lowering; `prefix` stands before that name in what is returned,
-    `cached_as` before the keys of the cache.
+    `write` gives a layer's content by the name of a lowering; `prefix` stands before that name in what is returned.
     """
     candidates: list[Candidate] = []
     discarded: list[Discarded] = []
     for case in sorted((with_filled_input(case, timer.multiple) for case in cases), key=_work, reverse=True):
         name = case.conv.name
-        reasons = {lowering: LOWERINGS[lowering].why_not(case.conv) for lowering in lowerings or LOWERINGS}
+        reasons = {lowering: LOWERINGS[lowering].why_not(case.conv) for lowering in lowerings or float_lowerings()}
         discarded += [Discarded(layer=name, lowering=prefix + k, reason=v) for k, v in reasons.items() if v is not None]
-        key = cached_as + prefix + cache.key(case, timer)
+        key = prefix + cache.key(case, timer)
         times = cache.get(key)
         if times is None:
             if time.monotonic() > deadline:
                 continue
             progress(f"measuring layer {name}")
-            times, failures = _measure(case, timer, [k for k, v in reasons.items() if v is None], write)
+            named = [k for k, v in reasons.items() if v is None]
+            times, failures = _measure(case, timer, named, deadline, write)
             discarded += failures
-            if not failures:  # a failure is reported in every run, and may have been the machine's
+            # A failure is reported in every run, and may have been the machine's.
+            if not failures and time.monotonic() <= trial_deadline(deadline, timer.target):
                 cache.put(key, times)
         candidates += [
             Candidate(layer=name, lowering=prefix + k, median_ms=v)
@@ -70,23 +71,39 @@ def _work(case: LayerCase) -> float:
 
 
 def _measure(
-    case: LayerCase, timer: ModelTimer, lowerings: Sequence[str], write: Callable[[LayerCase, str, int], bytes]
+    case: LayerCase,
+    timer: ModelTimer,
+    lowerings: Sequence[str],
+    deadline: float,
+    write: Callable[[LayerCase, str, int], bytes],
 ) -> tuple[dict[str, float], list[Discarded]]:
     """Return the median milliseconds by lowering, of a hopeless one that of a few runs, and what failed.
 
-    Lowerings that write this layer alike are measured once.
+    Lowerings that write this layer alike are measured once, on CUDA none after the deadline but the first.
     """
     models: dict[str, bytes] = {}
     times: dict[bytes, float] = {}
     discarded = []
+
+    def discard(name: str, error: Exception) -> None:
+        discarded.append(Discarded(layer=case.conv.name, lowering=name, reason=str(error)))
+
+    written = {}
     for name in lowerings:
         try:
-            content = write(case, name, timer.multiple)
+            written[name] = write(case, name, timer.multiple)
+        except FAILURES as error:
+            discard(name, error)
+    for name in trial_order(written, timer.target):
+        content = written[name]
+        if content not in times and times and time.monotonic() > trial_deadline(deadline, timer.target):
+            continue
+        try:
             if content not in times:
                 times[content] = 1e3 * timer.quick_seconds(content, case.input_shape)
             models[name] = content
         except FAILURES as error:
-            discarded.append(Discarded(layer=case.conv.name, lowering=name, reason=str(error)))
+            discard(name, error)
     near = [content for content, ms in times.items() if ms <= HOPELESS * min(times.values())]
     if near:
         for content, instances in zip(near, timer.measure(near, case.input_shape, SCHEDULE), strict=True):

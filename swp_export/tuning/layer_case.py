@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,7 +15,9 @@ from swp_export.graph.convolutions import iterate_stripe_convs
 from swp_export.graph.files.writing import serialized
 from swp_export.graph.metadata import LAYER
 from swp_export.graph.passes.order_channels import free_layers
+from swp_export.graph.weights_apart import light_proto
 from swp_export.lowerings import lowering_named
+from swp_export.lowerings.automatic import automatic
 from swp_export.lowerings.parts.geometry import Part
 
 if TYPE_CHECKING:
@@ -31,16 +34,30 @@ class LayerCase:
     input_shape: tuple[int, ...]
     free: bool
 
+    @property
+    def positions(self) -> int:
+        """Positions of the output that a run computes: images times height times width."""
+        batch, _, *sizes = self.input_shape
+        conv = self.conv
+        pads = zip(conv.pads[:2], conv.pads[2:], strict=True)
+        geometry = zip(sizes, pads, conv.kernel, conv.dilations, conv.strides, strict=True)
+        return batch * math.prod((n + sum(pad) - d * (k - 1) - 1) // s + 1 for n, pad, k, d, s in geometry)
+
 
 def layer_cases(compact: ir.Model, shape: Sequence[int]) -> list[LayerCase]:
     """Return the layers of `compact` in execution order, for an input `shape` `(N, C, H, W)`."""
-    shapes = infer_shapes(ir.serde.serialize_model(compact), shape)
+    shapes = infer_shapes(light_proto(compact), shape)
     free = free_layers(compact.graph)
     return [
         LayerCase(conv=conv, input_shape=shapes[node.inputs[0].name or ""], free=node.name in free)
         for node, conv in iterate_stripe_convs(compact.graph)
         if node.inputs[0] is not None and LAYER in node.metadata_props
     ]
+
+
+def counted_plan(cases: Sequence[LayerCase], threads: int) -> dict[str, str]:
+    """Return the plan that `auto` counts: the lowering of each layer."""
+    return {case.conv.name: automatic(case.conv, case.positions, threads)[0] for case in cases}
 
 
 def with_filled_input(case: LayerCase, multiple: int) -> LayerCase:

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 from swp_export.benchmark.inputs import noise
 from swp_export.benchmark.measure import Schedule, measure
 from swp_export.runtime.cpu import read_cpu
-from swp_export.runtime.session import CudaOptions, open_session
+from swp_export.runtime.session import open_session
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from swp_export.benchmark.measure import Instances
-    from swp_export.runtime.session import Device
+    from swp_export.runtime.target import Target
 
 QUICK_RUNS = 3
 QUICK_SECONDS = 0.2
@@ -27,31 +27,28 @@ class ModelTimer:
     """Loads models and times them; says where and how.
 
     Attributes:
-        device: the device; never another one.
-        threads: within an operator.
-        batch: images per run.
-        tf32: let CUDA round the inputs of convolutions to TF32, as ONNX Runtime does unless told otherwise.
+        target: where and how they run; never anywhere else.
 
     """
 
-    device: Device
-    threads: int
-    batch: int
-    tf32: bool
+    target: Target
+
+    def with_threads(self, threads: int) -> ModelTimer:
+        """Return the timer of the same device with so many threads."""
+        return dataclasses.replace(self, target=dataclasses.replace(self.target, threads=threads))
 
     @cached_property
     def multiple(self) -> int:
         """Channels of one block of the runtime's layout, of which channels and rows are filled up to a multiple."""
         features = read_cpu().features or {}
-        return 16 if self.device == "cpu" and features.get("AVX-512F") else 8
+        return 16 if self.target.kind != "cuda" and features.get("AVX-512F") else 8
 
     def opener(self, model: bytes, shape: Sequence[int]) -> Callable[[], Callable[[], object]]:
         """Return what loads `model` and gives the call that runs it on noise of `shape` `(N, C, H, W)`."""
 
         def open_call() -> Callable[[], object]:
-            session = open_session(model, device=self.device, threads=self.threads, cuda=CudaOptions(tf32=self.tf32))
-            feeds = noise(session, tuple(shape), seed=0)
-            return session.bind(feeds) if self.device == "cuda" else session.caller(feeds)
+            session = open_session(model, self.target)
+            return session.caller(noise(session, tuple(shape), seed=0))
 
         return open_call
 
@@ -70,11 +67,15 @@ class ModelTimer:
             seconds.append(time.perf_counter() - start)
         return min(seconds)
 
-    def measure(self, models: Sequence[bytes], shape: Sequence[int], schedule: Schedule) -> list[Instances]:
-        """Return the times of `models`, which take turns on inputs of `shape`.
+    def measure(
+        self, models: Sequence[bytes], shape: Sequence[int], schedule: Schedule, threads: Sequence[int] = ()
+    ) -> list[Instances]:
+        """Return the times of `models`, which take turns on inputs of `shape`; `threads`: of each, if not all alike.
 
         Raises:
             SwpExportError: one of them does not load or run here.
 
         """
-        return measure([self.opener(model, shape) for model in models], schedule)
+        timers = [self.with_threads(count) for count in threads or [self.target.threads] * len(models)]
+        openers = [timer.opener(model, shape) for timer, model in zip(timers, models, strict=True)]
+        return measure(openers, schedule)

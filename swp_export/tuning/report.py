@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from swp_export.tuning.tuned_model import TunedModel
+    from swp_export.verification.accuracy import Accuracy
     from swp_export.verification.report import VerificationReport
 
 
@@ -17,13 +18,18 @@ class TuneReport:
     Attributes:
         model: path of the tuned model.
         plan_file: path of the plan, None where none was asked for.
+        threads: that it was tuned for.
         tuned: the plan, what was measured on the way, and the verification against the input model.
+        accuracy: of the input model before, and of the tuned model after; None without data to measure it on, or where
+            they give no classes.
 
     """
 
     model: str
     plan_file: str | None
+    threads: int
     tuned: TunedModel
+    accuracy: Accuracy | None = None
 
     @property
     def verification(self) -> VerificationReport:
@@ -35,9 +41,11 @@ class TuneReport:
         """Return the document that `swp-export tune --json` prints."""
         tuned = self.tuned
         return {
+            "command": "tune",
             "model": self.model,
             "plan_file": self.plan_file,
             "plan": tuned.plan.layers,
+            "threads": tuned.threads,
             "block": tuned.plan.multiple,
             "found_on": tuned.plan.found_on,
             "candidates": [dataclasses.asdict(candidate) for candidate in tuned.candidates],
@@ -48,4 +56,5 @@ class TuneReport:
             "quantised": None if tuned.quantised is None else tuned.quantised.to_json(),
             "variants": tuned.variants,
             "verification": self.verification.to_json(),
+            "accuracy": None if self.accuracy is None else self.accuracy.to_json(),
         }

@@ -7,6 +7,7 @@ few runs, then with short measurements, and the few that are left with long ones
 from __future__ import annotations
 
 import logging
+import math
 import time
 from typing import TYPE_CHECKING
 
@@ -15,9 +16,10 @@ import onnx
 from swp_export.benchmark.measure import Schedule
 from swp_export.benchmark.statistics import speedup
 from swp_export.errors import SwpExportError
-from swp_export.lowerings import LOWERINGS
+from swp_export.lowerings import float_lowerings
 from swp_export.lowerings.rewrite import planned_bytes
 from swp_export.tuning.candidates import Discarded
+from swp_export.tuning.trial_order import trial_deadline, trial_order
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -70,12 +72,12 @@ class Search:
             shape: of the input.
             progress: called with what is being done.
             write: gives a plan's content; default: in float32.
-            forms: what is tried for all layers, the safest first; default: every lowering.
+            forms: what is tried for all layers, the safest first; default: every lowering that is one of float32.
             always: a form of each layer that is tried however it did alone.
 
         """
         self._write = write or planned_bytes
-        self._forms = tuple(LOWERINGS) if forms is None else forms
+        self._forms = float_lowerings() if forms is None else forms
         self._always = always or {}
         self._compact = compact
         self._timer = timer
@@ -84,16 +86,17 @@ class Search:
         self.variants = 0
         self.discarded: list[Discarded] = []
 
-    def best_start(self, layers: Sequence[str], candidates: Sequence[Candidate], own: Plan) -> Plan:
-        """Return the fastest of the model's own plan, each layer's fastest alone, each lowering wherever it applies."""
+    def best_start(self, first: Plan, own: Plan, candidates: Sequence[Candidate], deadline: float = math.inf) -> Plan:
+        """Return the fastest of `first`, the model's own plan, each layer's fastest alone, each lowering everywhere."""
+        layers = list(first)
         refused = {(d.layer, d.lowering) for d in self.discarded}
-        plans = [own, fastest_alone(layers, candidates, self._forms[0])]
+        plans = [first, own, fastest_alone(first, candidates)]
         plans += [
             {layer: self._forms[0] if (layer, form) in refused else form for layer in layers} for form in self._forms
         ]
         unique = list({tuple(sorted(plan.items())): plan for plan in plans}.values())
         self._progress(f"comparing {len(unique)} plans for the whole model")
-        return self._fastest(unique)
+        return self._fastest(unique, deadline)
 
     def refine(self, plan: Plan, candidates: Sequence[Candidate], deadline: float) -> Plan:
         """Change one layer at a time, those that take longest first, until nothing helps or time is up.
@@ -108,23 +111,20 @@ class Search:
             layer = waiting.pop(0)
             self._progress(f"refining layer {layer} in the whole model")
             others = dict.fromkeys([*alternatives(times[layer], plan[layer]), self._always.get(layer, plan[layer])])
-            changed = self._fastest([plan, *({**plan, layer: other} for other in others if other != plan[layer])])
+            changed = self._fastest(
+                [plan, *({**plan, layer: other} for other in others if other != plan[layer])], deadline
+            )
             if changed != plan:
                 plan = changed
                 waiting += [other for other in _beside(layer, list(plan)) if other in times and other not in waiting]
         return plan
 
-    def _fastest(self, plans: Sequence[Plan]) -> Plan:
-        """Return the fastest of `plans`; another than the first only if the measurement shows that it is faster."""
-        built: list[tuple[Plan, bytes, float]] = []
-        for plan in plans if len(plans) > 1 else ():
-            try:
-                content = self._write(self._compact, plan, self._timer.multiple)
-                seconds = self._timer.quick_seconds(content, self._shape)
-            except FAILURES as error:
-                self._discard(plan, plans[0], error)
-            else:
-                built.append((plan, content, seconds))
+    def _fastest(self, plans: Sequence[Plan], deadline: float) -> Plan:
+        """Return the fastest of `plans`; another than the first only if the measurement shows that it is faster.
+
+        After the deadline none is begun on CUDA but the first and one other.
+        """
+        built = self._tried(plans, deadline) if len(plans) > 1 else []
         if len(built) < 2:
             return built[0][0] if built else plans[0]
         limit = FAR_BEHIND * min(seconds for *_, seconds in built)
@@ -137,6 +137,25 @@ class Search:
                 logger.debug("%d variants, the best is %.3f times as fast as the first", len(built), ratio.speedup)
                 return finalists[index][0]
         return first[0]
+
+    def _tried(self, plans: Sequence[Plan], deadline: float) -> list[tuple[Plan, bytes, float]]:
+        """Return the plans that work, the first of them first, with their models and the seconds of a run."""
+        written: dict[int, bytes] = {}
+        for index, plan in enumerate(plans):
+            try:
+                written[index] = self._write(self._compact, plan, self._timer.multiple)
+            except FAILURES as error:
+                self._discard(plan, plans[0], error)
+        built: dict[int, tuple[Plan, bytes, float]] = {}
+        rivals = {index: content for index, content in written.items() if index}
+        for index in (*written.keys() - rivals, *trial_order(rivals, self._timer.target)):
+            if len(built) > 1 and time.monotonic() > trial_deadline(deadline, self._timer.target):
+                break
+            try:
+                built[index] = plans[index], written[index], self._timer.quick_seconds(written[index], self._shape)
+            except FAILURES as error:
+                self._discard(plans[index], plans[0], error)
+        return [built[index] for index in sorted(built)]
 
     def _compared(
         self, first: tuple[Plan, bytes], others: Sequence[tuple[Plan, bytes]], schedule: Schedule
@@ -164,9 +183,9 @@ class Search:
         )
 
 
-def fastest_alone(layers: Sequence[str], candidates: Sequence[Candidate], default: str = "dense") -> Plan:
-    """Return each layer's fastest lowering alone, `default` for layers that were not measured."""
-    plan = dict.fromkeys(layers, default)
+def fastest_alone(first: Plan, candidates: Sequence[Candidate]) -> Plan:
+    """Return each layer's fastest lowering alone; that of the plan `first` for layers that were not measured."""
+    plan = dict(first)
     best: dict[str, float] = {}
     for candidate in candidates:
         if candidate.median_ms < best.get(candidate.layer, float("inf")):

@@ -6,16 +6,19 @@ import dataclasses
 import time
 from typing import TYPE_CHECKING
 
-from swp_export.benchmark.environment import read_environment
+from swp_export.benchmark.environment import installed
 from swp_export.benchmark.measure import Schedule
-from swp_export.benchmark.statistics import Speedup, latency, speedup
+from swp_export.benchmark.statistics import Speedup, speedup
 from swp_export.errors import ModelError
 from swp_export.lowerings.plan_file import PlanFile
 from swp_export.lowerings.rewrite import compact_from_portable, multiple_of, plan_of, planned_bytes
 from swp_export.precision.float16 import FLOAT16, in_float16
+from swp_export.runtime.cpu import read_cpu
+from swp_export.runtime.session import runtime_of
 from swp_export.tuning.candidates import Discarded
+from swp_export.tuning.final_race import ranked, rivals_of
 from swp_export.tuning.layer_candidates import measure_layers
-from swp_export.tuning.layer_case import layer_cases, layer_model
+from swp_export.tuning.layer_case import counted_plan, layer_cases, layer_model
 from swp_export.tuning.search import Search
 from swp_export.verification.report import NotEquivalentError
 
@@ -24,7 +27,6 @@ if TYPE_CHECKING:
 
     import onnx_ir as ir
 
-    from swp_export.benchmark.measure import Instances
     from swp_export.progress import Progress
     from swp_export.tuning.cache import LayerCache
     from swp_export.tuning.candidates import Candidate
@@ -46,6 +48,7 @@ class TunedModel:
     Attributes:
         content: the model.
         plan: that gives it.
+        threads: that it runs fastest on: those that were asked for, or one.
         candidates: what each layer's lowerings took alone, layer by layer, the fastest first.
         discarded: what did not build, run or apply, with its reason.
         variants: whole models that were compared on the way.
@@ -59,6 +62,7 @@ class TunedModel:
 
     content: bytes
     plan: PlanFile
+    threads: int
     candidates: tuple[Candidate, ...]
     discarded: tuple[Discarded, ...]
     variants: int
@@ -77,30 +81,29 @@ def find_tuned_model(
     cache: LayerCache,
     progress: Progress,
     verify: Callable[[bytes], VerificationReport] | None = None,
-    *,
-    half: bool = False,
 ) -> TunedModel:
     """Search for `seconds`, then compare; what is found is never shown to be slower than the input or compact dense.
 
-    Where that does not compute what it should, the next fastest of the plan found, the input's own and dense is taken.
+    Nor than either on one thread, where there are more. Where that does not compute what it should, the next fastest of
+    `rivals_of` is taken.
 
     Args:
         portable: a model of ours.
-        timer: where and how it runs.
+        timer: where and how it runs, and whether all but the input model is written in float16, and so measured.
         shape: `(C, H, W)` of one image.
         seconds: time to search.
         cache: of layer times.
         progress: called with what is being done.
         verify: compares a model with what it must compute.
-        half: write, and so measure, everything but the input model in float16.
 
     Raises:
-        NotEquivalentError: none of the three computes what it should.
+        NotEquivalentError: none of them computes what it should.
         ModelError: the input model is none of ours.
         SwpExportError: it does not run on this device.
 
     """
-    deadline, input_shape = time.monotonic() + seconds, (timer.batch, *shape)
+    half = timer.target.precision == "float16"
+    deadline, input_shape = time.monotonic() + seconds, (timer.target.batch, *shape)
     timer.opener(portable, input_shape)()
     compact = compact_from_portable(portable)
     cases = layer_cases(compact, input_shape)
@@ -115,42 +118,39 @@ def find_tuned_model(
         cache,
         deadline=time.monotonic() + LAYER_SHARE * seconds,
         progress=told,
-        cached_as="float16:" if half else "",
         write=_half_layer if half else layer_model,
     )
     cache.save()
     write = _half_bytes if half else planned_bytes
     search = Search(compact, timer, input_shape, told, write=write)
     search.discarded += refused
-    plan = search.best_start([case.conv.name for case in cases], candidates, own)
+    plan = search.best_start(counted_plan(cases, timer.target.threads), own, candidates, deadline)
     plan = search.refine(plan, candidates, deadline)
     progress("comparing with the input and with compact dense")
     # "own" and "input" are one model unless another version wrote it; what is written was always measured itself.
-    rivals = {
-        "found": (plan, timer.multiple),
-        "own": (own, multiple_of(portable)),
-        "dense": (dict.fromkeys(own, "dense"), timer.multiple),
-    }
-    contents = {name: write(compact, *rival) for name, rival in rivals.items()}
-    models = [*contents.values(), portable]
-    times = dict(zip([*rivals, "input"], timer.measure(models, input_shape, FINAL), strict=True))
-    ranked = _ranked(times)
-    best, verification = ranked[0], None
+    rivals = rivals_of(plan, own, multiple_of(portable), cases, timer)
+    contents = {name: write(compact, rival.plan, rival.multiple) for name, rival in rivals.items()}
+    threads = [*(rival.threads for rival in rivals.values()), timer.target.threads]
+    measured = timer.measure([*contents.values(), portable], input_shape, FINAL, threads)
+    times, of_input = dict(zip(rivals, measured, strict=False)), measured[-1]
+    order = ranked(times)
+    best, verification = order[0], None
     if verify is not None:
-        best, verification = _first_equivalent(ranked, contents, verify, search)
-    layers, multiple = rivals[best]
+        best, verification = _first_equivalent(order, contents, verify, search)
+    rival = rivals[best]
     return TunedModel(
         content=contents[best],
         plan=PlanFile(
-            layers=layers,
-            multiple=multiple,
+            layers=dict(rival.plan),
+            multiple=rival.multiple,
             rounding=FLOAT16 if half else None,
-            found_on=_circumstances(timer, shape),
+            found_on=_circumstances(timer.with_threads(rival.threads), shape),
         ),
+        threads=rival.threads,
         candidates=tuple(candidates),
         discarded=tuple(search.discarded),
         variants=search.variants,
-        over_input=speedup(times["input"], times[best]),
+        over_input=speedup(of_input, times[best]),
         over_dense=speedup(times["dense"], times[best]),
         verification=verification,
     )
@@ -171,16 +171,6 @@ def by_time(progress: Progress, deadline: float, seconds: float) -> Progress:
     )
 
 
-def _ranked(times: Mapping[str, Instances]) -> list[str]:
-    """Return what may be written, best first: what was found unless another is shown to be faster, then by time."""
-    best = "found"
-    for rival in ("own", "dense"):
-        if speedup(times[rival], times[best]).high < 1:
-            best = rival
-    others = [name for name in ("found", "own", "dense") if name != best]
-    return [best, *sorted(others, key=lambda name: latency(times[name]).median_ms)]
-
-
 def _first_equivalent(
     ranked: Sequence[str], contents: Mapping[str, bytes], verify: Callable[[bytes], VerificationReport], search: Search
 ) -> tuple[str, VerificationReport]:
@@ -198,13 +188,12 @@ def _first_equivalent(
 
 
 def _circumstances(timer: ModelTimer, shape: tuple[int, int, int]) -> dict[str, object]:
-    environment = read_environment(gpu=None, options={})
-    runtime = {name: text for name, text in environment.versions.items() if name.startswith("onnxruntime")}
+    runtime = runtime_of(timer.target)
+    hardware = runtime.hardware(timer.target)
     return {
-        "device": timer.device,
-        "threads": timer.threads,
-        "batch": timer.batch,
+        **timer.target.to_json(),
         "input_shape": list(shape),
-        "processor": environment.cpu.model,
-        **runtime,
+        "processor": read_cpu().model,
+        **({} if hardware is None else {"hardware": hardware}),
+        **installed(runtime.packages),
     }

@@ -39,7 +39,8 @@ MOST = 16.0
 NOT_MODELLED = 1e-6
 """Of a channel's scale: what ONNX Runtime's approximated functions may be off; its Sigmoid is by 1e-7."""
 ULPS = 8
-"""The least budget, in units in the last place of the channel's largest value; one of what it is in usual cases."""
+"""The least budget, in units in the last place of the channel's largest value; one of what it is in usual cases, of 1
+at most: functions that runtimes approximate give no more."""
 EPS = float(np.finfo(np.float32).eps)
 
 
@@ -100,7 +101,7 @@ def _budget(runs: Runs, chosen: Sequence[Runs], axis: int) -> np.ndarray:
     alike = [there for there in elsewhere if there.shape == here.shape]
     usual = np.maximum(np.median(here) if here.size else 0.0, np.max(alike, axis=0) if alike else 0.0)
     granted = np.maximum(here, np.minimum(LUCK * here, usual))
-    floor = np.maximum(ULPS * EPS * size, EPS * _largest(chosen, axis, size.shape))
+    floor = np.maximum(ULPS * EPS * size, EPS * np.minimum(_largest(chosen, axis, size.shape), 1.0))
     allowed = np.maximum(FACTOR * granted, floor)
     rank = runs.truth.ndim
     shape = [-1 if other == axis else 1 for other in range(rank)] if rank > 1 else [1] * rank

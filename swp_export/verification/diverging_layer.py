@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-import onnx_ir as ir
 
+from swp_export.graph.files.content import session_content
 from swp_export.runtime.session import open_session
 from swp_export.verification.budget import budgets
 from swp_export.verification.comparison import compare
@@ -20,6 +20,8 @@ from swp_export.verification.references import OnnxReference
 from swp_export.verification.runs import Runs
 
 if TYPE_CHECKING:
+    import onnx_ir as ir
+
     from swp_export.runtime.session import Feed
 
 
@@ -39,7 +41,7 @@ def first_diverging_layer(model: ir.Model, reference: ir.Model, x: Feed, *, opti
     common = [layer for layer in ours.layers if layer in theirs.layers]
     if not common:
         return None
-    found = open_session(ir.serde.serialize_model(ours.model).SerializeToString(), optimise=optimise).run_on(x)
+    found = open_session(session_content(ours.model), optimise=optimise).run_on(x)
     runs = runs_on(OnnxReference(theirs.model, "the reference", optimise=optimise), x)
     for layer in common:
         mine, other = ours.layers[layer], theirs.layers[layer]

@@ -38,7 +38,7 @@ class LayerOutputs:
     """
 
     def __init__(self, model: ir.Model) -> None:
-        self.model = ir.serde.deserialize_model(ir.serde.serialize_model(model))
+        self.model = model.clone()
         RaiseConcat()(self.model)
         self.layers: dict[str, LayerOutput] = {}
         graph = self.model.graph

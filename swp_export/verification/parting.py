@@ -10,14 +10,15 @@ import bisect
 from typing import TYPE_CHECKING
 
 import numpy as np
-import onnx
-import onnx_ir as ir
 
+from swp_export.graph.files.content import session_content
 from swp_export.graph.float64.model import Float64Model
 from swp_export.runtime.session import open_session
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    import onnx_ir as ir
 
     from swp_export.runtime.session import Feed
 
@@ -57,7 +58,7 @@ def misoptimised_node(model: ir.Model, x: Feed) -> str | None:
 
     def distance(index: int) -> float:
         name = nodes[index].outputs[0].name or ""
-        return _distance(_run(_with_outputs(model, [name]), x, optimise=True)[name], plain[name])
+        return _distance(_run(model, [name], x, optimise=True)[name], plain[name])
 
     first = bisect.bisect_left(range(len(nodes)), x=True, key=lambda index: distance(index) > NOTICEABLE)
     if first == len(nodes):
@@ -67,7 +68,7 @@ def misoptimised_node(model: ir.Model, x: Feed) -> str | None:
 
 def wavering_node(model: ir.Model, x: Feed) -> str | None:
     """Say at which node two runs by ONNX Runtime on `x` differ first; or None."""
-    session = open_session(_with_outputs(model, _names(model)).SerializeToString(), optimise=False)
+    session = open_session(session_content(model, _names(model)), optimise=False)
     # Of one session: each new one draws the same random numbers as the last.
     first, second = (session.run_on(x) for _ in range(2))
     for node in model.graph:
@@ -79,24 +80,15 @@ def wavering_node(model: ir.Model, x: Feed) -> str | None:
 
 def _traced(model: ir.Model, x: Feed) -> Values:
     """Return what each node gives, by name, as ONNX Runtime computes it with all optimisations off."""
-    return _run(_with_outputs(model, _names(model)), x, optimise=False)
+    return _run(model, _names(model), x, optimise=False)
 
 
 def _names(model: ir.Model) -> list[str]:
     return [value.name for node in model.graph for value in node.outputs if value.name]
 
 
-def _with_outputs(model: ir.Model, names: Sequence[str]) -> onnx.ModelProto:
-    """Return a copy of `model` whose outputs are the values `names`, of whatever type they are."""
-    proto = ir.serde.serialize_model(model)
-    del proto.graph.output[:]
-    proto.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)
-    return proto
-
-
-def _run(proto: onnx.ModelProto, x: Feed, *, optimise: bool) -> Values:
-    session = open_session(proto.SerializeToString(), optimise=optimise)
-    return session.run_on(x)
+def _run(model: ir.Model, outputs: Sequence[str], x: Feed, *, optimise: bool) -> Values:
+    return open_session(session_content(model, outputs), optimise=optimise).run_on(x)
 
 
 def _distance(a: np.ndarray, b: np.ndarray) -> float:

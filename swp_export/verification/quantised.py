@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,6 +19,7 @@ import onnx
 import onnx_ir as ir
 
 from swp_export.errors import InputError
+from swp_export.precision.images import CALIBRATION, Images
 from swp_export.precision.integer_reference import IntegerReference, worst_steps
 from swp_export.precision.ranges import BATCH
 from swp_export.precision.unrounded import unrounded
@@ -26,12 +28,12 @@ from swp_export.runtime.session import open_session
 from swp_export.verification.layer_outputs import LayerOutput, LayerOutputs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
-    from swp_export.precision.images import Images
     from swp_export.precision.integer_reference import Rounding, Steps
     from swp_export.progress import Progress
     from swp_export.runtime.session import Array
+    from swp_export.verification.evaluation_data import EvaluationData
 
     Run = Callable[[Array], Mapping[str, Array]]
 
@@ -231,6 +233,23 @@ def verify_quantised(
         predictions=compare_predictions(reference, open_session(content).run_on, images),
         max_accuracy_drop=max_accuracy_drop,
     )
+
+
+def images_of(data: EvaluationData, training: EvaluationData | None = None) -> Images:
+    """Return all samples of `data`, and of `training` those to calibrate on.
+
+    Raises:
+        InputError: they are no images, or their labels not one for each.
+
+    """
+    case, labels = data.part(0, data.samples)
+    if not isinstance(case.x, np.ndarray):
+        raise InputError(f"int8 takes networks of one image, {data.name} has the inputs {', '.join(case.x)}")
+    if labels is not None and labels.ndim != 1:
+        raise InputError(f"'labels' in {data.name} are {list(labels.shape)}, int8 expects one for each image")
+    others = None if training is None else training.part(0, min(CALIBRATION, training.samples))[0].x
+    assert not isinstance(others, Mapping)
+    return Images(images=case.x, labels=labels, name=data.name, training=others)
 
 
 def compare_predictions(before: Run, after: Run, images: Images) -> Predictions:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import zlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -12,6 +13,7 @@ import onnx_ir as ir
 from swp_export.errors import InputError
 from swp_export.graph.analysis.inferred_shapes import with_inferred_shapes
 from swp_export.graph.constants import array_of
+from swp_export.graph.files.content import session_content
 from swp_export.graph.float64.model import Float64Model
 from swp_export.graph.operators.naming import operator_of
 from swp_export.graph.operators.operator import Rounding
@@ -19,7 +21,7 @@ from swp_export.graph.operators.table import operator
 from swp_export.runtime.session import open_session
 from swp_export.verification import parting
 from swp_export.verification.feeds import main_of, zeros
-from swp_export.verification.rounding import UNIT, UNIT_OF_FLOAT16, move_module, moved, rounding_of_mean
+from swp_export.verification.rounding import UNIT, UNIT_OF_FLOAT16, move_module, moved, rounding_of_mean, summing_means
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,6 +32,10 @@ if TYPE_CHECKING:
     from swp_export.runtime.session import Feed, TensorSpec
 
     Outputs = dict[str, np.ndarray]
+
+
+MOST_KEPT = 1 << 29
+"""Bytes of weights of a model whose moved weights, twice as many, are kept from one run to the next."""
 
 
 class Reference(Protocol):
@@ -111,7 +117,12 @@ class TorchReference:
         """Move a copy of the module."""
         module = copy.deepcopy(self._double)
         move_module(module, seed, UNIT)
-        return lambda x: self._run(module, x, np.float64)
+
+        def run(x: Feed) -> Outputs:
+            with summing_means():
+                return self._run(module, x, np.float64)
+
+        return run
 
     def unoptimised(self) -> None:
         """Return nothing: PyTorch runs the module as it stands."""
@@ -145,7 +156,7 @@ class OnnxReference:
         self._model = model
         self._optimise = optimise
         self._double = Float64Model(model)
-        self._single = open_session(ir.serde.serialize_model(model).SerializeToString(), optimise=optimise)
+        self._single = open_session(session_content(model), optimise=optimise)
         self.inputs = self._single.inputs
         self._batches: dict[str, int | None] = {}
 
@@ -170,12 +181,12 @@ class OnnxReference:
         return self._single.run_on(x)
 
     def rounded(self, seed: int) -> Callable[[Feed], Outputs]:
-        """Move the constants of a copy now, and what its nodes give whenever it runs."""
+        """Move the constants, always alike, and what its nodes give, anew in each run."""
         rng = np.random.default_rng(seed)
         stored = _constant_names(self._model.graph)
-        exact, approximated = (
+        exact, twice, approximated = (
             {value.name for node in self._model.graph if _rounds(node, kind) for value in node.outputs}
-            for kind in (Rounding.EXACT, Rounding.APPROXIMATED)
+            for kind in (Rounding.EXACT, Rounding.TWICE, Rounding.APPROXIMATED)
         )
         exact -= {node.outputs[0].name for node in self._model.graph if operator_of(node) == "Cast"} & self._half
         constants: dict[str, np.ndarray] = {}
@@ -185,10 +196,15 @@ class OnnxReference:
                 return array
             if name not in stored:
                 unit = UNIT_OF_FLOAT16 if name in self._half else UNIT
+                unit *= 2 if name in twice else 1
                 return moved(array, rng, unit, least=2.0 if name in approximated else 0.0)
-            if name not in constants:
-                constants[name] = moved(array, rng, UNIT)
-            return constants[name]
+            if name in constants:
+                return constants[name]
+            of_name = np.random.default_rng([seed, zlib.crc32(name.encode())])
+            found = moved(array, of_name, UNIT)
+            if self._double.stored_bytes <= MOST_KEPT:
+                constants[name] = found
+            return found
 
         centring: dict[str | None, list[ir.Node]] = {}
         for node in self._model.graph:

@@ -9,6 +9,7 @@ from swp_export.errors import SwpExportError
 from swp_export.figures import readable
 
 if TYPE_CHECKING:
+    from swp_export.verification.accuracy import Accuracy
     from swp_export.verification.comparison import CaseResult
     from swp_export.verification.quantised import QuantisedReport
 
@@ -24,6 +25,8 @@ class VerificationReport:
         first_diverging_layer: where the model leaves the reference first, by the name in the checkpoint; None where
             it does not, or where the two have no layer in common.
         notes: what else has to be known of the comparison, one sentence each.
+        accuracy: of the reference before, and of the model after; None without data to measure it on, or where they
+            give no classes.
 
     """
 
@@ -32,6 +35,7 @@ class VerificationReport:
     cases: tuple[CaseResult, ...]
     first_diverging_layer: str | None = None
     notes: tuple[str, ...] = ()
+    accuracy: Accuracy | None = None
 
     def __post_init__(self) -> None:
         if all(case.undecided for case in self.cases):
@@ -71,6 +75,7 @@ class VerificationReport:
         """Return the document that `swp-export verify --json` prints."""
         worst = self.worst.to_json()
         return {
+            "command": "verify",
             "model": self.model,
             "reference": self.reference,
             "equivalent": self.equivalent,
@@ -79,6 +84,7 @@ class VerificationReport:
             "error_to_budget": worst["error_to_budget"],
             "first_diverging_layer": self.first_diverging_layer,
             "notes": list(self.notes),
+            "accuracy": None if self.accuracy is None else self.accuracy.to_json(),
             "cases": [case.to_json() for case in self.cases],
         }
 

@@ -11,6 +11,9 @@ from swp_export.benchmark.kernel_layers import OTHER, layers_of_kernels, layers_
 from swp_export.benchmark.layer_profile import Kernel, attribute, kernels_of_profile, layer_times
 from swp_export.errors import DeviceError, InputError, ModelError
 from swp_export.graph.analysis.flops import node_flops
+from swp_export.runtime.target import Target
+
+IMAGE = np.ones((1, 3, 8, 8), np.float32)
 
 
 def graph(body, names, *, layers=()):
@@ -124,7 +127,7 @@ def test_attribution_gives_shares():
 
 def test_the_time_of_a_real_model_goes_to_its_layers(tiny_file):
     """Every convolution, and all the data movement of the lowered layer, is found under its checkpoint name."""
-    layers = {layer.layer: layer for layer in layer_times(tiny_file, shape=(1, 3, 8, 8), runs=3)}
+    layers = {layer.layer: layer for layer in layer_times(tiny_file, {"x": IMAGE}, runs=3)}
     assert list(layers) == ["features.0", "features.3", "classifier", OTHER]
     assert sum(layer.time_share for layer in layers.values()) == pytest.approx(1)
     assert sum(layer.flops_share for layer in layers.values()) == pytest.approx(1)
@@ -146,7 +149,7 @@ def test_float16_convolutions_are_found(tmp_path):
         array = np.random.default_rng(0).normal(size=(4, channels, 3, 3)).astype(np.float16)
         model.graph.initializer.append(onnx.numpy_helper.from_array(array, name))
     onnx.save(model, tmp_path / "half.onnx")
-    layers = {layer.layer: layer for layer in layer_times(tmp_path / "half.onnx", shape=(1, 3, 8, 8), runs=3)}
+    layers = {layer.layer: layer for layer in layer_times(tmp_path / "half.onnx", {"x": IMAGE}, runs=3)}
     assert {name: layers[name].flops for name in "ab"} == {"a": 2 * 64 * 4 * 27, "b": 2 * 64 * 4 * 36}
     assert all("Conv" in layers[name].operators for name in "ab")
     assert OTHER not in layers or "Conv" not in layers[OTHER].operators
@@ -155,11 +158,11 @@ def test_float16_convolutions_are_found(tmp_path):
 def test_a_refused_shape_is_an_input_error(tiny_file):
     """The model wants three channels."""
     with pytest.raises(InputError, match="refuses the input"):
-        layer_times(tiny_file, shape=(1, 4, 8, 8))
+        layer_times(tiny_file, {"x": IMAGE[:, :2]})
 
 
 def test_layers_on_cuda_need_blocking_launches(tiny_file, monkeypatch):
     """Without them the time of the launch would be called the time of the kernel."""
     monkeypatch.delenv("CUDA_LAUNCH_BLOCKING", raising=False)
     with pytest.raises(DeviceError, match="CUDA_LAUNCH_BLOCKING=1"):
-        layer_times(tiny_file, shape=(1, 3, 8, 8), device="cuda")
+        layer_times(tiny_file, {"x": IMAGE}, target=Target(device="cuda"))

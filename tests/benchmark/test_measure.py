@@ -154,3 +154,22 @@ def test_a_schedule_that_measures_nothing_is_refused():
     """At least one run."""
     with pytest.raises(ValueError, match="min_runs"):
         Schedule(min_runs=0)
+
+
+@pytest.mark.parametrize("runs", [0, 7])
+def test_as_many_runs_go_before_as_were_asked_for(runs):
+    """They are no more and no less, however much faster the model still gets, beside those that plan the bursts."""
+    machine = Machine()
+    getting_faster = machine.opener("model", *range(1000, 100, -10))
+    schedule = Schedule(min_runs=1, min_seconds=0, instances=1, window_seconds=0, warm_up_runs=runs, cold=True)
+    measure([getting_faster], schedule, clock=machine.clock)
+    planning, measured = 3, 1
+    assert len(machine.log) == runs + planning + measured
+
+
+def test_interrupted_runs_do_not_shorten_a_burst():
+    """Two of three runs are interrupted while bursts are planned: a model and its copy still run as often."""
+    machine = Machine()
+    quiet, busy = machine.opener("quiet", 1), machine.opener("busy", 1, *[50, 1, 50] * 3, 1)
+    one, other = measure([quiet, busy], Schedule(min_seconds=0.2), clock=machine.clock)
+    assert one[0][0].size == other[0][0].size

@@ -30,6 +30,7 @@ LAYER = InspectedLayer(
     live_stripes=1250,
     live_share_per_tap=TAPS,
     stripes_per_filter=(8, 200, 30, 10, 0, 0, 0, 0, 0, 0),
+    filter_shapes=None,
     magnitudes=None,
     lowering="pad-slice-add",
 )

@@ -99,6 +99,7 @@ def pruned() -> PruneReport:
         kept=(),
         totals=totals,
         verification=verification(case()),
+        counted_gain_of_auto=None,
         dense=None,
         warnings=(),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import re
 from typing import TYPE_CHECKING
@@ -28,6 +29,7 @@ RUNS = Runs(truth=np.ones((1, 10)), single=np.ones((1, 10), np.float32), moved=n
 TUNED = TunedModel(
     content=b"",
     plan=PlanFile(layers={"features.[0]": "shift-sum", "features.3": "dense"}, multiple=8, found_on={"device": "cpu"}),
+    threads=2,
     candidates=(
         Candidate(layer="features.[0]", lowering="sliced-ellpack(640)", median_ms=0.0125),
         Candidate(layer="features.[0]", lowering="shift-sum", median_ms=0.025),
@@ -47,6 +49,7 @@ TUNED = TunedModel(
 REPORT = TuneReport(
     model="out/[tuned].onnx",
     plan_file="plan.json",
+    threads=2,
     tuned=TUNED,
 )
 
@@ -71,6 +74,13 @@ def test_each_layer_has_its_lowering_and_what_was_measured() -> None:
     shown = text_of(tune_tables(REPORT))
     assert row(shown, "features.[0]") == ["features.[0]", "shift-sum", "25.0", "500.0", "sliced-ellpack(640)"]
     assert "out/[tuned].onnx" in shown
+
+
+def test_says_where_one_thread_is_faster() -> None:
+    """And nothing of threads where it is not."""
+    alone = dataclasses.replace(REPORT, tuned=dataclasses.replace(TUNED, threads=1))
+    assert "run it on one thread" in text_of(tune_tables(alone))
+    assert "thread" not in text_of(tune_tables(REPORT))
 
 
 def test_a_layer_that_was_not_measured_has_empty_cells() -> None:

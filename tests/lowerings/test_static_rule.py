@@ -1,4 +1,4 @@
-"""The static rule breaks a layer where that is less work, and says so."""
+"""The static rule breaks layers where the network gains by it, and says so."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from small_models import random_conv, stripe_convs
 
 from swp_export.lowerings import LOWERINGS
-from swp_export.lowerings.static_rule import MOVE, choose
+from swp_export.lowerings.costs import dense_cost, pad_slice_add_cost
+from swp_export.lowerings.static_rule import GAIN, SPENT, choose
 from swp_export.stripes import StripeConv
 
 
@@ -15,11 +16,18 @@ def conv(live: float, channels: int = 64, filters: int = 64) -> StripeConv:
     return random_conv(np.random.default_rng(0).random((filters, 3, 3)) < live, channels=channels)
 
 
+def chosen(*layers: tuple[StripeConv, int]) -> list[str]:
+    """Return how layers on maps of so many positions are written that are a network together."""
+    convs = {str(index): layer for index, (layer, _) in enumerate(layers)}
+    plan = choose(convs, {str(index): positions for index, (_, positions) in enumerate(layers)})
+    return [plan[name][0] for name in convs]
+
+
 @settings(max_examples=50)
 @given(drawn=stripe_convs())
 def test_choice_exists_and_applies(drawn: StripeConv) -> None:
     """Whatever the layer, the choice is a lowering that does not refuse it, with a reason."""
-    name, reason = choose(drawn)
+    name, reason = choose({"layer": drawn}, {"layer": 1024})["layer"]
     assert LOWERINGS[name].why_not(drawn) is None
     assert reason
 
@@ -30,19 +38,48 @@ def test_choice_exists_and_applies(drawn: StripeConv) -> None:
 )
 def test_few_stripes_or_many_channels_are_broken(live: float, channels: int, expected: str) -> None:
     """A full layer stays dense; a sparse one with many channels is broken; few channels are not worth it."""
-    assert choose(conv(live, channels))[0] == expected
+    assert chosen((conv(live, channels), 1024)) == [expected]
 
 
-def test_the_stated_sums_decide() -> None:
-    """The choice changes exactly where the two sums of the module's docstring cross."""
-    for live in np.linspace(0.05, 1, 20):
-        layer = conv(float(live))
-        rows = layer.skeleton.live_stripes + int((layer.skeleton.stripes_per_filter == 0).sum())
-        dense = 64 * 9 * 64
-        broken = rows * 64 + MOVE * (64 + 5 * rows + 3 * 64)
-        assert choose(layer)[0] == ("pad-slice-add" if broken < dense else "dense")
+@pytest.mark.parametrize(("positions", "expected"), [(16, "dense"), (1024, "pad-slice-add")])
+def test_the_map_decides(positions: int, expected: str) -> None:
+    """The same layer is broken on a large map; on a small one its nodes cost more than its products."""
+    assert chosen((conv(0.1), positions)) == [expected]
+
+
+def test_no_network_costs_more_than_dense() -> None:
+    """By count, and by at least the margin of the count where any layer is broken."""
+    rng = np.random.default_rng(0)
+    broken = 0
+    for _ in range(30):
+        sizes = rng.choice([8, 16, 40, 64, 128], size=(4, 2))
+        layers = [(conv(rng.choice([0.05, 0.2, 0.5]), int(c), int(n)), int(rng.choice([4, 64, 784]))) for c, n in sizes]
+        dense = sum(dense_cost(*layer) for layer in layers)
+        forms = chosen(*layers)
+        cost = sum(
+            dense_cost(*layer) if form == "dense" else pad_slice_add_cost(*layer)
+            for form, layer in zip(forms, layers, strict=True)
+        )
+        assert cost <= (dense if set(forms) == {"dense"} else GAIN * dense)
+        broken += set(forms) != {"dense"}
+    assert 0 < broken < 30
+
+
+def test_a_small_loss_is_taken_for_a_smaller_file() -> None:
+    """Where others gain much, layers that lose are broken as far as SPENT goes; without them none is."""
+    large, losing = (conv(0.05, 128, 128), 1024), (conv(0.05, 64, 64), 4)
+    cost = pad_slice_add_cost(*large)
+    loss = pad_slice_add_cost(*losing) - dense_cost(*losing)
+    paid = int((SPENT - 1) * cost / loss)
+    assert paid > 0
+    assert chosen(losing) == ["dense"]
+    forms = chosen(large, *[losing] * (paid + 3))
+    assert forms.count("dense") >= 3
+    assert forms.count("pad-slice-add") == 1 + paid
+    assert forms[0] == "pad-slice-add"
 
 
 def test_one_by_one_is_dense() -> None:
     """A 1x1 convolution is dense, for the reason that the lowering gives."""
-    assert choose(random_conv(np.ones((4, 1, 1), bool))) == ("dense", "a 1x1 kernel has a single tap")
+    layer = random_conv(np.ones((4, 1, 1), bool))
+    assert choose({"layer": layer}, {"layer": 64}) == {"layer": ("dense", "a 1x1 kernel has a single tap")}

@@ -20,7 +20,7 @@ from swp_export.errors import ArchitectureError, InputError
 from swp_export.network.instantiate import Network, instantiate, reference_name
 from swp_export.network.stock_counts import stock_counts
 from swp_export.network.unpruned import threshold_error, unpruned
-from swp_export.nn import BatchNorm2d, FilterStripe, Linear
+from swp_export.nn import BatchNorm2d, FilterStripe, Linear, convert
 
 MODELS = Path(__file__).parents[2] / "models"
 RESNET, VGG = MODELS / "resnet56-fashion-mnist", MODELS / "vgg16-fashion-mnist"
@@ -515,3 +515,22 @@ class TestImageNet:
         expected.load_state_dict(state)
         x = torch.randn(1, 3, 64, 64)
         assert np.array_equal(logits(network.module, x), logits(expected, x))
+
+
+def test_the_plain_factory_of_a_converted_network_will_do(tmp_path: Path) -> None:
+    """A network that `convert` gave its skeletons is built by the factory that it had before."""
+    trained = convert(plain_network())
+    network = instantiate(
+        checkpoint_of(tmp_path, trained.state_dict()),
+        threshold=0.01,
+        architecture=f"{__name__}:plain_network",
+        input_shape=(3, 8, 8),
+    )
+    assert list(network.skeletons) == ["0"]
+    x = torch.randn(2, 3, 8, 8)
+    assert np.array_equal(logits(network.module, x), logits(trained.eval(), x))
+
+
+def plain_network() -> nn.Module:
+    """Return a network without any Filter Skeleton."""
+    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(144, 2))

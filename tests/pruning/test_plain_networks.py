@@ -81,13 +81,13 @@ def test_the_unpruned_network(checkpoint: Path, tmp_path: Path) -> None:
 def test_what_is_missing_is_named(checkpoint: Path, tmp_path: Path) -> None:
     """The factory, the shape, a threshold that is a share."""
     out = tmp_path / "o.onnx"
-    with pytest.raises(ArchitectureError, match=r"pass --arch package\.module:factory"):
+    with pytest.raises(ArchitectureError, match=r"say which network it is, --arch package\.module:factory"):
         prune(checkpoint, output=out)
     with pytest.raises(InputError, match="give --input-shape"):
         prune(checkpoint, arch=ARCH, output=out)
     with pytest.raises(ThresholdError, match="share of the largest stripe norm"):
         prune(checkpoint, threshold=1.5, arch=ARCH, input_shape=SHAPE, output=out)
-    with pytest.raises(CheckpointError, match=r"prune takes a checkpoint with --arch package\.module:factory"):
+    with pytest.raises(CheckpointError, match=r"`prune` takes it with --arch package\.module:factory"):
         inspect(checkpoint)
     assert not out.exists()
 

@@ -153,9 +153,8 @@ def test_command_line(tmp_path: Path) -> None:
         assert CliRunner().invoke(cli, ["prune", str(path), "-o", out, *options]).exit_code == 2
 
 
-@pytest.mark.parametrize("command", ["bench", "tune"])
-def test_measured_are_models_of_one_input(command: str, tmp_path: Path) -> None:
+def test_tuned_are_models_of_one_input(tmp_path: Path) -> None:
     """What takes several is refused in one line."""
-    result = CliRunner().invoke(cli, [command, str(written(tmp_path, "mask"))])
+    result = CliRunner().invoke(cli, ["tune", str(written(tmp_path, "mask"))])
     assert result.exit_code == 2
     assert "one " in result.stderr

@@ -153,3 +153,11 @@ def test_weights_behind_operators(body: str, stored: np.ndarray, tmp_path: Path)
     assert report.verification is not None
     assert report.verification.equivalent
     assert [layer.live_filters for layer in report.layers] == [5, 3]
+
+
+def test_filters_that_fill_up_are_told(tmp_path: Path) -> None:
+    """Who names a lowering gets whole blocks, and reads how many filters of zeros that takes; else none are added."""
+    path = written(model(BODY), tmp_path)
+    named = prune(path, output=tmp_path / "named.onnx", lowering="dense")
+    assert [text for text in named.warnings if "filters of zeros fill the layers up to multiples of 8" in text]
+    assert named.totals.params_after > prune(path, output=tmp_path / "plain.onnx").totals.params_after

@@ -145,9 +145,10 @@ def test_cuda_without_a_driver_is_one_line_of_ours():
         "import onnx.parser\n"
         "from swp_export.errors import DeviceError\n"
         "from swp_export.runtime.session import open_session\n"
+        "from swp_export.runtime.target import Target\n"
         "text = '<ir_version: 8, opset_import: [\"\": 18]> g (float[1] x) => (float[1] y) { y = Relu(x) }'\n"
         "try:\n"
-        "    open_session(onnx.parser.parse_model(text), device='cuda')\n"
+        "    open_session(onnx.parser.parse_model(text), Target(device='cuda'))\n"
         "except DeviceError as error:\n"
         "    print(error)\n"
     )

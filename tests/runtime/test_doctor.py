@@ -23,7 +23,7 @@ def test_the_report_is_json_and_names_every_package():
     document = json.loads(json.dumps(report.to_json()))
     names = {package["name"] for package in document["packages"]}
     assert {need.name for need in REQUIREMENTS} < names
-    assert [check["device"] for check in document["providers"]] == ["cpu", "cuda"]
+    assert [check["device"] for check in document["providers"]] == ["cpu", "cuda", "openvino"]
 
 
 def test_what_fails_is_a_finding_not_an_exception(monkeypatch):

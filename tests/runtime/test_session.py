@@ -7,7 +7,9 @@ import pytest
 
 from swp_export.errors import DeviceError, InputError, ModelError
 from swp_export.runtime.error_messages import is_device_failure, plain_message
-from swp_export.runtime.session import CudaOptions, open_session
+from swp_export.runtime.onnxruntime_cuda import provider_options
+from swp_export.runtime.session import open_session
+from swp_export.runtime.target import Target
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(2, 3, 4, 4)).astype(np.float32)
@@ -23,7 +25,7 @@ def relu(*, ir=8, opset=18, operator="Relu"):
 
 def test_a_loop_without_end_is_stopped(monkeypatch):
     """A run that its Loop keeps going is refused; one whose condition ends it is not."""
-    monkeypatch.setattr("swp_export.runtime.session.LONGEST_LOOP", 0.05)
+    monkeypatch.setattr("swp_export.runtime.limits.LONGEST_LOOP", 0.05)
     loop = (
         '<ir_version: 8, opset_import: ["": 17]> g (float[1] x) => (float[1] y) {{ t = Constant <value = bool {{1}}> ()'
         " y = Loop (, t, x) <body = b (int64 i, bool c, float[1] p) => (bool d, float[1] q) {{ q = Abs (p) {end} }}> }}"
@@ -37,7 +39,7 @@ def test_a_loop_without_end_is_stopped(monkeypatch):
 
 def test_a_session_runs_and_says_what_it_is():
     """Outputs, specifications, metadata and provider are the model's."""
-    session = open_session(relu(), threads=2)
+    session = open_session(relu(), Target(threads=2))
     np.testing.assert_array_equal(session.run({"x": X})["y"], np.maximum(X, 0))
     assert session.inputs[0].shape == ("N", 3, 4, 4)
     assert session.outputs[0].dtype == np.float32
@@ -131,25 +133,19 @@ def test_profile_and_optimised_model_are_written(tmp_path):
     assert onnx.load(tmp_path / "optimized.onnx").graph.node[0].op_type == "Relu"
 
 
-def test_threads_are_at_least_one():
-    """No threads is a defect of the caller."""
-    with pytest.raises(ValueError, match="at least 1"):
-        open_session(relu(), threads=0)
-
-
 def test_another_provider_than_the_one_asked_for_is_an_error():
     """A session that asked for CUDA and has the CPU provider says so, whatever led there."""
     session = open_session(relu())
-    object.__setattr__(session, "device", "cuda")
+    object.__setattr__(session, "asked_provider", "CUDAExecutionProvider")
     with pytest.raises(DeviceError, match="fell back to CPUExecutionProvider"):
         session.run({"x": X})
 
 
 def test_cuda_options_are_spelled_for_onnx_runtime():
     """TF32 is off unless asked for, and every option is a string."""
-    assert CudaOptions().to_provider_options()["use_tf32"] == "0"
-    options = CudaOptions(tf32=True, cuda_graph=True, prefer_nhwc=True).to_provider_options()
-    assert (options["use_tf32"], options["enable_cuda_graph"], options["prefer_nhwc"]) == ("1", "1", "1")
+    assert provider_options(Target(device="cuda"))["use_tf32"] == "0"
+    options = provider_options(Target(device="cuda:1", tf32=True, cuda_graph=True))
+    assert (options["use_tf32"], options["enable_cuda_graph"], options["device_id"]) == ("1", "1", "1")
 
 
 @pytest.mark.parametrize(

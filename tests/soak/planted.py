@@ -17,6 +17,9 @@ import onnx
 
 import swp_export
 from swp_export.errors import SwpExportError
+from swp_export.graph.files.reading import read_model
+from swp_export.verification.references import OnnxReference
+from swp_export.verification.verify import Verifier
 
 from . import random_networks, truth
 from .faults import plant
@@ -141,11 +144,7 @@ def onnx_bases(seed: int, folder: Path, make: Callable[[int], RandomModel] = ran
     session = truth.float32_session(source.read_bytes())
     cases = cases_of(inputs, lambda x: truth.evaluate(model.proto, x), lambda x: truth.float32(session, x))
 
-    def verify(content: bytes) -> Verdict:
-        (folder / "spoiled.onnx").write_bytes(content)
-        return _verdict(
-            lambda: swp_export.verify(folder / "spoiled.onnx", against=source, input_shape=model.input_shape).equivalent
-        )
+    verify = _verifying(OnnxReference(read_model(source).model, name), model.input_shape)
 
     def base(label: str, content: bytes) -> Base:
         return Base(
@@ -196,7 +195,6 @@ def checkpoint_base(
     from swp_export.checkpoint import read_checkpoint
     from swp_export.network.instantiate import instantiate
     from swp_export.verification.references import TorchReference
-    from swp_export.verification.verify import verify_model
 
     name = f"{name}, {lowering}"
     pruned = folder / "pruned.onnx"
@@ -210,7 +208,7 @@ def checkpoint_base(
         read_checkpoint(path), threshold=threshold, architecture=options.get("arch"),
         input_shape=options.get("input_shape"),
     )  # fmt: skip
-    reference = Remembering(TorchReference(network.module, name))
+    reference = TorchReference(network.module, name)
     content = pruned.read_bytes()
     declared = truth.float32_session(content).get_inputs()[0].shape
     inputs = truth.inputs_of(
@@ -218,15 +216,10 @@ def checkpoint_base(
     )
     output = onnx.ModelProto.FromString(content).graph.output[0].name
 
-    def verify(content: bytes) -> Verdict:
-        return _verdict(
-            lambda: verify_model(content, reference, name="spoiled.onnx", input_shape=network.input_shape).equivalent
-        )
-
     return Base(
         name=name,
         content=content,
-        verify=verify,
+        verify=_verifying(reference, network.input_shape),
         cases=cases_of(
             inputs,
             lambda x: {output: next(iter(reference.float64(x).values()))},
@@ -235,29 +228,10 @@ def checkpoint_base(
     )
 
 
-class Remembering:
-    """A reference that computes each input once, for many models that are compared with it."""
-
-    def __init__(self, reference: Reference) -> None:
-        self._reference = reference
-        self._known: dict[tuple[str, bytes], Outputs] = {}
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._reference, name)
-
-    def float64(self, x: np.ndarray) -> Outputs:
-        """Return what the reference computes in float64."""
-        return self._remembered("float64", x)
-
-    def float32(self, x: np.ndarray) -> Outputs:
-        """Return what the reference computes in float32."""
-        return self._remembered("float32", x)
-
-    def _remembered(self, how: str, x: np.ndarray) -> Outputs:
-        key = (f"{how} {x.shape}", x.tobytes())
-        if key not in self._known:
-            self._known[key] = getattr(self._reference, how)(x)
-        return {name: array.copy() for name, array in self._known[key].items()}
+def _verifying(reference: Reference, input_shape: tuple[int, int, int]) -> Callable[[bytes], Verdict]:
+    """Return what says of a model whether it computes what `reference` does; that is run once for all of them."""
+    verifier = Verifier(reference, input_shape)
+    return lambda content: _verdict(lambda: verifier.verify(content, "spoiled.onnx").equivalent)
 
 
 def _verdict(equivalent: Callable[[], bool]) -> Verdict:

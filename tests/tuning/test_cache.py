@@ -6,10 +6,9 @@ import dataclasses
 import json
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import onnxruntime
 import pytest
 from tunable_models import SHAPE, compact_network, rigged
 
@@ -24,6 +23,13 @@ if TYPE_CHECKING:
     from swp_export.tuning.model_timer import ModelTimer
 
 TIMER = rigged(lambda _: 1.0)
+
+
+def on(**changes: Any) -> ModelTimer:
+    """Return the timer of another target."""
+    return dataclasses.replace(TIMER, target=dataclasses.replace(TIMER.target, **changes))
+
+
 TIMES = {"dense": 0.5, "shift": 0.25}
 
 
@@ -55,10 +61,10 @@ OTHER_CASES: dict[str, Callable[[], LayerCase]] = {
     "order not free": lambda: dataclasses.replace(case(), free=False),
 }
 OTHER_TIMERS = {
-    "device": dataclasses.replace(TIMER, device="cuda"),
-    "threads": dataclasses.replace(TIMER, threads=2),
-    "batch": dataclasses.replace(TIMER, batch=8),
-    "tf32": dataclasses.replace(TIMER, tf32=False),
+    "device": on(device="openvino"),
+    "threads": on(threads=2),
+    "batch": on(batch=8),
+    "precision": on(precision="int8"),
 }
 
 
@@ -94,7 +100,7 @@ def test_another_runtime_or_program_or_processor_has_another_key(
     """What was measured before an update is measured again."""
     keys = {cache.key(case(), TIMER)}
     with monkeypatch.context() as patch:
-        patch.setattr(onnxruntime, "__version__", "0.0.1")
+        patch.setattr(cache_module, "installed", lambda _: {"onnxruntime": "0.0.1"})
         keys.add(cache.key(case(), TIMER))
     with monkeypatch.context() as patch:
         patch.setattr(cache_module, "version", lambda _: "0.0.1")

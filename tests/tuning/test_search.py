@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from typing import TYPE_CHECKING
 
@@ -15,8 +16,10 @@ from swp_export.graph.files.writing import serialized
 from swp_export.lowerings import LOWERINGS
 from swp_export.lowerings.rewrite import apply_plan_file
 from swp_export.progress import silent
+from swp_export.runtime.target import Target
 from swp_export.tuning.cache import LayerCache
 from swp_export.tuning.candidates import Candidate, Discarded
+from swp_export.tuning.layer_case import counted_plan, layer_cases
 from swp_export.tuning.search import ALTERNATIVES, FINALISTS, Search, alternatives, fastest_alone
 from swp_export.tuning.tuned_model import TunedModel, find_tuned_model
 
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
     from swp_export.graph.builder import LayerBuilder
     from swp_export.stripes import StripeConv
 
+DENSE = dict.fromkeys(LAYERS, "dense")
 OWN = {"conv0": "dense", "conv1": "pad-slice-add", "conv2": "dense"}
 ALIKE = [
     Candidate(layer=layer, lowering=name, median_ms=ms)
@@ -48,13 +52,13 @@ def raising(builder: LayerBuilder, x: ir.Value, conv: StripeConv) -> ir.Value:
     raise LoweringError("out of ideas")
 
 
-def test_fastest_alone_is_dense_where_nothing_was_measured() -> None:
+def test_fastest_alone_is_as_counted_where_nothing_was_measured() -> None:
     """And each layer's fastest elsewhere, whatever the order of the candidates."""
     candidates = [
         Candidate(layer="a", lowering=name, median_ms=ms)
         for name, ms in [("dense", 3.0), ("shift", 1.0), ("cropped", 2.0)]
     ]
-    assert fastest_alone(["a", "b"], candidates) == {"a": "shift", "b": "dense"}
+    assert fastest_alone({"a": "dense", "b": "cropped"}, candidates) == {"a": "shift", "b": "cropped"}
 
 
 def test_alternatives_are_few_and_not_far_behind() -> None:
@@ -75,13 +79,13 @@ def test_alternatives_are_different_forms() -> None:
 class TestBestStart:
     """Where the refinement begins."""
 
-    def test_keeps_the_models_own_plan_when_all_are_alike(self) -> None:
+    def test_keeps_the_counted_plan_when_all_are_alike(self) -> None:
         """Nothing is shown to be faster."""
-        assert search(rigged(lambda _: 1.0)).best_start(LAYERS, ALIKE, OWN) == OWN
+        assert search(rigged(lambda _: 1.0)).best_start(OWN, DENSE, ALIKE) == OWN
 
     def test_takes_the_fastest_that_is_shown_to_be(self) -> None:
         """One lowering for all layers, here."""
-        plan = search(rigged(by_lowering(sliced_ellpack_640=0.5, shift_sum=0.7))).best_start(LAYERS, [], OWN)
+        plan = search(rigged(by_lowering(sliced_ellpack_640=0.5, shift_sum=0.7))).best_start(DENSE, OWN, [])
         assert plan == dict.fromkeys(LAYERS, "sliced-ellpack(640)")
 
     def test_takes_each_layers_fastest_alone(self) -> None:
@@ -89,19 +93,19 @@ class TestBestStart:
         alone = {"conv0": "shift-sum", "conv1": "shift", "conv2": "sliced-ellpack(640)"}
         candidates = [Candidate(layer=layer, lowering=name, median_ms=1.0) for layer, name in alone.items()]
         timer = rigged(lambda content: 0.5 if lowerings_of(content) == alone else 1.0)
-        assert search(timer).best_start(LAYERS, candidates, OWN) == alone
+        assert search(timer).best_start(DENSE, OWN, candidates) == alone
 
     def test_a_lowering_is_dense_where_it_was_refused(self) -> None:
         """`shift` wherever it applies is a plan, and may be the best."""
         found = search(rigged(by_lowering(shift=0.5)))
         found.discarded += [Discarded(layer=layer, lowering="shift", reason="") for layer in ("conv0", "conv2")]
-        assert found.best_start(LAYERS, [], OWN) == {"conv0": "dense", "conv1": "shift", "conv2": "dense"}
+        assert found.best_start(DENSE, OWN, []) == {"conv0": "dense", "conv1": "shift", "conv2": "dense"}
 
     def test_plans_that_do_not_build_do_not_stop_it(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """They are discarded with their reason."""
         monkeypatch.setitem(LOWERINGS, "double", LoweringDouble(raising))
         found = search(rigged(by_lowering(sliced_ellpack_640=0.5)))
-        assert set(found.best_start(LAYERS, [], OWN).values()) == {"sliced-ellpack(640)"}
+        assert set(found.best_start(DENSE, OWN, []).values()) == {"sliced-ellpack(640)"}
         (hopeless,) = [d for d in found.discarded if d.lowering == "double"]
         assert (hopeless.layer, hopeless.reason) == ("(all)", "out of ideas")
 
@@ -188,10 +192,12 @@ class TestFindTunedModel:
         final: list[bool] = []
 
         class InTwoMinds(RiggedTimer):
-            def measure(self, models: Sequence[bytes], shape: Sequence[int], schedule: Schedule) -> list[Instances]:
+            def measure(
+                self, models: Sequence[bytes], shape: Sequence[int], schedule: Schedule, threads: Sequence[int] = ()
+            ) -> list[Instances]:
                 if schedule.min_seconds >= 1:
                     final.append(True)
-                return super().measure(models, shape, schedule)
+                return super().measure(models, shape, schedule, threads)
 
         timer = InTwoMinds(**vars(rigged(lambda content: seconds(content, bool(final)))))
         return find_tuned_model(portable_model, timer, SHAPE, 60, LayerCache(folder / "layers.json"), silent)
@@ -226,9 +232,20 @@ class TestFindTunedModel:
         assert fastest.over_input.speedup == pytest.approx(5)
         assert fastest.over_dense.speedup == pytest.approx(1)
 
+    @pytest.mark.parametrize(("on_one", "threads"), [(0.9, 1), (1.0, 2), (1.1, 2)])
+    def test_one_thread_is_a_rival_of_two(self, tmp_path: Path, on_one: float, threads: int) -> None:
+        """What is written runs on one thread where that is shown to be faster, and says so."""
+        timer = rigged(by_lowering(sliced_ellpack_640=0.5), Target(threads=2))
+        timer = dataclasses.replace(timer, on_one=on_one)
+        cache = LayerCache(tmp_path / "layers.json")
+        fastest = find_tuned_model(portable(), timer, SHAPE, 60, cache, silent)
+        assert fastest.threads == fastest.plan.found_on["threads"] == threads
+        assert set(fastest.plan.layers.values()) == {"sliced-ellpack(640)"}
+        assert fastest.over_input.speedup == pytest.approx(2 / min(on_one, 1.0))
+
     def test_a_model_that_states_no_plan(self, tmp_path: Path) -> None:
-        """As `--dense-out` writes it: its layers are dense, and are tuned."""
+        """As `--dense-out` writes it: its layers are tuned, and where nothing is faster they are as counted."""
         model = serialized(compact_network(), {})
         assert lowerings_of(model) == {}
         fastest = self.found(model, tmp_path, lambda *_: 1.0)
-        assert fastest.plan.layers == dict.fromkeys(LAYERS, "dense")
+        assert fastest.plan.layers == counted_plan(layer_cases(compact_network(), (1, *SHAPE)), 1)

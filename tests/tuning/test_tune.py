@@ -18,6 +18,7 @@ from small_models import from_bytes
 from tunable_models import LAYERS, SHAPE, lowerings_of, portable
 
 import swp_export.tuning.tuned_model as tuned_model_module
+import swp_export.verification.verify as verify_module
 from swp_export.benchmark.measure import Schedule
 from swp_export.cli import cli
 from swp_export.errors import DeviceError, InputError, LoweringError, ModelError, OutputError
@@ -25,6 +26,7 @@ from swp_export.graph.metadata import INPUT_SHAPE
 from swp_export.lowerings import LOWERINGS
 from swp_export.lowerings.plan_file import read_plan
 from swp_export.lowerings.rewrite import apply_plan_file
+from swp_export.tuning import final_race
 from swp_export.tuning.tune import tune
 from swp_export.verification.report import NotEquivalentError
 from swp_export.verification.verify_file import verify
@@ -88,8 +90,24 @@ def permuting(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(tuned_model_module.Search, "refine", found)
     monkeypatch.setattr(
-        tuned_model_module, "speedup", lambda *_: tuned_model_module.Speedup(speedup=1, low=1, high=1, rounds=1)
+        final_race, "speedup", lambda *_: tuned_model_module.Speedup(speedup=1, low=1, high=1, rounds=1)
     )
+
+
+def test_what_is_tuned_for_openvino_is_verified_there(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The target is in the plan, and every session that verifies the model is one of OpenVINO's."""
+    pytest.importorskip("openvino")
+    opened: list[str] = []
+    real = verify_module.open_session
+    monkeypatch.setattr(
+        verify_module, "open_session", lambda given, target: (opened.append(target.device), real(given, target))[1]
+    )
+    monkeypatch.setattr(tuned_model_module.Search, "best_start", lambda *given: given[2])
+    report = run(model, device="openvino", output="tuned.onnx", batch=2)
+    assert set(opened) == {"openvino"}
+    found_on = report.tuned.plan.found_on
+    assert (found_on["device"], found_on["batch"], found_on["precision"]) == ("openvino", 2, "float32")
+    assert "openvino" in found_on.keys() - {"device"}
 
 
 def test_writes_a_verified_model_and_its_plan(model: Path, written: set[str]) -> None:
@@ -120,9 +138,9 @@ def test_the_plan_says_where_it_was_found(model: Path) -> None:
     assert any(name.startswith("onnxruntime") for name in found_on)
 
 
-@pytest.mark.parametrize("lowering", [None, "dense", "pad-slice-add"])
+@pytest.mark.parametrize("lowering", ["dense", "pad-slice-add"])
 def test_a_permuting_plan_is_verified_and_reproducible(
-    lowering: str | None, model: Path, monkeypatch: pytest.MonkeyPatch
+    lowering: str, model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The tuned model is the plan's, whichever portable model was tuned and whichever it is applied to."""
     permuting(monkeypatch)
@@ -130,7 +148,7 @@ def test_a_permuting_plan_is_verified_and_reproducible(
     report = run(model, plan_out="plan.json")
     assert set(report.tuned.plan.layers.values()) == {"sliced-ellpack(640)"}
     assert report.verification.equivalent
-    for other in (None, "dense", "pad-slice-add"):
+    for other in ("dense", "pad-slice-add"):
         assert apply_plan_file(portable(other), read_plan("plan.json")) == report.tuned.content
 
 

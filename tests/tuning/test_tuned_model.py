@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from swp_export.tuning.tuned_model import _first_equivalent, _ranked
+from swp_export.tuning.final_race import ranked
+from swp_export.tuning.tuned_model import _first_equivalent
 from swp_export.verification.report import NotEquivalentError
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ class Forms:
 
 
 @pytest.mark.parametrize(
-    ("times", "ranked"),
+    ("times", "order"),
     [
         ({"found": 1, "own": 2, "dense": 3}, ["found", "own", "dense"]),
         ({"found": 1, "own": 3, "dense": 2}, ["found", "dense", "own"]),
@@ -61,15 +62,15 @@ class Forms:
         ({"found": 2, "own": 1, "dense": 3}, ["own", "found", "dense"]),
     ],
 )
-def test_what_is_next_goes_by_time(times: dict[str, float], ranked: list[str]) -> None:
+def test_what_is_next_goes_by_time(times: dict[str, float], order: list[str]) -> None:
     """What was found is first unless another is shown to be faster; the others follow by how long they took."""
-    assert _ranked({name: taking(seconds) for name, seconds in times.items()}) == ranked
+    assert ranked({name: taking(seconds) for name, seconds in times.items()}) == order
 
 
 def test_what_is_not_shown_to_be_faster_comes_behind() -> None:
     """A rival whose lead is within the noise does not displace what was found."""
     swaying = [list(instance) for instance in 0.999 * ROUNDS[:, ::-1]]
-    assert _ranked({"found": taking(1), "own": taking(2), "dense": swaying}) == ["found", "dense", "own"]
+    assert ranked({"found": taking(1), "own": taking(2), "dense": swaying}) == ["found", "dense", "own"]
 
 
 def test_the_next_one_is_taken() -> None:

@@ -16,7 +16,8 @@ from swp_export.verification.cases import (
     noise_case,
     other_sizes,
 )
-from swp_export.verification.samples import SAMPLES, read_samples
+from swp_export.verification.evaluation_data import read_evaluation_data
+from swp_export.verification.samples import read_samples
 
 shapes = st.tuples(st.integers(1, 4), st.integers(1, 9), st.integers(1, 9))
 
@@ -101,10 +102,10 @@ class TestSamples:
         return path
 
     def test_images(self, tmp_path: Path) -> None:
-        """Images of the network's channels are taken as they are, of any size, at most SAMPLES of them."""
-        images = np.random.default_rng(0).normal(size=(SAMPLES + 3, 3, 5, 4)).astype(np.float32)
+        """Images of the network's channels are taken as they are, of any size."""
+        images = np.random.default_rng(0).normal(size=(3, 3, 5, 4)).astype(np.float32)
         case = read_samples(self.write(tmp_path, images=images, labels=np.zeros(3)), (3, 8, 8))
-        assert np.array_equal(case.x, images[:SAMPLES])
+        assert np.array_equal(case.x, images)
         assert "samples.npz" in case.name
 
     @pytest.mark.parametrize("dtype", [np.float64, np.uint8, np.float16])
@@ -188,9 +189,11 @@ def test_a_single_value_that_is_not_finite(value: float, tmp_path: Path) -> None
 
 @pytest.mark.parametrize(("count", "name"), [(64, "samples of a.npz"), (65, "first 64 of 65 samples of a.npz")])
 def test_samples_are_the_users(count: int, name: str, tmp_path: Path) -> None:
-    """Every output must be decided on them, and where some are left out their name says so."""
+    """Every output must be decided on the first of them, and where some are left out their name says so."""
     np.savez(tmp_path / "a.npz", images=np.zeros((count, 3, 1, 1), np.float32))
-    case = read_samples(tmp_path / "a.npz", (3, 8, 8))
+    data = read_evaluation_data(data=tmp_path / "a.npz", input_shape=(3, 8, 8))
+    assert data is not None
+    case = data.first()
     assert (case.name, len(case.x)) == (name, 64)
     assert case.is_usual
     assert case.is_of_user

@@ -84,6 +84,11 @@ class TestBudget:
         assert (tiny == EPS * 0.5).all()
         assert (usual == ULPS * EPS * 0.5).all()
 
+    def test_a_channel_that_is_large_elsewhere_hides_nothing(self) -> None:
+        """A logit of a thousand on usual images allows no more than one unit of 1 where it is tiny."""
+        tiny, _ = budgets([runs(np.full((1, 3), 1e-15)), runs(np.full((1, 3), 1000.0))])
+        assert (tiny == EPS).all()
+
     def test_unusual_cases_say_nothing_of_the_others(self) -> None:
         """Inputs of a thousand times the magnitude widen no budget but their own, and raise no floor."""
         usual, wild = runs(np.ones((1, 3)), moved=1e-7), runs(np.full((1, 3), 1000.0), moved=1e-2)

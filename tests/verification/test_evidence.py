@@ -79,7 +79,7 @@ class Fixed:
 
 def gathered(reference: object, cases: list[tuple[Case, bool]] = CASES) -> Gathered:
     """Gather the evidence of `reference`."""
-    return gather(reference, cases, lambda _: None)
+    return gather(reference, cases, lambda *_: None)
 
 
 def verified_first_channel(reference: Fixed, samples: Case | None = None) -> VerificationReport:
@@ -114,7 +114,7 @@ class TestContradictions:
     def test_further_off_than_rounding_explains(self) -> None:
         """The refusal says what, on which input, by how much, from which node on."""
         with pytest.raises(
-            UnprovableError, match=r"output 'y' on noise.* is off by 0.002 of its scale, first at Conv node 'c'"
+            UnprovableError, match=r"output 'y' on noise.* is off by 0.0020 of its scale, first at Conv node 'c'"
         ):
             gathered(Fixed(single=lambda y: y * 1.002, rounded_=lambda y: y * (1 + 1e-7)))
 
@@ -140,7 +140,7 @@ class TestContradictions:
         (said,) = found.notes
         assert not found.optimise
         assert "default optimisation of fixed.pth is wrong: output 'y'" in said
-        assert "is off by 0.01 of its scale, first at Conv node 'c'" in said
+        assert "is off by 0.0100 of its scale, first at Conv node 'c'" in said
         assert all((each.runs["y"].single == each.runs["y"].truth).all() for each in found.evidence)
 
     def test_wrong_either_way(self) -> None:
@@ -477,5 +477,5 @@ def test_a_source_is_run_with_and_without_optimisation() -> None:
     """ONNX Runtime's two runs of an ONNX reference are both looked at; a module has one."""
     model = to_float32(model_from_text(f"h = Conv <{PADS}> (x, w) y = Relu (h)", w=weights(RNG, 8, 3, 3, 3)))
     case = Case(name="ones", x=np.ones((1, 3, 6, 6), np.float32))
-    found = gather(OnnxReference(model, "it"), [(case, True)], lambda _: None)
+    found = gather(OnnxReference(model, "it"), [(case, True)], lambda *_: None)
     assert found.evidence[0].runs["y"].other is not None

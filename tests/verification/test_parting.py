@@ -56,8 +56,8 @@ def test_optimised_and_not(monkeypatch: pytest.MonkeyPatch) -> None:
     """The least part of a model that optimisation changes ends in the node that is named."""
     real = parting._run
 
-    def wrong(proto: object, x: np.ndarray, *, optimise: bool) -> dict[str, np.ndarray]:
-        found = real(proto, x, optimise=optimise)
+    def wrong(model: ir.Model, names: list[str], x: np.ndarray, *, optimise: bool) -> dict[str, np.ndarray]:
+        found = real(model, names, x, optimise=optimise)
         return {name: array * 1.5 if optimise and name in {"r", "y"} else array for name, array in found.items()}
 
     monkeypatch.setattr(parting, "_run", wrong)

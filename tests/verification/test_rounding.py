@@ -9,13 +9,16 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from small_models import model_from_text, to_float32
+from small_models import model_from_text, to_bytes, to_float32
 from torch import nn
 
+from swp_export.runtime.session import open_session
 from swp_export.verification.references import OnnxReference, TorchReference
-from swp_export.verification.rounding import UNIT, UNIT_OF_FLOAT16, move_module, moved
+from swp_export.verification.rounding import UNIT, UNIT_OF_FLOAT16, move_module, moved, summing_means
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from swp_export.verification.references import Reference
 
 
@@ -84,6 +87,24 @@ def test_a_mean_that_is_taken_off_is_rounded(norm: nn.Module | None) -> None:
     (truth,), (rounded,) = (run(x).values() for run in (reference.float64, reference.rounded(0)))
     assert np.abs(truth).max() < 1e-12
     assert 20 * UNIT < np.abs(rounded).max() < 0.7 * UNIT / np.sqrt(1e-5) * 1.001
+
+
+@pytest.mark.parametrize(
+    "mean", [nn.AdaptiveAvgPool2d(1), lambda x: x.mean((2, 3)), lambda x: torch.mean(x, dim=(2, 3), keepdim=True)]
+)
+def test_a_mean_is_off_as_onnx_runtime_sums(mean: Callable[[torch.Tensor], torch.Tensor]) -> None:
+    """All sums of a constant map round alike, so that its mean is off by tens of units, and no mean of one axis is."""
+    x = np.random.default_rng(0).uniform(0.3, 1, (1, 64, 1, 1)).astype(np.float32).repeat(784, axis=2)
+    x = x.reshape(1, 64, 28, 28)
+    pool = model_from_text("y = GlobalAveragePool (x)", x="double[N, 64, H, W] x", y="double[N, 64, 1, 1] y")
+    single = open_session(to_bytes(to_float32(pool)), optimise=False).run(x)["y"]
+    maps = torch.from_numpy(x.astype(np.float64))
+    with summing_means():
+        off = mean(maps).numpy().reshape(1, 64, 1, 1) - maps[:, :, :1, :1].numpy()
+        assert np.abs((maps.mean(2) - maps[:, :, 0]).numpy()).max() < UNIT
+    real = single - maps[:, :, :1, :1].numpy()
+    assert np.abs(off - real).max() < UNIT
+    assert np.abs(real).max() > 20 * UNIT
 
 
 def test_a_seed_repeats_a_run() -> None:

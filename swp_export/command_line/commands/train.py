@@ -10,7 +10,6 @@ import click
 from swp_export.command_line.options import (
     ARCH,
     DATASET,
-    DEVICE,
     FILE,
     FOLDER,
     FORCE,
@@ -59,7 +58,9 @@ def _number(name: str, kind: click.ParamType[Any], default: float, text: str) ->
     _number("--batch-size", click.IntRange(1), 64, "Images per step, of all processes together."),
     _number("--lr", click.FloatRange(0), 0.1, "Learning rate; divided by 10 after half and three quarters."),
     _number("--seed", click.IntRange(0), 0, "The same seed gives the same network, on the CPU bit for bit."),
-    DEVICE,
+    click.option(
+        "--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True, help="Where to train."
+    ),
 )
 @click.option("--amp", is_flag=True, help="Compute in mixed precision where that is safe; for GPUs.")
 @options(_number("--workers", click.IntRange(0), 0, "Processes that load images beside the training."))

@@ -6,9 +6,10 @@ from typing import Any
 
 import click
 
+from swp_export.command_line.accuracy_options import DATASET
 from swp_export.command_line.options import (
     CALIBRATION,
-    CALIBRATION_DATA,
+    DATA,
     DEVICE,
     FILE,
     FORCE,
@@ -23,6 +24,7 @@ from swp_export.command_line.options import (
     examples,
     options,
 )
+from swp_export.command_line.page_file import REPORT
 
 
 @click.command(
@@ -30,7 +32,7 @@ from swp_export.command_line.options import (
         "swp-export tune small.onnx -o fast.onnx",
         "swp-export tune small.onnx --threads 4 --batch 8 --seconds 120",
         "swp-export tune small.onnx --plan-out plan.json",
-        "swp-export tune small.onnx --precision int8 --data images.npz --max-accuracy-drop 0.3",
+        "swp-export tune small.onnx --precision int8 --data images.npz",
     )
 )
 @click.argument("model", type=FILE)
@@ -54,20 +56,23 @@ from swp_export.command_line.options import (
 @click.option(
     "--seconds", type=click.FloatRange(0), default=60, show_default=True, metavar="S", help="How long to search."
 )
-@options(PRECISION, CALIBRATION_DATA, CALIBRATION, MAX_ACCURACY_DROP, UNPRUNED)
-@options(INPUT_SHAPE, TF32, FORCE, VERBOSITY, JSON)
-def tune(*, model: str, as_json: bool, **arguments: Any) -> None:
+@options(INPUT_SHAPE, TF32, DATA, DATASET)
+@options(PRECISION, CALIBRATION, MAX_ACCURACY_DROP, UNPRUNED, REPORT, FORCE, VERBOSITY, JSON)
+def tune(*, model: str, page: str | None, as_json: bool, **arguments: Any) -> None:
     """Write the fastest verified form of MODEL for this device.
 
     MODEL is one that `prune` or `tune` wrote. A layer can be written in several forms that compute the same; each is
     measured here, alone and then in the whole model. Needs no torch.
     """
+    from swp_export.command_line.page_file import page_file
     from swp_export.command_line.progress import progress
     from swp_export.command_line.terminal import print_report, print_warnings
     from swp_export.command_line.tune_table import tune_tables
     from swp_export.tuning.tune import tune as run
 
-    with progress(measuring=True) as show:
-        report = run(model, progress=show, **arguments)
+    with page_file(page, force=arguments["force"]) as write_page:
+        with progress(measuring=True) as show:
+            report = run(model, progress=show, **arguments)
+        write_page(report)
     print_warnings(report.verification.notes)
     print_report(report, tune_tables, as_json=as_json)

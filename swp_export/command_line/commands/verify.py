@@ -6,9 +6,11 @@ from typing import Any
 
 import click
 
+from swp_export.command_line.accuracy_options import DATASET
 from swp_export.command_line.options import (
     ARCH,
     DATA,
+    DEVICE,
     FILE,
     FORCE,
     INPUT_SHAPE,
@@ -37,7 +39,7 @@ from swp_export.verification.report import NotEquivalentError
     metavar="FILE",
     help="What MODEL must compute: the checkpoint that it came from, or another ONNX model.",
 )
-@options(THRESHOLD, ARCH, INPUT_SHAPE, DATA)
+@options(THRESHOLD, ARCH, INPUT_SHAPE, DATA, DATASET)
 @click.option(
     "--atol",
     type=float,
@@ -47,7 +49,7 @@ from swp_export.verification.report import NotEquivalentError
 @click.option("--rtol", type=float, metavar="R", help="See --atol.")
 @options(MAX_ACCURACY_DROP)
 @click.option("--junit", type=FILE, metavar="FILE", help="Also write the comparisons as JUnit XML, for CI.")
-@options(FORCE, VERBOSITY, JSON)
+@options(DEVICE, FORCE, VERBOSITY, JSON)
 def verify(*, model: str, junit: str | None, force: bool, as_json: bool, **arguments: Any) -> None:
     """Check that MODEL computes what another file computes.
 

@@ -12,8 +12,6 @@ import dataclasses
 import math
 from typing import TYPE_CHECKING
 
-import onnx_ir as ir
-
 from swp_export.graph.analysis.flops import infer_shapes, node_flops
 from swp_export.graph.constants import array_of
 from swp_export.graph.convolutions import layer_name
@@ -21,22 +19,34 @@ from swp_export.graph.input_shape import one_image
 from swp_export.graph.metadata import LAYER
 from swp_export.graph.operators.naming import operator_of
 from swp_export.graph.operators.table import weights_of
+from swp_export.graph.weights_apart import light_proto
+from swp_export.stripes import LayerCounts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import numpy as np
+    import onnx_ir as ir
 
     from swp_export.graph.metadata import InputShape
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Counts:
-    """Parameters (weights and biases) and FLOPs per image; `layer_flops` by layer name."""
+    """Parameters (weights and biases) and FLOPs per image.
+
+    Attributes:
+        params: of all layers.
+        flops: of all layers.
+        layers: the same of each layer.
+        layer_positions: output positions that are computed, by layer: height times width of a convolution's map.
+
+    """
 
     params: int
     flops: int
-    layer_flops: dict[str, int]
+    layers: dict[str, LayerCounts]
+    layer_positions: dict[str, int]
 
 
 def count(model: ir.Model, input_shape: InputShape, *, live_only: bool) -> Counts:
@@ -51,17 +61,23 @@ def count(model: ir.Model, input_shape: InputShape, *, live_only: bool) -> Count
         ModelError: a shape cannot be inferred.
 
     """
-    flops = node_flops(ir.serde.serialize_model(model), one_image(model, input_shape))
-    params, by_layer = 0, dict[str, int]()
+    flops = node_flops(light_proto(model), one_image(model, input_shape))
+    by_layer, positions = dict[str, LayerCounts](), dict[str, int]()
     for node, dense in zip(model.graph, flops, strict=True):
         weight, weights = array_of(node.inputs[1]) if dense else None, weights_of(node)
         if weight is None:
             continue
         share = 1.0 if weights is None or not live_only else weights.live_share()
         name = layer_name(node)
-        by_layer[name] = by_layer.get(name, 0) + round(dense * share)  # of a grouped layer there may be several
-        params += round(weight.size * share) + (weight.shape[-1] if weights is None else weights.filters)
-    return Counts(params=params, flops=sum(by_layer.values()), layer_flops=by_layer)
+        params = round(weight.size * share) + (weight.shape[-1] if weights is None else weights.filters)
+        _add(by_layer, name, params, round(dense * share))  # of a grouped layer there may be several
+        positions[name] = dense // (2 * weight.size)
+    return Counts(
+        params=sum(layer.params for layer in by_layer.values()),
+        flops=sum(layer.flops for layer in by_layer.values()),
+        layers=by_layer,
+        layer_positions=positions,
+    )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -91,10 +107,15 @@ def stored_floats(model: ir.Model) -> Floats:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Executed:
-    """FLOPs per image of a file as it stands: `products`, zeros included, and every one of the `additions`."""
+    """FLOPs per image of a file as it stands: `products`, zeros included, and every one of the `additions`.
+
+    `layers` has the products of each layer, and the floats that it holds; shared ones count for the first that reads
+    them.
+    """
 
     products: int
     additions: int
+    layers: dict[str, LayerCounts]
 
 
 def executed(model: ir.Model, input_shape: InputShape) -> Executed:
@@ -104,7 +125,7 @@ def executed(model: ir.Model, input_shape: InputShape) -> Executed:
         ModelError: a shape cannot be inferred.
 
     """
-    proto = ir.serde.serialize_model(model)
+    proto = light_proto(model)
     fed = one_image(model, input_shape)
     shapes = infer_shapes(proto, fed)
     additions = sum(
@@ -112,7 +133,29 @@ def executed(model: ir.Model, input_shape: InputShape) -> Executed:
         for node in proto.graph.node
         if operator_of(node) in {"Add", "Sum"}
     )
-    return Executed(products=sum(node_flops(proto, fed)), additions=additions)
+    flops = node_flops(proto, fed)
+    return Executed(products=sum(flops), additions=additions, layers=_written_layers(model, flops))
+
+
+def _written_layers(model: ir.Model, flops: list[int]) -> dict[str, LayerCounts]:
+    by_layer: dict[str, LayerCounts] = {}
+    counted: set[ir.Value] = set()
+    for node, products in zip(model.graph, flops, strict=True):
+        stored = {value for value in node.inputs if value is not None and value.const_value is not None} - counted
+        if LAYER in node.metadata_props or products:
+            floats = sum(
+                value.const_value.size
+                for value in stored
+                if value.const_value is not None and value.const_value.dtype.is_floating_point()
+            )
+            _add(by_layer, layer_name(node), floats, products)
+            counted |= stored
+    return by_layer
+
+
+def _add(by_layer: dict[str, LayerCounts], name: str, params: int, flops: int) -> None:
+    before = by_layer.get(name, LayerCounts(params=0, flops=0))
+    by_layer[name] = LayerCounts(params=before.params + params, flops=before.flops + flops)
 
 
 def _tensors(graph: ir.Graph) -> Iterator[ir.TensorProtocol]:

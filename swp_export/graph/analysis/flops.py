@@ -57,7 +57,8 @@ def infer_shapes(model: onnx.ModelProto, input_shape: Fed) -> dict[str, tuple[in
     inputs = {value.name: value for value in fixed.graph.input if value.name not in stored}
     if not inputs:
         raise ModelError("the model takes no input")
-    for name, sizes in (input_shape if isinstance(input_shape, Mapping) else {next(iter(inputs)): input_shape}).items():
+    fed = input_shape if isinstance(input_shape, Mapping) else {next(iter(inputs)): input_shape}
+    for name, sizes in fed.items():
         shape = inputs[name].type.tensor_type.shape
         del shape.dim[:]
         for size in sizes:
@@ -72,8 +73,8 @@ def infer_shapes(model: onnx.ModelProto, input_shape: Fed) -> dict[str, tuple[in
         dims = value.type.tensor_type.shape.dim
         if value.type.tensor_type.HasField("shape") and all(dim.HasField("dim_value") for dim in dims):
             shapes[value.name] = tuple(dim.dim_value for dim in dims)
-    for name, shape in shapes.items():
-        require_affordable(name, shape)
+    for name in [*fed, *(name for node in graph.node for name in node.output)]:
+        require_affordable(name, shapes.get(name, ()))
     return shapes
 
 
@@ -112,10 +113,17 @@ def _shapes_of_a_run(model: onnx.ModelProto, input_shape: Fed) -> dict[str, tupl
 
     with contextlib.suppress(SwpExportError):  # what no run reaches, or can, is told as what is not inferred
         program = Float64Model(ir.serde.deserialize_model(model))
-        by_name = input_shape if isinstance(input_shape, Mapping) else {program.inputs[0]: input_shape}
+        by_name = dict(input_shape if isinstance(input_shape, Mapping) else {program.inputs[0]: input_shape})
+        by_name |= _static_shapes(model, {*program.inputs} - by_name.keys())
         shapes |= {name: tuple(shape) for name, shape in by_name.items()}
         program.run({name: np.zeros(shape) for name, shape in by_name.items()}, on_value=record)
     return shapes
+
+
+def _static_shapes(model: onnx.ModelProto, names: set[str]) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of the inputs `names`: weights that were taken apart."""
+    inputs = (value for value in model.graph.input if value.name in names)
+    return {value.name: tuple(dim.dim_value for dim in value.type.tensor_type.shape.dim) for value in inputs}
 
 
 def _counts(node: onnx.NodeProto) -> bool:

@@ -11,6 +11,7 @@ import onnx_ir as ir
 
 from swp_export.errors import ModelError
 from swp_export.graph.operators.naming import operator_of
+from swp_export.graph.weights_apart import put_weights, without_weights
 from swp_export.isolated import isolated
 
 
@@ -21,7 +22,8 @@ def with_inferred_shapes(model: ir.Model, label: str) -> ir.Model:
         ModelError: the types of the graph contradict one another. The message calls the model `label`.
 
     """
-    proto = ir.to_proto(model)
+    light, weights = without_weights(model)
+    proto = ir.to_proto(light)
     foreign = {name for node in proto.graph.node if not operator_of(node) for name in node.output}
     kept = [value for value in proto.graph.value_info if value.name in foreign]
     del proto.graph.value_info[:]
@@ -36,6 +38,7 @@ def with_inferred_shapes(model: ir.Model, label: str) -> ir.Model:
         )
     except ModelError as error:
         raise ModelError(f"{label} contradicts itself: {error}; export it again") from error
+    put_weights(inferred, weights)
     dims = (dim for value in inferred.graph.inputs for dim in value.shape or ())
     taken = {dim.value for dim in dims if isinstance(dim, ir.SymbolicDim)}
     for output, stated in zip(inferred.graph.outputs, model.graph.outputs, strict=True):

@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING
 
 import onnx
 import onnx_ir as ir
-from google.protobuf.message import DecodeError, EncodeError
+from google.protobuf.message import DecodeError
 
 from swp_export.errors import ModelError
 from swp_export.file_kinds import CHECKPOINTS, ONNX, kind_of, nearby
+from swp_export.graph.files.content import beside_of, with_arrays, with_beside
 from swp_export.graph.files.external_data import has_external_data, load_external_data
 from swp_export.graph.files.soundness import require_sound
+from swp_export.graph.weights_apart import light_proto
 from swp_export.input_file import read_bytes
 
 if TYPE_CHECKING:
@@ -29,7 +31,8 @@ class OnnxFile:
     Attributes:
         path: the file.
         sha256: of the file as it lies there, without the data that it keeps in other files.
-        content: the whole model as one file: the file's own bytes, unless it keeps data in other files.
+        content: the whole model as one file, or in parts where it is too large: the file's own bytes, unless it keeps
+            data in other files.
         model: what `content` says.
 
     """
@@ -67,10 +70,9 @@ def read_model(path: str | Path) -> OnnxFile:
             content = proto.SerializeToString(deterministic=True)
         with _naming(path):
             require_sound(proto)
-        if has_external_data(proto):
-            content = _with_external_data(proto, path)
-        onnx.checker.check_model(content)
-        model = ir.serde.deserialize_model(proto)
+            if has_external_data(proto):
+                content = with_beside(proto, load_external_data(proto, path.parent))
+        model = _checked(proto, content)
     except DecodeError as error:
         raise ModelError(f"{path} is no ONNX file, or truncated; export it again") from error
     except UnicodeDecodeError as error:
@@ -81,6 +83,17 @@ def read_model(path: str | Path) -> OnnxFile:
         cause = error.__cause__ or error
         raise ModelError(f"{path} is damaged, onnx-ir cannot read it: {' '.join(str(cause).split())}") from error
     return OnnxFile(path=path, sha256=sha256, content=content, model=model)
+
+
+def _checked(proto: onnx.ModelProto, content: bytes) -> ir.Model:
+    """Return the model of `content`, which is `proto`, once ONNX's checker has seen it."""
+    arrays = beside_of(content)
+    if not arrays:
+        onnx.checker.check_model(content)
+    model = with_arrays(ir.serde.deserialize_model(proto), arrays)
+    if arrays:
+        onnx.checker.check_model(light_proto(model))
+    return model
 
 
 def _require_no_other_kind(path: Path, content: bytes) -> None:
@@ -114,15 +127,3 @@ def _naming(path: Path) -> Iterator[None]:
 def is_onnx(path: str | Path) -> bool:
     """Tell whether `path` is meant to be an ONNX file: by its suffix."""
     return Path(path).suffix.lower() == ".onnx"
-
-
-def _with_external_data(proto: onnx.ModelProto, path: Path) -> bytes:
-    """Read the data beside the file `path` into `proto`, its content, and return that as one file."""
-    with _naming(path):
-        load_external_data(proto, path.parent)
-    try:
-        content: bytes = proto.SerializeToString(deterministic=True)
-    except (EncodeError, ValueError) as error:
-        reason = " ".join(str(error).split())
-        raise ModelError(f"{path} with the data beside it does not make one file of at most 2 GB: {reason}") from error
-    return content

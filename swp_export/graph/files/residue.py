@@ -39,20 +39,31 @@ def remove_residue(model: onnx.ModelProto) -> None:
         _clean_body(function.node)
 
 
-def state_true_outputs(model: onnx.ModelProto) -> None:
-    """Give the outputs of `model`, in place, the shapes that follow from its nodes where its own contradict them."""
+def state_true_shapes(model: onnx.ModelProto) -> None:
+    """State in `model`, in place, the shapes that follow from its nodes: of its outputs where its own contradict them.
+
+    Those of the values in between are for who looks at the file, and never of weights: each size is a number, a name of
+    an input's, or open.
+    """
     stated = [onnx.TensorShapeProto.FromString(_shape(value).SerializeToString()) for value in model.graph.output]
     named = [value.type.tensor_type.HasField("shape") for value in model.graph.output]
     for value in model.graph.output:
         value.type.tensor_type.ClearField("shape")
     names = {dim.dim_param for value in model.graph.input for dim in _shape(value).dim if dim.dim_param}
-    inferred = onnx.shape_inference.infer_shapes(model, data_prop=True).graph.output
-    for value, own, has_own, found in zip(model.graph.output, stated, named, inferred, strict=True):
+    inferred = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
+    for value, own, has_own, found in zip(model.graph.output, stated, named, inferred.output, strict=True):
         known = found.type.tensor_type.HasField("shape")
         true = own if has_own and not (known and _contradict(own, _shape(found), names)) else _shape(found)
         if has_own or known:
             _shape(value).SetInParent()  # a scalar's shape is there and empty
             _shape(value).CopyFrom(true)
+    given = {name for node in model.graph.node for name in node.output} - {value.name for value in model.graph.output}
+    for value in inferred.value_info:
+        if value.name in given and value.type.tensor_type.HasField("shape"):
+            for dim in _shape(value).dim:
+                if dim.dim_param and dim.dim_param not in names:  # one that the inference made up
+                    dim.ClearField("dim_param")
+            model.graph.value_info.append(value)
 
 
 def _shape(value: onnx.ValueInfoProto) -> onnx.TensorShapeProto:

@@ -17,8 +17,8 @@ _PACKED = {"INT4": 4, "UINT4": 4, "FLOAT4E2M1": 4, "INT2": 2, "UINT2": 2}
 """Bits of a value that fills no byte."""
 
 
-def require_sound_tensor(tensor: TensorProto) -> None:
-    """Check that `tensor` holds as many bytes as its dimensions declare.
+def require_sound_tensor(tensor: TensorProto, external: int | None = None) -> None:
+    """Check that `tensor` holds as many bytes as its dimensions declare, in another file so many if they are known.
 
     Raises:
         ModelError: it does not, or its type is unknown.
@@ -28,14 +28,15 @@ def require_sound_tensor(tensor: TensorProto) -> None:
     dims = [*tensor.dims[: MOST_DIMENSIONS + 1]]
     if len(dims) > MOST_DIMENSIONS or any(dim < 0 for dim in dims):
         raise ModelError(f"declares tensor {tensor.name!r} as {dims[:8]}, which is no shape")
-    if tensor.data_location == onnx.TensorProto.EXTERNAL:
+    if tensor.data_location == onnx.TensorProto.EXTERNAL and external is None:
         return
     count = math.prod(dims)
     expected, found, unit = count, len(tensor.string_data), "strings"
     if tensor.data_type != onnx.TensorProto.STRING:
-        if tensor.HasField("raw_data"):
+        if external is not None or tensor.HasField("raw_data"):
             bits = _PACKED.get(name) or 8 * onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize
-            expected, found, unit = -(-count * bits // 8), len(tensor.raw_data), "bytes"
+            held = len(tensor.raw_data) if external is None else external
+            expected, found, unit = -(-count * bits // 8), held, "bytes"
         else:
             expected, found, unit = _listed(tensor, name, count)
     if expected != found:

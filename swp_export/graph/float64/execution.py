@@ -6,7 +6,7 @@ Local functions are run as graphs of their own, under the opset that they state 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -58,14 +58,15 @@ class Program:
             last.update((value, number) for value in (*step.reads, *step.outputs))
         kept = set(self.outputs)
         own = {value for step in self._steps for value in step.outputs if value not in kept}
+        own |= {value for value in self.constants if value in last and value not in kept}
         self._done: list[list[ir.Value]] = [[] for _ in self._steps]
         for value in own:
             self._done[last[value]].append(value)
 
     @property
-    def reads(self) -> set[ir.Value]:
+    def reads(self) -> list[ir.Value]:
         """What the graph's nodes and outputs read, values of the graphs around it among them."""
-        return {value for step in self._steps for value in step.reads} | set(self.outputs)
+        return [*(value for step in self._steps for value in step.reads), *self.outputs]
 
     def run(self, values: Values, on_value: OnValue | None = None) -> list[np.ndarray | None]:
         """Return the outputs. `values` holds the inputs and what the graph reads from around it; it is added to.
@@ -75,13 +76,20 @@ class Program:
             ModelError: a node has a setting that is not implemented.
 
         """
-        for value, array in self.constants.items():
-            values[value] = _seen(value, array, on_value) if is_float(array) else array
         for step, done in zip(self._steps, self._done, strict=True):
+            self._add_constants(step.reads, values, on_value)
             step.run(values, on_value)
             for value in done:
                 values.pop(value, None)
+        self._add_constants(self.outputs, values, on_value)
         return [values[value] for value in self.outputs]
+
+    def _add_constants(self, wanted: Iterable[ir.Value], values: Values, on_value: OnValue | None) -> None:
+        """Put those that are `wanted` and not there yet into `values`, and no sooner: they take twice as much."""
+        for value in wanted:
+            if value in self.constants and value not in values:
+                array = self.constants[value]
+                values[value] = _seen(value, promoted(array), on_value) if is_float(array) else array
 
 
 class _Step:
@@ -107,7 +115,8 @@ class _Step:
             self._attributes = _attributes(node, scope)
             self._refuse_setting()
         graphs = [value for value in self._attributes.values() if isinstance(value, Program)]
-        self.reads = {value for value in self.inputs if value is not None}.union(*(graph.reads for graph in graphs))
+        inner = (value for graph in graphs for value in graph.reads)
+        self.reads = tuple(dict.fromkeys([*(value for value in self.inputs if value is not None), *inner]))
 
     def run(self, values: Values, on_value: OnValue | None) -> None:
         """Put the node's outputs into `values`."""
@@ -205,7 +214,7 @@ def _initializers(graph: ir.Graph) -> dict[ir.Value, np.ndarray]:
     for value in graph.initializers.values():
         if value.const_value is not None:
             array = _of_known_type(value.const_value.numpy(), f"the initializer {value.name!r}")
-            constants[value] = promoted(array)
+            constants[value] = array
     return constants
 
 

@@ -31,6 +31,7 @@ class Float64Model:
     Attributes:
         inputs: the names of what must be fed; stored weights are not among them, where they are also graph inputs.
         outputs: the names of the outputs.
+        stored_bytes: what the stored tensors take in float32.
 
     Raises:
         ModelError: it holds an operator that is not ONNX's own, that is not implemented at its opset, or that draws
@@ -42,7 +43,7 @@ class Float64Model:
         scope = Scope(opsets=model.opset_imports, functions=model.functions)
         self._program = Program(model.graph, scope)
         stored = (array.size for array in self._program.constants.values() if array is not None)
-        self._bytes = np.dtype(np.float32).itemsize * sum(stored)
+        self.stored_bytes = np.dtype(np.float32).itemsize * sum(stored)
         self._fed = {value.name or "": value for value in model.graph.inputs if value not in self._program.constants}
         self.inputs = tuple(self._fed)
         self.outputs = tuple(value.name or "" for value in model.graph.outputs)
@@ -83,7 +84,7 @@ class Float64Model:
         given = _BYTES * sum(array.size for array in feeds.values())
         try:
             # NumPy warns of an overflow inside a sigmoid that is no mistake.
-            with np.errstate(all="ignore"), memory_within(allowance(model=self._bytes, inputs=given)):
+            with np.errstate(all="ignore"), memory_within(allowance(model=self.stored_bytes, inputs=given)):
                 outputs = self._program.run(values, on_value)
         except MemoryError as error:
             sizes = ", ".join(f"{name} {list(array.shape)}" for name, array in feeds.items())

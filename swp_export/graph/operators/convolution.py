@@ -98,9 +98,10 @@ def _multiply(by_tap: np.ndarray, views: list[np.ndarray], *, out: np.ndarray) -
     `views` holds one of `[N, groups * C, *positions]` a tap, `out` is `[N, groups, M, *positions]`. One product of all
     taps, over as many images or rows of one as fit into COLUMNS, is faster than one a tap and image.
     """
-    images, groups, filters, rows, *inner = out.shape
+    images, groups, _, rows, *inner = out.shape
+    live = np.flatnonzero(by_tap.any(axis=(0, 2, 3)))  # of a network to prune many are not, and out holds zeros
     channels, taps = by_tap.shape[2:]
-    factor = np.moveaxis(by_tap, -1, 2).reshape(groups, filters, taps * channels)
+    factor = np.moveaxis(by_tap[:, live], -1, 2).reshape(groups, live.size, taps * channels)
     fitting = max(1, COLUMNS // (taps * groups * channels * math.prod(inner)))
     many, high = max(1, fitting // rows), min(rows, fitting)
     for image, row in itertools.product(range(0, images, many), range(0, rows, high)):
@@ -110,7 +111,8 @@ def _multiply(by_tap: np.ndarray, views: list[np.ndarray], *, out: np.ndarray) -
         for number, view in enumerate(views):
             columns[:, number] = np.moveaxis(view[part].reshape(size[0], groups, channels, *size[1:]), 0, 2)
         products = factor @ columns.reshape(groups, taps * channels, -1)
-        out[image : image + many, :, :, row : row + high] = np.moveaxis(products.reshape(groups, filters, *size), 2, 0)
+        found = np.moveaxis(products.reshape(groups, live.size, *size), 2, 0)
+        out[image : image + many, :, live, row : row + high] = found
 
 
 def _over_maps(bias: np.ndarray, y: np.ndarray) -> np.ndarray:

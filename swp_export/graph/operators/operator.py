@@ -29,6 +29,7 @@ class Rounding(enum.Enum):
 
     EXACT = "it rounds nothing: what it gives is what it was given, or an integer"
     ROUNDED = "it rounds its result"
+    TWICE = "it rounds on the way too, and is off by some units of its result, however small that is"
     APPROXIMATED = "a runtime approximates it: near zero it may be off by more than its result rounds"
 
 

@@ -3,23 +3,33 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from swp_export.graph.constants import set_input
 from swp_export.graph.operators.activation import logistic
 from swp_export.graph.operators.call import UnsupportedError
-from swp_export.graph.operators.examples import pinned
-from swp_export.graph.operators.operator import ChannelRule, Operator, Tensor
+from swp_export.graph.operators.node_view import Layout, Pins, label_of, shape_of, taken
+from swp_export.graph.operators.operator import ChannelRule, Example, Operator, Reads, Tensor
+from swp_export.graph.operators.rules.weighted import Weighted
+from swp_export.graph.operators.weights import Weights, floats_of, has_input, put_weight
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
+
+    import onnx_ir as ir
 
     from swp_export.graph.operators.call import Call
+    from swp_export.graph.operators.fixed_maps import FixedMaps
+    from swp_export.graph.operators.node_view import NodeView, Places
+    from swp_export.graph.operators.operator import Evaluate, Known
 
     State = tuple[np.ndarray, ...]
     Activation = Callable[[np.ndarray], np.ndarray]
 
+_STEPS = "reads them step by step"
 _ACTIVATIONS: dict[str, Activation] = {
     "sigmoid": logistic,
     "tanh": np.tanh,
@@ -155,16 +165,110 @@ def _cell(call: Call, direction: int, gates: int, size: int, default: list[str])
     )
 
 
+class _Gates(Weighted):
+    """The gates read each step's channels as a matrix product does; what they give is all read in the next step."""
+
+    def __init__(self, gates: int) -> None:
+        super().__init__(functools.partial(_read_gates, gates), functools.partial(_write_gates, gates))
+
+    def flow(self, node: NodeView) -> tuple[Layout | None, ...] | Pins:
+        """Give outputs whose channels all stay, the last axis of each."""
+        weights = self._read(node.node)
+        if isinstance(weights, Pins):
+            return weights
+        for index in node.computed()[1:]:
+            node.pin(index, _STEPS)
+        ids = node.ids_along(0, weights.axis, _STEPS)
+        if ids is not None and ids.size != weights.channels:
+            return Pins("does not fit their number")
+        hidden = node.identities.fresh(_hidden(node.node))
+        node.identities.pin(hidden, f"{label_of(node.node)} {_STEPS}")
+        return (Layout(3, hidden), *(Layout(2, hidden) for _ in node.node.outputs[1:]))
+
+    def reads(self, node: NodeView) -> Reads | None:
+        """Return which channels each row of the gates reads; the rows of one channel of the output lie apart."""
+        weights, given, columns = self.weights(node.node), node.output_layout(), node.layout(0)
+        if weights is None or given is None or columns is None:
+            return None
+        rows = np.tile(given.ids, weights.filters // given.ids.size)
+        return Reads(rows, columns.ids, weights.weight != 0)
+
+    def constants(self, node: NodeView, known: Sequence[Known | None], evaluate: Evaluate) -> tuple[Known | None, ...]:
+        """Return nothing: the first step has another state than the next."""
+        return ChannelRule.constants(self, node, known, evaluate)
+
+    def fixed_maps(
+        self, node: NodeView, known: Sequence[FixedMaps | None], evaluate: Evaluate
+    ) -> tuple[FixedMaps | None, ...]:
+        """Return nothing."""
+        return ChannelRule.fixed_maps(self, node, known, evaluate)
+
+    def take(self, node: NodeView, inputs: Sequence[Places | None], outputs: Sequence[Places | None]) -> None:
+        """Cut the columns."""
+        del outputs
+        weights, columns = self.weights(node.node), inputs[0]
+        if weights is not None and columns is not None:
+            self.replace(node.node, taken(weights.weight, columns, axis=1), None)
+
+
+def _read_gates(gates: int, node: ir.Node) -> Weights | Pins:
+    weight, bias, states = floats_of(node, 1), floats_of(node, 3), floats_of(node, 2)
+    if weight is None or weight.ndim != 3 or states is None or (bias is None and has_input(node, 3)):
+        return Pins("computes its weight or bias")
+    if "layout" in node.attributes and node.attributes["layout"].as_int():
+        return Pins(_STEPS)
+    rows = gates * _hidden(node)
+    return Weights(
+        weight=weight.reshape(-1, weight.shape[2]),
+        bias=None if bias is None else bias[:, :rows].reshape(-1),
+        axis=2,
+        padded=np.zeros((), bool),
+        in_place=True,
+    )
+
+
+def _write_gates(gates: int, node: ir.Node, weight: np.ndarray, bias: np.ndarray | None, group: int) -> None:
+    del group
+    rows = gates * _hidden(node)
+    put_weight(node, weight.reshape(-1, rows, weight.shape[1]))
+    if bias is not None:
+        old, stored = floats_of(node, 3), floats_of(node, 1)
+        assert stored is not None
+        of_state = np.zeros((len(stored), rows)) if old is None else old[:, rows:]
+        both = np.concatenate([bias.reshape(-1, rows), of_state], axis=1)
+        set_input(node, 3, "bias", both.astype(stored.dtype))
+
+
+def _hidden(node: ir.Node) -> int:
+    """Return H, from the weight of the states `[D, G * H, H]`."""
+    shape = shape_of(node.inputs[2])
+    assert shape is not None
+    assert isinstance(shape[2], int)
+    return shape[2]
+
+
 def _row(compute: Callable[[Call], tuple[np.ndarray, ...]], gates: int) -> Operator:
-    """Return a row; the channels are the numbers of each step, all of which are read."""
+    """Return a row; the channels are the numbers of each step."""
     steps = Tensor(shape=(3, 1, 6), axis=2)
-    w, r = (np.sin(np.arange(gates * 4 * n, dtype=np.float32)).reshape(1, gates * 4, n) for n in (6, 4))
-    reason = "reads them step by step"
+    w, r = (np.sin(np.arange(2 * gates * 4 * n, dtype=np.float32)).reshape(2, gates * 4, n) for n in (6, 4))
+    bias = np.cos(np.arange(2 * gates * 8, dtype=np.float32)).reshape(2, gates * 8)
+    w[:, :, 3] = 0
     return Operator(
         compute=compute,
-        channels=ChannelRule(reason),
+        channels=_Gates(gates),
         refuse=refuse_settings,
-        examples=pinned(steps, w, r, reason=reason, hidden_size=4),
+        examples=[
+            Example(inputs=[steps, w[:1], r[:1]], attributes={"hidden_size": 4}),
+            Example(inputs=[steps, w, r, bias], attributes={"hidden_size": 4, "direction": "bidirectional"}),
+            Example(
+                inputs=[steps, w[:1], r[:1], None, None, np.ones((1, 1, 4), np.float32)], attributes={"hidden_size": 4}
+            ),
+            Example(
+                inputs=[steps, w[:1], r[:1], Tensor(shape=(1, gates * 8), axis=None)],
+                attributes={"hidden_size": 4},
+                pins="computes its weight or bias",
+            ),
+        ],
     )
 
 

@@ -62,6 +62,18 @@ class Weights:
         """Return which filters, or rows of a matrix product, are not zero: bool `[N]`."""
         return np.asarray(self.weight.reshape(self.filters, -1).any(axis=1))
 
+    def reading(self, channels: np.ndarray) -> np.ndarray:
+        """Return which filters have a weight that is not zero for any of `channels`, bool `[C]`: bool `[N]`."""
+        if channels.all():
+            return self.live_filters()
+        if not channels.any():
+            return np.zeros(self.filters, bool)
+        by_group = self.weight.reshape(self.group, self.filters // self.group, self.weight.shape[1], -1)
+        if self.group == 1:
+            return np.asarray(by_group[0][:, channels].any(axis=(1, 2)))
+        read = by_group.any(axis=3) & channels.reshape(self.group, 1, -1)
+        return np.asarray(read.any(axis=2).reshape(-1))
+
     def live_share(self) -> float:
         """Return the share of stripes that are not zero; 1 of a matrix product."""
         return float(self.live_stripes().mean()) if self.has_stripes else 1.0

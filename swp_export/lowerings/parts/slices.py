@@ -9,8 +9,8 @@ A slice of n filters is written in one of these ways; costs are in multiply-adds
 
 A shift costs more the larger its window is, and nothing where that is one tap. What comes second accumulates onto what
 comes first. Beside that every 1x1 Conv writes its rows, a Concat of several slices moves all filters, and every node
-has a price. The constants were measured with ONNX Runtime on AVX-512 (`examples/node_costs.py`); on another machine
-they give another good form, and `tune` measures which is the best.
+has a price. `parts/prices.py` has the constants, measured with ONNX Runtime on AVX-512; on another machine they give
+another good form, and `tune` measures which is the best.
 
 A slice consists of whole tiles: as many filters as fill a block of the runtime's layout, and no fewer than 8.
 """
@@ -26,6 +26,7 @@ from operator import or_
 from typing import TYPE_CHECKING
 
 from swp_export.lowerings.parts.fill import round_up
+from swp_export.lowerings.parts.prices import ACCUMULATE, CONCAT, WRITE, shift_cost
 from swp_export.lowerings.parts.shifts import stripes_of
 from swp_export.lowerings.parts.window import window_of
 
@@ -37,22 +38,10 @@ if TYPE_CHECKING:
 
     Order = Sequence[int]
 
-WRITE = 1.5
-"""Of a row of a 1x1 Conv, beside its products."""
-ACCUMULATE = 2.5
-"""Of a row that is added to what is there already."""
-CONCAT = 6.5
-"""Of a filter that a Concat moves."""
 LEAST = 8
 """Filters of a tile: fewer fill no block of any runtime, and there would be too many ways to cut a layer."""
 SPLITS = 6
 """At about so many places the filters with one stripe are cut into those of groups and those that come after."""
-
-
-def shift_cost(kernel: tuple[int, int]) -> float:
-    """Return what a depthwise Conv costs a row; a wide window costs more than a high one, for its padded columns."""
-    height, width = kernel
-    return 0.0 if kernel == (1, 1) else 4.5 + height * (1.6 * width - 0.6)
 
 
 def _by_column(tap: Tap) -> Tap:

@@ -16,6 +16,7 @@ from swp_export.graph.analysis.flops import infer_shapes
 from swp_export.graph.convolutions import iterate_stripe_convs
 from swp_export.graph.pipeline import compact
 from swp_export.lowerings.lower import lower
+from swp_export.stripes import LayerCounts
 
 if TYPE_CHECKING:
     from real_networks import Pruned
@@ -48,20 +49,27 @@ class TestByHand:
     def test_dense(self) -> None:
         """All stripes: 2 * 36 * 3 * 12 and 2 * 4 * 5; weights and biases 108 + 4 and 20 + 5."""
         counts = count(network(), (3, 8, 6), live_only=False)
-        assert counts.layer_flops == {"conv0": 2 * 36 * 3 * 12, "y": 40}
+        assert counts.layers == {
+            "conv0": LayerCounts(params=112, flops=2 * 36 * 3 * 12),
+            "y": LayerCounts(params=25, flops=40),
+        }
         assert counts.flops == 2592 + 40
         assert counts.params == 112 + 25
 
     def test_papers_count(self) -> None:
         """Live stripes alone: 2 * 4 * 3 * 12, at the positions that the stride keeps."""
         counts = count(network(), (3, 8, 6), live_only=True)
-        assert counts.layer_flops == {"conv0": 2 * 4 * 3 * 12, "y": 40}
+        assert counts.layers == {
+            "conv0": LayerCounts(params=4 * 3 + 4, flops=2 * 4 * 3 * 12),
+            "y": LayerCounts(params=25, flops=40),
+        }
         assert counts.flops == 288 + 40
         assert counts.params == 4 * 3 + 4 + 25
 
     def test_executed_dense(self) -> None:
         """A dense layer multiplies its zeros."""
-        assert executed(network(), (3, 8, 6)) == Executed(products=2592 + 40, additions=0)
+        layers = {"conv0": LayerCounts(params=112, flops=2592), "y": LayerCounts(params=25, flops=40)}
+        assert executed(network(), (3, 8, 6)) == Executed(products=2592 + 40, additions=0, layers=layers)
 
     def test_executed_broken(self) -> None:
         """A broken layer executes its rows, on planes of kept positions plus their ring, and adds.
@@ -76,11 +84,14 @@ class TestByHand:
         lower(model, lambda _: "pad-slice-add")
         products = 2 * 3 * 12 * (2 + 1 + 2)
         additions = 1 * 12  # filter 0 has two stripes: one addition of its map
-        assert executed(model, (3, 8, 6)) == Executed(products=products + 40, additions=additions)
+        work = executed(model, (3, 8, 6))
+        assert (work.products, work.additions) == (products + 40, additions)
+        assert work.layers["conv0"].flops == products
+        assert sum(layer.params for layer in work.layers.values()) == stored_floats(model).total
 
     def test_batch_does_not_count(self) -> None:
         """Figures are per image, at the size that is asked for."""
-        assert count(network(), (3, 16, 6), live_only=True).layer_flops["conv0"] == 2 * 288
+        assert count(network(), (3, 16, 6), live_only=True).layers["conv0"].flops == 2 * 288
 
 
 def test_nodes_without_a_name_all_count() -> None:
@@ -98,7 +109,8 @@ def test_operators_of_another_domain() -> None:
     """An operator counts only if it is ONNX's: a Conv or Add of another domain is another operator."""
     body = f"y = Conv <{PADS}> (x, w) u = other.Conv (x, w) v = other.Add (x, x)"
     model = model_from_text(body, domains=["other"], y="double[N, 4, H, W] y", w=RNG.normal(size=(4, 3, 3, 3)))
-    assert executed(model, (3, 2, 2)) == Executed(products=2 * 4 * 4 * 27, additions=0)
+    work = executed(model, (3, 2, 2))
+    assert (work.products, work.additions) == (2 * 4 * 4 * 27, 0)
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])

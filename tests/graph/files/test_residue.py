@@ -63,10 +63,29 @@ def test_nothing_says_where_it_was_exported() -> None:
     assert written == ("what it is", "the net", "an image")
 
 
-def test_no_shapes_inside() -> None:
-    """A file states no shape between input and output, of no weight either."""
-    model = onnx.ModelProto.FromString(serialized(from_bytes(soiled().SerializeToString()), {}))
-    assert not model.graph.value_info
+def test_shapes_inside_are_those_of_the_nodes() -> None:
+    """What a file states between input and output follows from its nodes, not from what it said before."""
+    proto = soiled()
+    proto.graph.value_info[0].CopyFrom(onnx.helper.make_tensor_value_info("h", 1, ["N", 9, 9]))
+    proto.graph.value_info.append(onnx.helper.make_tensor_value_info("w", 1, [4, 3, 3, 3]))
+    model = onnx.ModelProto.FromString(serialized(from_bytes(proto.SerializeToString()), {}))
+    assert {value.name: sizes(value) for value in model.graph.value_info} == {key: ["N", 4, 8, 8] for key in "hr"}
+
+
+def test_an_open_size_inside_gets_no_name() -> None:
+    """A size that is neither a number nor an input's is open; a reader would take a name for one that others share."""
+    body = f"h = Relu (x) p = Conv <{PADS}> (h, w) y = Relu (p)"
+    model = model_from_text(
+        body, x="float[N, 3, H, W] x", y="float[N, 4, P, Q] y", w=weights(RNG, 4, 3, 3, 3).astype(np.float32)
+    )
+    written = onnx.ModelProto.FromString(serialized(model, {}))
+    told = {value.name: sizes(value) for value in written.graph.value_info}
+    assert told == {"h": ["N", 3, "H", "W"], "p": ["N", 4, 0, 0]}
+
+
+def sizes(value: onnx.ValueInfoProto) -> list[str | int]:
+    """Return the name or number of each dimension; 0 is open."""
+    return [dim.dim_param or dim.dim_value for dim in value.type.tensor_type.shape.dim]
 
 
 @pytest.mark.parametrize("wrong", ["float[7, 4, 8, 8] y", "float[N, 5, 8, 8] y", "float[N, 4] y"])
@@ -79,8 +98,7 @@ def test_a_wrong_output_shape_is_set_right(wrong: str) -> None:
     content = serialized(from_bytes(proto.SerializeToString()), {})
     onnx.shape_inference.infer_shapes(onnx.ModelProto.FromString(content), strict_mode=True, data_prop=True)
     [output] = onnx.ModelProto.FromString(content).graph.output
-    dims = output.type.tensor_type.shape.dim
-    assert [dim.dim_param or dim.dim_value for dim in dims] == ["N", 4, 8, 8]
+    assert sizes(output) == ["N", 4, 8, 8]
 
 
 def shape_in(text: str) -> list[str | int]:
@@ -92,7 +110,7 @@ def test_a_right_output_shape_keeps_its_names() -> None:
     """Names of open dimensions are the author's."""
     model = model_from_text("y = Relu (x)", x="float[batch, 3, H, W] x", y="float[batch, 3, high, wide] y")
     [output] = onnx.ModelProto.FromString(serialized(model, {})).graph.output
-    assert [dim.dim_param or dim.dim_value for dim in output.type.tensor_type.shape.dim] == ["batch", 3, "high", "wide"]
+    assert sizes(output) == ["batch", 3, "high", "wide"]
 
 
 def test_nodes_that_contradict_one_another() -> None:

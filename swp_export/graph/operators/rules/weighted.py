@@ -90,9 +90,11 @@ class Weighted(ChannelRule):
         source = np.full(weights.channels, np.nan) if known[0] is None else known[0]
         result, columns = weights.biases().astype(np.float64), weights.weight.shape[1]
         per_group = weights.filters // weights.group
-        for number, row in enumerate(weights.weight):  # by row: a classifier's matrix may be too large to be copied
+        varying = weights.reading(np.isnan(source))
+        result[varying] = np.nan
+        for number in np.flatnonzero(~varying & weights.reading(source != 0)).tolist():
             first = number // per_group * columns
-            result[number] += _sum_of_constants(row, source[first : first + columns], weights.padded)
+            result[number] += _sum_of_constants(weights.weight[number], source[first : first + columns], weights.padded)
         return (result,)
 
     def fixed_maps(
@@ -122,7 +124,9 @@ class Weighted(ChannelRule):
             space = space_of_kinds(seen.shape[0])
         result = FixedMaps(space, result.within(space).copy())
         columns, per_group = weights.weight.shape[1], weights.filters // weights.group
-        for number in np.flatnonzero(np.isnan(constants)).tolist():
+        varying = weights.reading(np.isnan(values).any(axis=1))
+        result.values[varying] = np.nan
+        for number in np.flatnonzero(np.isnan(constants) & ~varying).tolist():
             first = number // per_group * columns
             row = weights.weight[number].reshape(columns, -1)
             total = _sum_of_maps(row, values[first : first + columns], seen)
@@ -145,27 +149,25 @@ class Weighted(ChannelRule):
 
 
 def _sum_of_constants(row: np.ndarray, values: Known, padded: np.ndarray) -> float:
-    """Return what the filter `row` `[C, *kernel]` makes of constants `values` `[C]`, NaN where that is no constant."""
-    unknown = np.isnan(values)
-    if row[unknown].any():
-        return np.nan
-    held = np.flatnonzero(~unknown & (values != 0))
+    """Return what the filter `row` `[C, *kernel]` makes of constants `values` `[C]`, NaN where that is no constant.
+
+    Of a channel that it does not read the value may be NaN.
+    """
+    held = np.flatnonzero(~np.isnan(values) & (values != 0))
     taps = row[held].reshape(held.size, padded.size).astype(np.float64)
     return np.nan if taps[:, padded.reshape(-1)].any() else float(values[held] @ taps.sum(axis=1))
 
 
 def _sum_of_maps(row: np.ndarray, values: np.ndarray, seen: np.ndarray) -> np.ndarray:
-    """Return `[kinds]` what the filter `row` `[C, taps]` makes of fixed maps, NaN where it reads one that varies.
+    """Return `[kinds]` what the filter `row` `[C, taps]` makes of fixed maps.
 
     Args:
-        row: a filter's weights.
+        row: a filter's weights, zero where a map varies.
         values: float64 `[C, maps]`; of several maps where there is one tap only.
         seen: bool `[kinds, taps]`: which taps see the map.
 
     """
     live = row.any(axis=1)
-    if np.isnan(values[live]).any():
-        return np.full(max(values.shape[1], seen.shape[0]), np.nan)
     by_tap = row[live].T.astype(np.float64) @ values[live]
     # Tap by tap, so that kinds that see the same live taps get the same bits.
     return (by_tap * seen.T).sum(axis=0) if values.shape[1] == 1 else by_tap[0]
