@@ -40,6 +40,7 @@ STAGES: tuple[tuple[str, ...], ...] = (
     ("graph",),
     ("lowerings",),
     ("runtime",),
+    ("precision",),
     ("verification",),
     ("benchmark",),
     ("tuning",),
@@ -181,7 +182,9 @@ def test_stripes_need_numpy_only() -> None:
     }
 
 
-@pytest.mark.parametrize("part", ["lowerings", "runtime", "benchmark", "tuning", "command_line", "errors", "atomic"])
+@pytest.mark.parametrize(
+    "part", ["lowerings", "runtime", "precision", "benchmark", "tuning", "command_line", "errors", "atomic"]
+)
 def test_works_without_torch(part: str) -> None:
     """What runs on the target machine imports no torch, in no function either."""
     files = [path for path in FILES if part_of(path) == part]

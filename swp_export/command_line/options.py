@@ -261,3 +261,30 @@ THREADS = click.option(
     metavar="N",
     help="How many processor threads one run may use.",
 )
+PRECISION = click.option(
+    "--precision",
+    type=click.Choice(["float32", "float16", "int8"]),
+    default="float32",
+    show_default=True,
+    help="float16: all but inputs and outputs. int8: each layer in int8 or float32, whatever is faster together; "
+    "searched for by measuring, needs --data or --dataset to calibrate on.",
+)
+CALIBRATION = click.option(
+    "--calibration",
+    type=click.Choice(["minmax", "percentile", "entropy"]),
+    default="minmax",
+    show_default=True,
+    help="int8: how ranges are found: all values, or without the rarest.",
+)
+MAX_ACCURACY_DROP = click.option(
+    "--max-accuracy-drop",
+    type=click.FloatRange(0),
+    metavar="F",
+    help="int8: points of accuracy that may be lost; without labels, percent of predictions that may change.",
+)
+UNPRUNED = click.option(
+    "--unpruned",
+    type=FILE,
+    metavar="FILE",
+    help="int8: also race against this network in int8; `prune --dense-out` writes it.",
+)

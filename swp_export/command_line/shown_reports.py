@@ -28,6 +28,7 @@ from swp_export.sweeping.report import SweepReport
 from swp_export.training.log import TrainingLog
 from swp_export.training.report import TrainReport
 from swp_export.tuning.report import TuneReport
+from swp_export.verification.quantised import QuantisedReport
 from swp_export.verification.report import VerificationReport
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ TABLES: Mapping[type, Callable[[Any], Iterable[RenderableType]]] = {
     DoctorReport: doctor_tables,
     InspectReport: inspect_tables,
     PruneReport: prune_tables,
+    QuantisedReport: verify_tables,
     SweepReport: sweep_tables,
     TrainReport: train_tables,
     TrainingLog: log_tables,

@@ -19,8 +19,10 @@ if TYPE_CHECKING:
 def tune_tables(report: TuneReport) -> list[RenderableType]:
     """Return what the tuned model gains, whether it is equivalent, and one row per layer."""
     compared = f"{report.model}: {report.tuned.variants} variants of the whole model were compared"
-    accuracy = [] if report.accuracy is None else [report.accuracy.summary()]
-    said = [compared, report.verification.summary(), *_thread_lines(report), *accuracy]
+    quantised = report.tuned.quantised
+    rounding = [] if quantised is None else [quantised.summary()]
+    accuracy = [] if report.accuracy is None or quantised is not None else [report.accuracy.summary()]
+    said = [compared, *rounding, report.verification.summary(), *_thread_lines(report), *accuracy]
     return [_gain_table(report), "", *said, "", _layer_table(report)]
 
 
@@ -45,7 +47,10 @@ def _layer_table(report: TuneReport) -> Table:
 
 def _gain_table(report: TuneReport) -> Table:
     table = new_table("In one run", "Tuned against", ">Speedup", ">95 % interval", ">Verdict")
-    for name, gain in (("the input model", report.tuned.over_input), ("compact dense", report.tuned.over_dense)):
+    rivals = {"the input model": report.tuned.over_input, **report.tuned.over_rivals}
+    if not report.tuned.over_rivals:
+        rivals["compact dense"] = report.tuned.over_dense
+    for name, gain in rivals.items():
         table.add_row(name, *_cells(gain))
     return table
 

@@ -9,6 +9,7 @@ from rich.markup import escape
 from swp_export.command_line.table import new_table
 from swp_export.figures import readable
 from swp_export.verification.budget import FACTOR, ULPS
+from swp_export.verification.quantised import QuantisedReport
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -21,7 +22,7 @@ _DEFAULT = f"Budget: {FACTOR:g} times what rounding explains, per channel, at le
 
 
 def verify_tables(
-    report: VerificationReport, *, atol: float | None = None, rtol: float | None = None
+    report: VerificationReport | QuantisedReport, *, atol: float | None = None, rtol: float | None = None
 ) -> list[RenderableType]:
     """Return the result in one line, unless that is an error, and one row per comparison.
 
@@ -31,6 +32,9 @@ def verify_tables(
         rtol: see `atol`.
 
     """
+    if isinstance(report, QuantisedReport):
+        table = _layer_table(report)
+        return [report.summary(), "", table] if report.equivalent else [table]
     caption = _DEFAULT if atol is None or rtol is None else f"Budget: {atol:g} + {rtol:g} * |value|, as asked for"
     table = _case_table(report, caption)
     said = [] if report.accuracy is None else [report.accuracy.summary()]
@@ -60,6 +64,22 @@ def _case_table(report: VerificationReport, caption: str) -> Table:
             *_figures(case),
             style="dim" if case.undecided is not None else None if case.ok else "red",
         )
+    return table
+
+
+def _layer_table(report: QuantisedReport) -> Table:
+    headings = ("~Layer", ">Values", ">Steps\noff", ">Allowed", ">Signal to\nnoise", "")
+    caption = "Steps: from an integer reference. Noise: of rounding, against the float network"
+    table = new_table(f"{report.model} against {report.reference}", *headings, caption=caption)
+    noise = {layer.layer: f"{layer.snr_db:.1f} dB" for layer in report.noise}
+    strange = {stranger.layer: f"{len(stranger.filters)} filters of another network" for stranger in report.strangers}
+    for layer in dict.fromkeys(each.layer for each in report.steps):
+        steps = [each for each in report.steps if each.layer == layer]
+        off = sum(each.off for each in steps)
+        state = f"{off:,} off" if off else strange.get(layer, "ok")
+        allowed = f"{min(each.allowed for each in steps)} to {max(each.allowed for each in steps)}"
+        cells = (str(len(steps)), str(max(each.steps for each in steps)), allowed, noise.get(layer, ""), state)
+        table.add_row(escape(layer) or "(others)", *cells, style=None if state == "ok" else "red")
     return table
 
 

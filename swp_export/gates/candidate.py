@@ -14,8 +14,9 @@ from swp_export.graph.input_shape import fitted_input_shape
 from swp_export.progress import under
 from swp_export.runtime.session import open_session
 from swp_export.runtime.target import Target
-from swp_export.verification.accuracy import accuracy_from, classifier_from_session, predict
+from swp_export.verification.accuracy import Accuracy, accuracy_from, classifier_from_session, predict
 from swp_export.verification.evaluation_data import read_evaluation_data
+from swp_export.verification.report import VerificationReport
 from swp_export.verification.verify_file import verify
 
 if TYPE_CHECKING:
@@ -25,9 +26,9 @@ if TYPE_CHECKING:
     from swp_export.gates.gates import Gates
     from swp_export.graph.files.reading import OnnxFile
     from swp_export.progress import Progress
-    from swp_export.verification.accuracy import Accuracy, Predicted
+    from swp_export.verification.accuracy import Predicted
     from swp_export.verification.evaluation_data import EvaluationData
-    from swp_export.verification.report import VerificationReport
+    from swp_export.verification.quantised import QuantisedReport
 
 
 class Candidate:
@@ -61,7 +62,7 @@ class Candidate:
         return executed(self.file.model, shape).products
 
     @functools.cached_property
-    def verification(self) -> VerificationReport:
+    def verification(self) -> VerificationReport | QuantisedReport:
         """The comparison with what it must be equivalent to."""
         gates = self.gates
         assert gates.against is not None
@@ -84,7 +85,7 @@ class Candidate:
     def accuracy(self) -> Accuracy:
         """What it gets right, compared with the baseline, or without one with what it must be equivalent to."""
         gates = self.gates
-        found = self.verification.accuracy if gates.baseline is None and gates.against is not None else self._measured()
+        found = self._verified_accuracy() if gates.baseline is None and gates.against is not None else self._measured()
         if found is None or found.after is None:
             raise InputError(
                 f"{gates.data or gates.dataset} has no labels; expected an array 'labels' [N], the numbers of the "
@@ -105,6 +106,20 @@ class Candidate:
             input_shape=gates.input_shape,
             seconds=gates.seconds,
             progress=self._progress,
+        )
+
+    def _verified_accuracy(self) -> Accuracy | None:
+        report = self.verification
+        if isinstance(report, VerificationReport):
+            return report.accuracy
+        made = report.predictions
+        return Accuracy(
+            data=str(self.gates.data or self.gates.dataset),
+            samples=made.images,
+            predictions=made.images,
+            right_before=made.right_before,
+            right_after=made.right_after,
+            changed=made.changed,
         )
 
     def _measured(self) -> Accuracy:

@@ -9,12 +9,14 @@ from swp_export.errors import DeviceError
 from swp_export.figures import readable
 from swp_export.gates.report import GateResult
 from swp_export.runtime.doctor import check_device
+from swp_export.verification.quantised import QuantisedReport
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from swp_export.gates.candidate import Candidate
     from swp_export.gates.gates import GateName
+    from swp_export.gates.report import Status
 
 
 def _device(of: Candidate) -> GateResult:
@@ -39,6 +41,9 @@ def _flops(of: Candidate) -> GateResult:
 
 def _equivalence(of: Candidate) -> GateResult:
     report = of.verification
+    if isinstance(report, QuantisedReport):  # integers are right or wrong, there is no budget
+        status: Status = "passed" if report.equivalent else "missed"
+        return GateResult(gate="equivalence", status=status, message=report.summary())
     return _result(
         "equivalence",
         holds=report.equivalent,

@@ -60,6 +60,8 @@ LOWERING = "swp_export.lowering"
 """Of a layer's last node: the name of its lowering."""
 GEOMETRY = "swp_export.stripe_conv"
 """Of a node that holds weights or biases of a layer: where they belong in it, see `lowerings.parts.geometry`."""
+WITHIN = "swp_export.within"
+"""Of a Clip: it changes nothing, its input is within its bounds; see `precision.keep_float`."""
 SUNK = "swp_export.sunk"
 """Of an operator in a branch before a layer's Concat: JSON, the names that it and its output had behind the Concat."""
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from swp_export.errors import LoweringError
 from swp_export.lowerings.cropped import Cropped
 from swp_export.lowerings.dense import Dense
+from swp_export.lowerings.grouped_shift_sum import GROUPS, GroupedShiftSum
 from swp_export.lowerings.pad_slice_add import PadSliceAdd
 from swp_export.lowerings.shift import Shift
 from swp_export.lowerings.shift_chunks import ShiftChunks
@@ -25,6 +26,7 @@ LOWERINGS: dict[str, Lowering] = {
         PadSliceAdd(),
         Shift(),
         ShiftSum(),
+        *(GroupedShiftSum(groups) for groups in GROUPS),
         *(SlicedEllpack(price) for price in NODE_PRICES),
         ShiftChunks(),
         Cropped(),
@@ -33,8 +35,16 @@ LOWERINGS: dict[str, Lowering] = {
 }
 """By name, in the order in which they are tried and listed."""
 
+FOR_INT8 = frozenset(GroupedShiftSum(groups).name for groups in GROUPS)
+"""Those that gain in int8 alone."""
+
 FORMER_NAMES = {f"levels({price})": f"sliced-ellpack({price})" for price in NODE_PRICES}
 """What lowerings were called in plans and models before this version."""
+
+
+def float_lowerings() -> tuple[str, ...]:
+    """Return the names of what is tried in float32."""
+    return tuple(name for name in LOWERINGS if name not in FOR_INT8)
 
 
 def current_name(name: str) -> str:

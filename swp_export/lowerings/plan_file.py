@@ -24,14 +24,16 @@ class PlanFile:
     """A plan and its circumstances.
 
     Attributes:
-        layers: layer -> name of a lowering.
+        layers: layer -> name of a lowering, with `int8:` before it where the layer is in int8.
         multiple: channels and rows are filled up to a multiple of it; in the file it is called `block`.
+        rounding: how the values of int8 layers are rounded; `precision.mixed_plan` reads and writes it.
         found_on: device, threads, batch, input shape, processor, runtime: for the reader, nothing depends on it.
 
     """
 
     layers: dict[str, str]
     multiple: int
+    rounding: dict[str, Any] | None = None
     found_on: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     def to_text(self) -> str:
@@ -41,6 +43,7 @@ class PlanFile:
             "version": VERSION,
             "block": self.multiple,
             "layers": self.layers,
+            **({} if self.rounding is None else {"rounding": self.rounding}),
             "found_on": self.found_on,
         }
         return json.dumps(document, indent=2) + "\n"
@@ -65,9 +68,12 @@ def read_plan(path: str | Path) -> PlanFile:
             usable = 0 < multiple <= LARGEST_MULTIPLE and not isinstance(multiple, bool)
             if usable and all(isinstance(name, str) for name in layers.values()):
                 layers = {layer: current_name(name) for layer, name in layers.items()}
-                found_on = document.get("found_on")
+                found_on, rounding = document.get("found_on"), document.get("rounding")
                 return PlanFile(
-                    layers=layers, multiple=multiple, found_on=found_on if isinstance(found_on, dict) else {}
+                    layers=layers,
+                    multiple=multiple,
+                    rounding=rounding if isinstance(rounding, dict) else None,
+                    found_on=found_on if isinstance(found_on, dict) else {},
                 )
         case {"format": "swp-export-plan", "version": version} if version != VERSION:
             raise InputError(f"{path} is a plan of version {version!r}, this program reads version {VERSION}")

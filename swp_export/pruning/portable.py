@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,7 @@ from swp_export.graph.metadata import (
 from swp_export.lowerings.automatic import AUTO, AUTO_MULTIPLE
 from swp_export.lowerings.plan_file import PlanFile
 from swp_export.lowerings.rewrite import apply_plan_file
+from swp_export.precision.mixed_plan import lowerings_of
 from swp_export.pruning.report import Totals
 from swp_export.verification.feeds import channels_last
 
@@ -42,7 +44,9 @@ VGG16 is 1.10 times as fast with multiples of 4 as with none, and no faster with
 def portable_bytes(
     model: ir.Model, origin: SourceFacts, chosen: list[WrittenLayer], plan: PlanFile | None, multiple: int
 ) -> bytes:
-    """Return the compact `model` written by `plan`, else as it was `chosen`."""
+    """Return the compact `model` written by `plan` in float32, else as it was `chosen`."""
+    if plan is not None and plan.rounding is not None:
+        plan = dataclasses.replace(plan, layers=lowerings_of(plan.layers), rounding=None)
     by_choice = PlanFile(layers={layer.name: layer.lowering for layer in chosen}, multiple=multiple)
     return apply_plan_file(serialized(model, facts_of(origin, origin.threshold)), plan or by_choice)
 

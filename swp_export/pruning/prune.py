@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from swp_export.atomic import atomic_outputs
-from swp_export.errors import LoweringError
+from swp_export.errors import InputError, LoweringError
 from swp_export.graph.analysis.counts import count, executed
 from swp_export.graph.analysis.kept_channels import kept_channels
 from swp_export.graph.builder import DEFAULT_MULTIPLE
@@ -23,7 +23,11 @@ from swp_export.graph.pipeline import compact
 from swp_export.lowerings import lowering_named
 from swp_export.lowerings.automatic import AUTO
 from swp_export.lowerings.plan_file import PlanFile, read_plan
+from swp_export.precision.float16 import FLOAT16, in_float16
+from swp_export.precision.mixed_plan import apply_mixed_plan
+from swp_export.precision.unrounded import unrounded
 from swp_export.progress import silent, under
+from swp_export.pruning.int8 import check_integers, settings_from
 from swp_export.pruning.portable import facts_of, multiple_for, portable_bytes, totals_of
 from swp_export.pruning.recalibration import Recalibration
 from swp_export.pruning.report import PrunedLayer, PruneReport
@@ -32,10 +36,12 @@ from swp_export.pruning.written_layers import chosen_lowerings, gain_of_auto, la
 from swp_export.runtime.session import open_session
 from swp_export.runtime.target import CPU, Target
 from swp_export.tuning.cache import LayerCache
+from swp_export.tuning.integer_tuning import find_integer_model
 from swp_export.tuning.model_timer import ModelTimer
 from swp_export.tuning.tuned_model import find_tuned_model
 from swp_export.verification.accuracy import accuracy_change
-from swp_export.verification.evaluation_data import read_evaluation_data
+from swp_export.verification.evaluation_data import read_evaluation_data, training_images
+from swp_export.verification.float16_reference import Float16Reference
 from swp_export.verification.report import NotEquivalentError
 from swp_export.verification.verify import Verifier, verify_model
 
@@ -44,8 +50,12 @@ if TYPE_CHECKING:
 
     from swp_export.graph.metadata import InputShape
     from swp_export.progress import Progress
+    from swp_export.runtime.target import Precision
+    from swp_export.tuning.integer_tuning import IntegerSettings
+    from swp_export.tuning.tuned_model import TunedModel
     from swp_export.verification.accuracy import Accuracy
     from swp_export.verification.evaluation_data import EvaluationData
+    from swp_export.verification.quantised import QuantisedReport
     from swp_export.verification.report import VerificationReport
 
     Check = Callable[[bytes], VerificationReport]
@@ -69,6 +79,8 @@ def prune(
     data: str | Path | None = None,
     dataset: str | None = None,
     data_path: str | Path = "data",
+    precision: Precision = "float32",
+    max_accuracy_drop: float | None = None,
     recalibrate: int | None = None,
     verify: bool = True,
     force: bool = False,
@@ -93,10 +105,15 @@ def prune(
         dense_out: also write the unpruned network there, the baseline to measure against.
         data: an .npz with `images` `[N, C, H, W]` to verify on, beside the generated inputs, and to count changed
             predictions on; with `labels` `[N]` accuracy is measured too. Bytes are normalised as the source records;
-            of an ONNX model with several inputs an array for each, by its name.
+            of an ONNX model with several inputs an array for each, by its name. Int8 is calibrated on the first.
         dataset: the same on the test images of this data set, a key of `swp_export.training.datasets.DATASETS`. Its
-            normalisation and classes are recorded in the model, where the checkpoint does not record its own.
+            normalisation and classes are recorded in the model, where the checkpoint does not record its own. Int8 is
+            calibrated on its training images.
         data_path: the folder of the data set.
+        precision: "float16": all of it but inputs and outputs. With `tune`, "int8": layers are int8 or float32,
+            whatever is faster together.
+        max_accuracy_drop: points of accuracy that int8 may lose; of images without labels, the share of predictions
+            that may change, in percent.
         recalibrate: estimate BatchNorm's statistics anew, once stripes are dead, on so many images, drawn from
             `data`, or from those that `dataset` has to train on. The model is then equivalent to that network.
         verify: compare with the source before the file gets its name.
@@ -110,6 +127,7 @@ def prune(
     """
     progress = progress or silent
     lowering, plan_file = _asked_form(lowering, plan, tune)
+    _require_fitting_precision(precision, tune, plan_file, data or dataset, max_accuracy_drop)
     target = Path(output) if output is not None else default_output(source)
     with contextlib.ExitStack() as stack:
         inputs = (*files_of(source), data, plan)
@@ -137,7 +155,8 @@ def prune(
         if evaluated is not None and evaluated.classes == origin.num_classes:
             origin = dataclasses.replace(origin, metadata={**evaluated.metadata, **origin.metadata})
         on = CPU if tune is None else Target(device=tune).verified_on
-        check = _check(origin, str(target), evaluated, progress, on)
+        half = precision == "float16" or (plan_file is not None and plan_file.rounding == FLOAT16)
+        check = _check(origin, str(target), evaluated, progress, on, half=half) if verify else None
         progress("pruning and lowering")
         model = compact(origin.dense.clone())
         counts = count(model, origin.input_shape, live_only=True)
@@ -148,17 +167,26 @@ def prune(
         content = portable_bytes(model, origin, chosen, plan_file, multiple_for(lowering, chosen))
         del model  # its weights are in the content, and verification needs the memory
         if tune is not None:
-            plan_file, content, verification = _tuned(content, origin, tune, batch, check if verify else None, progress)
+            settings = None
+            if precision == "int8":
+                settings = _settings(origin, evaluated, dataset, data_path, max_accuracy_drop)
+            timer = ModelTimer(target=Target(device=tune, precision="float16" if half else "float32", batch=batch))
+            tuned = _tuned(content, origin, timer, settings, check, progress)
+            plan_file, content, verification, quantised = tuned.plan, tuned.content, tuned.verification, tuned.quantised
         else:
-            verification = check(content) if verify else None
-        _require_equivalence(verification)
+            content = in_float16(content) if half else content
+            verification = None if check is None else check(content)
+            content, quantised = _rounded(
+                content, origin, plan_file, evaluated, str(target), max_accuracy_drop, progress, verify=verify
+            )
+        _require_equivalence(verification, quantised)
         accuracy = None if evaluated is None else _accuracy(content, origin, evaluated, on, progress)
         content = write(content, file, target)
-        if dense_file is not None:
+        if dense_file is not None and dense_out is not None:
             progress("exporting the unpruned network")
-            assert dense_out is not None
-            write(_unpruned_bytes(origin, str(dense_out), verify=verify), dense_file, Path(dense_out))
+            write(_unpruned_bytes(origin, str(dense_out) if verify else None), dense_file, Path(dense_out))
     written = model_of(content)
+    unrounded(written)
     work = executed(written, origin.input_shape)
     layers = layer_table(origin, [*planned(chosen, plan_file), *others], counts.layers, work.layers)
     return PruneReport(
@@ -174,6 +202,7 @@ def prune(
         totals=totals_of(origin, counts, written, work),
         counted_gain_of_auto=gain,
         verification=verification,
+        quantised=quantised,
         accuracy=accuracy,
         dense=None if dense_out is None else str(dense_out),
         warnings=(
@@ -192,10 +221,12 @@ def _asked_form(lowering: str | None, plan: str | Path | None, tune: str | None)
     return name, None if plan is None else read_plan(plan)
 
 
-def _check(origin: Source, name: str, data: EvaluationData | None, progress: Progress, target: Target) -> Check:
+def _check(
+    origin: Source, name: str, data: EvaluationData | None, progress: Progress, target: Target, *, half: bool
+) -> Check:
     """Return what compares a model, called `name`, with what it must compute."""
     verifier = Verifier(
-        origin.reference,
+        Float16Reference(origin.reference) if half else origin.reference,
         origin.input_shape,
         samples=None if data is None else data.first(),
         dense=lambda: origin.dense,
@@ -209,29 +240,86 @@ def _accuracy(content: bytes, origin: Source, data: EvaluationData, on: Target, 
     return accuracy_change(data, origin.before(), open_session(content, on), origin.input_shape, progress)
 
 
+def _rounded(
+    content: bytes,
+    origin: Source,
+    plan: PlanFile | None,
+    data: EvaluationData | None,
+    name: str,
+    max_accuracy_drop: float | None,
+    progress: Progress,
+    *,
+    verify: bool,
+) -> tuple[bytes, QuantisedReport | None]:
+    """Return the model with the int8 layers of `plan`, if it has any, and what is known of its integers."""
+    if plan is None or plan.rounding is None or plan.rounding == FLOAT16:
+        return content, None
+    content = apply_mixed_plan(content, plan)
+    if not verify:
+        return content, None
+    return content, check_integers(content, origin, name, data, max_accuracy_drop, progress)
+
+
+def _settings(
+    origin: Source,
+    data: EvaluationData | None,
+    dataset: str | None,
+    data_path: str | Path,
+    max_accuracy_drop: float | None,
+) -> IntegerSettings:
+    """Return what int8 is to be found with."""
+    train = training_images(dataset, data_path, origin.input_shape, origin.metadata)
+    return settings_from(data, train, max_accuracy_drop, _unpruned_bytes(origin))
+
+
 def _tuned(
-    content: bytes, origin: Source, device: str, batch: int, check: Check | None, progress: Progress
-) -> tuple[PlanFile, bytes, VerificationReport | None]:
-    """Return the plan of the fastest form of a model, its content, and its verification."""
-    timer = ModelTimer(target=Target(device=device, batch=batch))
+    content: bytes,
+    origin: Source,
+    timer: ModelTimer,
+    settings: IntegerSettings | None,
+    check: Check | None,
+    progress: Progress,
+) -> TunedModel:
+    """Return the fastest form of a model in the precision that `timer` says, in int8 with `settings`."""
     shape = image_shape(origin.input_shape, "tune")
     assert shape is not None
-    tuned = find_tuned_model(content, timer, shape, TUNE_SECONDS, LayerCache(), progress, check)
-    return tuned.plan, tuned.content, tuned.verification
+    cache = LayerCache()
+    tuned = find_tuned_model(content, timer, shape, TUNE_SECONDS, cache, progress, check)
+    if settings is None:
+        return tuned
+    return find_integer_model(
+        content, tuned, timer, shape, TUNE_SECONDS, settings, cache, progress=progress, verify=check
+    )
 
 
-def _unpruned_bytes(origin: Source, name: str, *, verify: bool) -> bytes:
-    """Return the unpruned network: every ratio that is measured against it stands on its being the right one."""
+def _require_fitting_precision(
+    precision: Precision,
+    tune: str | None,
+    plan: PlanFile | None,
+    data: str | Path | None,
+    max_accuracy_drop: float | None,
+) -> None:
+    if precision == "int8" and tune is None:
+        raise InputError("int8 is searched for on a device: pass --tune cpu too, or the --plan that it wrote alone")
+    if precision == "int8" and data is None:
+        raise InputError("int8 is calibrated on images: pass --data FILE.npz with 'images' [N, C, H, W], or --dataset")
+    if max_accuracy_drop is not None and precision != "int8" and (plan is None or plan.rounding is None):
+        raise InputError("--max-accuracy-drop is for int8; what is written in float32 loses nothing")
+
+
+def _unpruned_bytes(origin: Source, name: str | None = None) -> bytes:
+    """Return the unpruned network, verified where it has a `name`: every ratio to it stands on its being right."""
     model, reference = origin.unpruned()
     content = serialized(model, facts_of(origin, None))
-    if verify:
+    if name is not None:
         _require_equivalence(verify_model(content, reference, name=name, input_shape=origin.input_shape))
     return content
 
 
-def _require_equivalence(report: VerificationReport | None) -> None:
-    if report is not None and not report.equivalent:
-        raise NotEquivalentError(report.summary(), report=report)
+def _require_equivalence(*reports: VerificationReport | QuantisedReport | None) -> None:
+    for report in reports:
+        if report is not None and not report.equivalent:
+            raise NotEquivalentError(report.summary(), report=report)
 
 
 def default_output(source: str | Path) -> Path:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from swp_export.graph.analysis.kept_channels import Kept
     from swp_export.stripes import FilterShape
     from swp_export.verification.accuracy import Accuracy
+    from swp_export.verification.quantised import QuantisedReport
     from swp_export.verification.report import VerificationReport
 
 _WORTH_A_LINE = 1.05
@@ -139,6 +140,8 @@ class PruneReport(Shown):
             they give no classes. What has forgotten how it was trained is compared as it computes.
         dense: path of the unpruned model, where one was asked for.
         warnings: one sentence each on what is legal but probably not meant.
+        quantised: what is known of its integers, None where it has none; then `verification` is of what they are
+            rounded from.
 
     """
 
@@ -157,12 +160,15 @@ class PruneReport(Shown):
     accuracy: Accuracy | None = None
     dense: str | None
     warnings: tuple[str, ...]
+    quantised: QuantisedReport | None = None
 
     def claim(self) -> str:
         """Return what the model is equivalent to, in words, and how far that is from the network as trained."""
         if self.verification is None:
             return "not verified: --no-verify"
         text = f"equivalent to {self.verification.reference}"
+        if self.quantised is not None:
+            text = f"before its rounding to int8 {text}; {self.quantised.summary()}"
         if self.threshold_error is None:
             return text
         moved = f"the outputs by {self.threshold_error:.2g} of the largest" if self.threshold_error else "nothing"
@@ -187,6 +193,7 @@ class PruneReport(Shown):
             "kept": [dataclasses.asdict(each) for each in self.kept],
             "totals": self.totals.to_json(),
             "verification": None if self.verification is None else self.verification.to_json(),
+            "quantised": None if self.quantised is None else self.quantised.to_json(),
             "warnings": list(self.warnings),
         }
 

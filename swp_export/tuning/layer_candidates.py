@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from swp_export.benchmark.measure import Schedule
-from swp_export.lowerings import LOWERINGS
+from swp_export.lowerings import LOWERINGS, float_lowerings
 from swp_export.tuning.candidates import Candidate, Discarded
 from swp_export.tuning.layer_case import LayerCase, layer_model, with_filled_input
 from swp_export.tuning.search import FAILURES
@@ -33,27 +33,35 @@ def measure_layers(
     *,
     deadline: float,
     progress: Callable[[str], None],
+    lowerings: Sequence[str] | None = None,
+    prefix: str = "",
+    write: Callable[[LayerCase, str, int], bytes] = layer_model,
 ) -> tuple[list[Candidate], list[Discarded]]:
-    """Measure the lowerings of each layer until `deadline` (of time.monotonic), those with the most work first."""
+    """Measure the `lowerings` of each layer until `deadline` (of time.monotonic), those with the most work first.
+
+    `write` gives a layer's content by the name of a lowering; `prefix` stands before that name in what is returned.
+    """
     candidates: list[Candidate] = []
     discarded: list[Discarded] = []
     for case in sorted((with_filled_input(case, timer.multiple) for case in cases), key=_work, reverse=True):
         name = case.conv.name
-        reasons = {lowering.name: lowering.why_not(case.conv) for lowering in LOWERINGS.values()}
-        discarded += [Discarded(layer=name, lowering=k, reason=v) for k, v in reasons.items() if v is not None]
-        key = cache.key(case, timer)
+        reasons = {lowering: LOWERINGS[lowering].why_not(case.conv) for lowering in lowerings or float_lowerings()}
+        discarded += [Discarded(layer=name, lowering=prefix + k, reason=v) for k, v in reasons.items() if v is not None]
+        key = prefix + cache.key(case, timer)
         times = cache.get(key)
         if times is None:
             if time.monotonic() > deadline:
                 continue
             progress(f"measuring layer {name}")
-            times, failures = _measure(case, timer, [k for k, v in reasons.items() if v is None], deadline)
+            named = [k for k, v in reasons.items() if v is None]
+            times, failures = _measure(case, timer, named, deadline, write)
             discarded += failures
             # A failure is reported in every run, and may have been the machine's.
             if not failures and time.monotonic() <= trial_deadline(deadline, timer.target):
                 cache.put(key, times)
         candidates += [
-            Candidate(layer=name, lowering=k, median_ms=v) for k, v in sorted(times.items(), key=lambda t: t[1])
+            Candidate(layer=name, lowering=prefix + k, median_ms=v)
+            for k, v in sorted(times.items(), key=lambda t: t[1])
         ]
     return candidates, discarded
 
@@ -63,7 +71,11 @@ def _work(case: LayerCase) -> float:
 
 
 def _measure(
-    case: LayerCase, timer: ModelTimer, lowerings: Sequence[str], deadline: float
+    case: LayerCase,
+    timer: ModelTimer,
+    lowerings: Sequence[str],
+    deadline: float,
+    write: Callable[[LayerCase, str, int], bytes],
 ) -> tuple[dict[str, float], list[Discarded]]:
     """Return the median milliseconds by lowering, of a hopeless one that of a few runs, and what failed.
 
@@ -79,7 +91,7 @@ def _measure(
     written = {}
     for name in lowerings:
         try:
-            written[name] = layer_model(case, name, timer.multiple)
+            written[name] = write(case, name, timer.multiple)
         except FAILURES as error:
             discard(name, error)
     for name in trial_order(written, timer.target):

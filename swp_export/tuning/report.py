@@ -54,6 +54,8 @@ class TuneReport(Shown):
             "discarded": [dataclasses.asdict(candidate) for candidate in tuned.discarded],
             "speedup_over_input": dataclasses.asdict(tuned.over_input),
             "speedup_over_dense": dataclasses.asdict(tuned.over_dense),
+            "speedup_over_rivals": {name: dataclasses.asdict(gain) for name, gain in tuned.over_rivals.items()},
+            "quantised": None if tuned.quantised is None else tuned.quantised.to_json(),
             "variants": tuned.variants,
             "verification": self.verification.to_json(),
             "accuracy": None if self.accuracy is None else self.accuracy.to_json(),

@@ -16,7 +16,7 @@ import onnx
 from swp_export.benchmark.measure import Schedule
 from swp_export.benchmark.statistics import speedup
 from swp_export.errors import SwpExportError
-from swp_export.lowerings import LOWERINGS
+from swp_export.lowerings import float_lowerings
 from swp_export.lowerings.rewrite import planned_bytes
 from swp_export.tuning.candidates import Discarded
 from swp_export.tuning.trial_order import trial_deadline, trial_order
@@ -54,8 +54,31 @@ class Search:
     """Compares variants of one model; remembers how many there were, and which did not work."""
 
     def __init__(
-        self, compact: ir.Model, timer: ModelTimer, shape: Sequence[int], progress: Callable[[str], None]
+        self,
+        compact: ir.Model,
+        timer: ModelTimer,
+        shape: Sequence[int],
+        progress: Callable[[str], None],
+        *,
+        write: Callable[[ir.Model, Plan, int], bytes] | None = None,
+        forms: Sequence[str] | None = None,
+        always: Mapping[str, str] | None = None,
     ) -> None:
+        """Search for the fastest plan of `compact`, for inputs of `shape`.
+
+        Args:
+            compact: unlowered.
+            timer: where and how it runs.
+            shape: of the input.
+            progress: called with what is being done.
+            write: gives a plan's content; default: in float32.
+            forms: what is tried for all layers, the safest first; default: every lowering that is one of float32.
+            always: a form of each layer that is tried however it did alone.
+
+        """
+        self._write = write or planned_bytes
+        self._forms = float_lowerings() if forms is None else forms
+        self._always = always or {}
         self._compact = compact
         self._timer = timer
         self._shape = shape
@@ -69,7 +92,7 @@ class Search:
         refused = {(d.layer, d.lowering) for d in self.discarded}
         plans = [first, own, fastest_alone(first, candidates)]
         plans += [
-            {layer: "dense" if (layer, lowering) in refused else lowering for layer in layers} for lowering in LOWERINGS
+            {layer: self._forms[0] if (layer, form) in refused else form for layer in layers} for form in self._forms
         ]
         unique = list({tuple(sorted(plan.items())): plan for plan in plans}.values())
         self._progress(f"comparing {len(unique)} plans for the whole model")
@@ -87,8 +110,9 @@ class Search:
         while waiting and time.monotonic() <= deadline:
             layer = waiting.pop(0)
             self._progress(f"refining layer {layer} in the whole model")
+            others = dict.fromkeys([*alternatives(times[layer], plan[layer]), self._always.get(layer, plan[layer])])
             changed = self._fastest(
-                [plan, *({**plan, layer: other} for other in alternatives(times[layer], plan[layer]))], deadline
+                [plan, *({**plan, layer: other} for other in others if other != plan[layer])], deadline
             )
             if changed != plan:
                 plan = changed
@@ -119,7 +143,7 @@ class Search:
         written: dict[int, bytes] = {}
         for index, plan in enumerate(plans):
             try:
-                written[index] = planned_bytes(self._compact, plan, self._timer.multiple)
+                written[index] = self._write(self._compact, plan, self._timer.multiple)
             except FAILURES as error:
                 self._discard(plan, plans[0], error)
         built: dict[int, tuple[Plan, bytes, float]] = {}
@@ -144,6 +168,10 @@ class Search:
         self.variants += len(contents)
         ratios = [speedup(instances[0], measured) for measured in instances[1:]]
         return sorted(enumerate(ratios), key=lambda item: item[1].speedup, reverse=True)
+
+    def discard(self, form: str, reason: str) -> None:
+        """Note that a whole model, written as `form`, is not considered further."""
+        self.discarded.append(Discarded(layer="(all)", lowering=form, reason=reason))
 
     def _discard(self, plan: Plan, incumbent: Mapping[str, str], error: Exception) -> None:
         changed = [layer for layer in plan if plan[layer] != incumbent.get(layer)]

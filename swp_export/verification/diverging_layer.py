@@ -6,23 +6,22 @@ with the same filters of the reference.
 
 from __future__ import annotations
 
-import dataclasses
 from typing import TYPE_CHECKING
 
 import numpy as np
-import onnx_ir as ir
 
 from swp_export.graph.files.content import session_content
-from swp_export.graph.metadata import FILTERS, LAYER, decode_order
-from swp_export.lowerings.sink_concat import RaiseConcat
 from swp_export.runtime.session import open_session
 from swp_export.verification.budget import budgets
 from swp_export.verification.comparison import compare
 from swp_export.verification.evidence import runs_on
+from swp_export.verification.layer_outputs import LayerOutputs
 from swp_export.verification.references import OnnxReference
 from swp_export.verification.runs import Runs
 
 if TYPE_CHECKING:
+    import onnx_ir as ir
+
     from swp_export.runtime.session import Feed
 
 
@@ -38,7 +37,7 @@ def first_diverging_layer(model: ir.Model, reference: ir.Model, x: Feed, *, opti
         optimise: whether both are run as ONNX Runtime optimises them.
 
     """
-    ours, theirs = _LayerOutputs(model), _LayerOutputs(reference)
+    ours, theirs = LayerOutputs(model), LayerOutputs(reference)
     common = [layer for layer in ours.layers if layer in theirs.layers]
     if not common:
         return None
@@ -59,39 +58,3 @@ def first_diverging_layer(model: ir.Model, reference: ir.Model, x: Feed, *, opti
         if not compare(same, y, limits[:, places], case="", output=layer).ok:
             return layer
     return None
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class _LayerOutput:
-    """Where a layer's output is: the `value` by name, and which of the layer's `filters` its channels are, in order."""
-
-    value: str
-    filters: int
-    order: np.ndarray
-
-    def fits(self, output: np.ndarray) -> bool:
-        """Return whether `output` has as many channels as the file says."""
-        return output.ndim > 1 and output.shape[1] == self.order.size
-
-    def places(self, filters: np.ndarray) -> np.ndarray:
-        """Return the channels of `filters`."""
-        return np.array([np.flatnonzero(self.order == f)[0] for f in filters], np.int64)
-
-
-class _LayerOutputs:
-    """A copy of a model that gives every layer's output."""
-
-    def __init__(self, model: ir.Model) -> None:
-        self.model = model.clone()
-        RaiseConcat()(self.model)
-        self.layers: dict[str, _LayerOutput] = {}
-        graph = self.model.graph
-        for node in graph:
-            if LAYER in node.metadata_props and FILTERS in node.metadata_props:
-                value = node.outputs[0]
-                assert value.name is not None
-                filters, order = decode_order(node.metadata_props[FILTERS])
-                self.layers[node.metadata_props[LAYER]] = _LayerOutput(value=value.name, filters=filters, order=order)
-                if not value.is_graph_output():
-                    value.type = value.type or ir.TensorType(ir.DataType.FLOAT)
-                    graph.outputs.append(value)

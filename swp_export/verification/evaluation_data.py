@@ -103,6 +103,15 @@ def read_evaluation_data(
     return _from_dataset(dataset, data_path, input_shape, normalisation, names, train=train)
 
 
+def training_images(
+    dataset: str | None, data_path: str | Path, input_shape: InputShape, metadata: Mapping[str, str]
+) -> EvaluationData | None:
+    """Return what `dataset` has to train on, to calibrate on; None where there is no data set."""
+    return read_evaluation_data(
+        dataset=dataset, data_path=data_path, input_shape=input_shape, metadata=metadata, train=True
+    )
+
+
 def _from_file(path: str | Path, input_shape: InputShape, normalisation: Normalisation | None) -> EvaluationData:
     case = read_samples(path, input_shape, normalisation)
     count = samples_in(case)

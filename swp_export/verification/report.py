@@ -12,6 +12,7 @@ from swp_export.shown import Shown
 if TYPE_CHECKING:
     from swp_export.verification.accuracy import Accuracy
     from swp_export.verification.comparison import CaseResult
+    from swp_export.verification.quantised import QuantisedReport
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, repr=False)
@@ -99,6 +100,6 @@ class NotEquivalentError(SwpExportError):
 
     exit_code = 1
 
-    def __init__(self, message: str, report: VerificationReport) -> None:
+    def __init__(self, message: str, report: VerificationReport | QuantisedReport) -> None:
         super().__init__(message)
         self.report = report

@@ -14,6 +14,9 @@ from swp_export.graph.metadata import RELATIVE_THRESHOLD, SOURCE, input_shape_of
 from swp_export.graph.normalise import normalised
 from swp_export.graph.relative_threshold import silence
 from swp_export.graph.weights_apart import light_proto
+from swp_export.precision.float16 import is_float16
+from swp_export.precision.images import noise_images
+from swp_export.precision.integer_reference import is_quantised
 from swp_export.progress import silent, under
 from swp_export.runtime.session import open_session
 from swp_export.runtime.target import Target
@@ -21,6 +24,8 @@ from swp_export.verification.accuracy import accuracy_change
 from swp_export.verification.cases import require_small
 from swp_export.verification.comparison import Tolerance
 from swp_export.verification.evaluation_data import read_evaluation_data
+from swp_export.verification.float16_reference import Float16Reference
+from swp_export.verification.quantised import images_of, verify_quantised
 from swp_export.verification.references import OnnxReference
 from swp_export.verification.verify import verify_model
 
@@ -31,6 +36,7 @@ if TYPE_CHECKING:
 
     from swp_export.graph.metadata import InputShape
     from swp_export.progress import Progress
+    from swp_export.verification.quantised import QuantisedReport
     from swp_export.verification.references import Reference
     from swp_export.verification.report import VerificationReport
 
@@ -47,12 +53,14 @@ def verify(
     data_path: str | Path = "data",
     atol: float | None = None,
     rtol: float | None = None,
+    max_accuracy_drop: float | None = None,
     device: str = "cpu",
     progress: Progress | None = None,
-) -> VerificationReport:
+) -> VerificationReport | QuantisedReport:
     """Compare an ONNX `model`, run in float32 on `device`, with `against` in float64.
 
-    Between two ONNX files nothing here needs torch.
+    Between two ONNX files nothing here needs torch. A quantised model is compared as `verify_quantised` does, on `data`
+    or, without, on noise.
 
     Args:
         model: the ONNX file to verify.
@@ -68,6 +76,8 @@ def verify(
         data_path: the folder of the data set.
         atol: replaces the error budget, together with `rtol`: |y - truth| <= atol + rtol * |truth|.
         rtol: see `atol`.
+        max_accuracy_drop: of a quantised model, in points; of images without labels, the share of predictions that may
+            change, in percent.
         device: what runs the model: "cpu", "cuda", "cuda:1" (ONNX Runtime, without TF32) or "openvino".
         progress: called with what is being done.
 
@@ -92,9 +102,33 @@ def verify(
     evaluated = read_evaluation_data(
         data=data, dataset=dataset, data_path=data_path, input_shape=shape, metadata=file.model.metadata_props
     )
+    if is_quantised(file.model):
+        if tolerance is not None:
+            raise InputError(
+                "--atol and --rtol are no measure of a quantised model; pass --max-accuracy-drop and --data"
+            )
+        if target.kind != "cpu":
+            raise InputError(f"the integers of a quantised model are checked on the CPU; leave --device {device} out")
+        sizes = image_shape(shape, "a quantised model")
+        assert sizes is not None
+        return verify_quantised(
+            file.content,
+            name=str(model),
+            reference=reference.float32,
+            reference_name=reference.description,
+            dense=dense(),
+            images=noise_images(sizes) if evaluated is None else images_of(evaluated),
+            max_accuracy_drop=max_accuracy_drop,
+            progress=show,
+        )
+    compared = reference
+    if is_float16(file.model) and not reference.computes_in_float16:
+        compared = Float16Reference(reference)
+    if max_accuracy_drop is not None:
+        raise InputError(f"--max-accuracy-drop is for quantised models; {model} is none: it is proved, not measured")
     report = verify_model(
         file.content,
-        reference,
+        compared,
         name=str(model),
         input_shape=shape,
         samples=None if evaluated is None else evaluated.first(),

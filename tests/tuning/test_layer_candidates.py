@@ -13,7 +13,7 @@ from tunable_models import LAYERS, SHAPE, RiggedTimer, compact_network, rigged
 
 from swp_export.errors import LoweringError
 from swp_export.graph.metadata import LAYER
-from swp_export.lowerings import LOWERINGS
+from swp_export.lowerings import LOWERINGS, float_lowerings
 from swp_export.lowerings.dense import Dense
 from swp_export.runtime.session import open_session
 from swp_export.tuning.cache import LayerCache
@@ -100,7 +100,7 @@ def test_candidates_are_ranked_and_the_rest_refused(cache: LayerCache) -> None:
     """Every lowering of every layer is in one of the two lists; the layer with the most work comes first."""
     candidates, discarded = measured(layer_cases(compact_network(), INPUT), FEW_NODES_WIN, cache)
     named = [(c.layer, c.lowering) for c in candidates] + [(d.layer, d.lowering) for d in discarded]
-    assert sorted(named) == sorted((layer, name) for layer in LAYERS for name in LOWERINGS)
+    assert sorted(named) == sorted((layer, name) for layer in LAYERS for name in float_lowerings())
     assert list(dict.fromkeys(c.layer for c in candidates)) == ["conv1", "conv2", "conv0"]
     for layer in LAYERS:
         times = [c.median_ms for c in candidates if c.layer == layer]
@@ -154,7 +154,7 @@ def test_a_layer_of_which_nothing_works_has_no_candidates(cache: LayerCache, mon
         monkeypatch.setitem(LOWERINGS, name, LoweringDouble(raises, name=name))
     candidates, discarded = measured(layer_cases(compact_network(), INPUT), FEW_NODES_WIN, cache)
     assert candidates == []
-    assert len(discarded) == len(LAYERS) * len(LOWERINGS)
+    assert len(discarded) == len(LAYERS) * len(float_lowerings())
 
 
 def test_after_the_deadline_nothing_is_measured(cache: LayerCache) -> None:

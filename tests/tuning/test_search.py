@@ -19,6 +19,7 @@ from swp_export.progress import silent
 from swp_export.runtime.target import Target
 from swp_export.tuning.cache import LayerCache
 from swp_export.tuning.candidates import Candidate, Discarded
+from swp_export.tuning.layer_case import counted_plan, layer_cases
 from swp_export.tuning.search import ALTERNATIVES, FINALISTS, Search, alternatives, fastest_alone
 from swp_export.tuning.tuned_model import TunedModel, find_tuned_model
 
@@ -237,14 +238,14 @@ class TestFindTunedModel:
         timer = rigged(by_lowering(sliced_ellpack_640=0.5), Target(threads=2))
         timer = dataclasses.replace(timer, on_one=on_one)
         cache = LayerCache(tmp_path / "layers.json")
-        fastest = find_tuned_model(portable(), timer, SHAPE, 60, cache, lambda _: None)
+        fastest = find_tuned_model(portable(), timer, SHAPE, 60, cache, silent)
         assert fastest.threads == fastest.plan.found_on["threads"] == threads
         assert set(fastest.plan.layers.values()) == {"sliced-ellpack(640)"}
         assert fastest.over_input.speedup == pytest.approx(2 / min(on_one, 1.0))
 
     def test_a_model_that_states_no_plan(self, tmp_path: Path) -> None:
-        """As `--dense-out` writes it: its layers are dense, and are tuned."""
+        """As `--dense-out` writes it: its layers are tuned, and where nothing is faster they are as counted."""
         model = serialized(compact_network(), {})
         assert lowerings_of(model) == {}
         fastest = self.found(model, tmp_path, lambda *_: 1.0)
-        assert fastest.plan.layers == dict.fromkeys(LAYERS, "dense")
+        assert fastest.plan.layers == counted_plan(layer_cases(compact_network(), (1, *SHAPE)), 1)

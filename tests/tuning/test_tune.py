@@ -102,7 +102,7 @@ def test_what_is_tuned_for_openvino_is_verified_there(model: Path, monkeypatch: 
     monkeypatch.setattr(
         verify_module, "open_session", lambda given, target: (opened.append(target.device), real(given, target))[1]
     )
-    monkeypatch.setattr(tuned_model_module.Search, "best_start", lambda *given: given[3])
+    monkeypatch.setattr(tuned_model_module.Search, "best_start", lambda *given: given[2])
     report = run(model, device="openvino", output="tuned.onnx", batch=2)
     assert set(opened) == {"openvino"}
     found_on = report.tuned.plan.found_on

@@ -15,6 +15,8 @@ from swp_export.command_line.options import (
     INPUT_SHAPE,
     JSON,
     LOWERING,
+    MAX_ACCURACY_DROP,
+    PRECISION,
     THRESHOLD,
     VERBOSITY,
     Device,
@@ -66,7 +68,7 @@ from swp_export.verification.report import NotEquivalentError
     metavar="FILE",
     help="Also write the network as it was before pruning, to measure against.",
 )
-@options(DATA, DATASET)
+@options(DATA, DATASET, PRECISION, MAX_ACCURACY_DROP)
 @click.option(
     "--recalibrate",
     type=click.IntRange(1),

@@ -8,14 +8,18 @@ import click
 
 from swp_export.command_line.accuracy_options import DATASET
 from swp_export.command_line.options import (
+    CALIBRATION,
     DATA,
     DEVICE,
     FILE,
     FORCE,
     INPUT_SHAPE,
     JSON,
+    MAX_ACCURACY_DROP,
+    PRECISION,
     TF32,
     THREADS,
+    UNPRUNED,
     VERBOSITY,
     examples,
     options,
@@ -28,6 +32,7 @@ from swp_export.command_line.page_file import REPORT
         "swp-export tune small.onnx -o fast.onnx",
         "swp-export tune small.onnx --threads 4 --batch 8 --seconds 120",
         "swp-export tune small.onnx --plan-out plan.json",
+        "swp-export tune small.onnx --precision int8 --data images.npz",
     )
 )
 @click.argument("model", type=FILE)
@@ -51,7 +56,8 @@ from swp_export.command_line.page_file import REPORT
 @click.option(
     "--seconds", type=click.FloatRange(0), default=60, show_default=True, metavar="S", help="How long to search."
 )
-@options(INPUT_SHAPE, TF32, DATA, DATASET, REPORT, FORCE, VERBOSITY, JSON)
+@options(INPUT_SHAPE, TF32, DATA, DATASET)
+@options(PRECISION, CALIBRATION, MAX_ACCURACY_DROP, UNPRUNED, REPORT, FORCE, VERBOSITY, JSON)
 def tune(*, model: str, page: str | None, as_json: bool, **arguments: Any) -> None:
     """Write the fastest verified form of MODEL for this device.
 

@@ -17,6 +17,7 @@ from swp_export.command_line.options import (
     FORCE,
     INPUT_SHAPE,
     JSON,
+    MAX_ACCURACY_DROP,
     THRESHOLD,
     VERBOSITY,
     examples,
@@ -49,13 +50,15 @@ from swp_export.verification.report import NotEquivalentError
     help="Allow |difference| <= A + R * |value| instead of what rounding explains; with --rtol R.",
 )
 @click.option("--rtol", type=float, metavar="R", help="See --atol.")
+@options(MAX_ACCURACY_DROP)
 @click.option("--junit", type=FILE, metavar="FILE", help="Also write the comparisons as JUnit XML, for CI.")
 @options(DEVICE, FORCE, VERBOSITY, JSON)
 def verify(*, model: str, junit: str | None, force: bool, as_json: bool, **arguments: Any) -> None:
     """Check that MODEL computes what another file computes.
 
     MODEL is run in float32 and compared with the other in float64, on noise, zeros, impulses and more. Exits with 0 if
-    both compute the same, with 1 if not, and then names the first layer that is off.
+    both compute the same, with 1 if not, and then names the first layer that is off. Of a MODEL in int8 every integer
+    is checked, and what rounding does to layers and predictions is measured on --data.
     """
     from swp_export.atomic import atomic_outputs
     from swp_export.command_line.progress import progress
@@ -86,7 +89,7 @@ def verify(*, model: str, junit: str | None, force: bool, as_json: bool, **argum
             target.write_text(text, encoding="utf-8")
     if error is not None:
         raise error
-    print_warnings(report.notes)
+    print_warnings(getattr(report, "notes", ()))
     atol, rtol = arguments["atol"], arguments["rtol"]
     print_report(report, lambda found: verify_tables(found, atol=atol, rtol=rtol), as_json=as_json)
     if not report.equivalent:
