@@ -20,8 +20,9 @@ from swp_export.precision.qdq import values_to_calibrate
 from swp_export.precision.ranges import calibrate
 from swp_export.precision.scheme import Scheme
 from swp_export.runtime.session import open_session
+from swp_export.verification.evaluation_data import read_evaluation_data
 from swp_export.verification.junit import junit_xml
-from swp_export.verification.quantised import QuantisedReport, snr_db, verify_quantised
+from swp_export.verification.quantised import QuantisedReport, images_of, snr_db, verify_quantised
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -53,6 +54,31 @@ def verified(content: bytes, labels: np.ndarray | None = None, bound: float | No
         images=Images(images=X, labels=labels, name="noise"),
         max_accuracy_drop=bound,
     )
+
+
+def test_one_file_calibrates_and_measures(tmp_path: Path) -> None:
+    """The images of --data are all measured on, with their labels, and the first calibrate; others do if given."""
+    np.savez(tmp_path / "d.npz", images=X, labels=np.arange(len(X)) % 3)
+    data = read_evaluation_data(data=tmp_path / "d.npz", input_shape=SHAPE)
+    assert data is not None
+    images = images_of(data)
+    assert np.array_equal(images.images, X)
+    assert np.array_equal(images.calibration, X)
+    assert images.labels is not None
+    assert images.labels.tolist() == [n % 3 for n in range(len(X))]
+    np.savez(tmp_path / "t.npz", images=2 * X)
+    training = read_evaluation_data(data=tmp_path / "t.npz", input_shape=SHAPE)
+    assert np.array_equal(images_of(data, training).calibration, 2 * X)
+
+
+def test_integers_are_checked_on_the_cpu(tmp_path: Path) -> None:
+    """Another device is refused: the integer reference is of ONNX Runtime's kernels."""
+    model, source = tmp_path / "m.onnx", tmp_path / "s.onnx"
+    model.write_bytes(int8_of(compact_network()))
+    source.write_bytes(portable())
+    done = CliRunner().invoke(cli, ["verify", str(model), "--against", str(source), "--device", "openvino"])
+    assert done.exit_code == 2
+    assert "leave --device openvino out" in done.stderr
 
 
 def test_a_right_model_is_exact() -> None:
