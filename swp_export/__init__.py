@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from swp_export.training.train import train
     from swp_export.tuning.report import TuneReport
     from swp_export.tuning.tune import tune
+    from swp_export.verification.quantised import QuantisedReport
     from swp_export.verification.report import NotEquivalentError, VerificationReport
     from swp_export.verification.verify_file import verify
 
@@ -71,6 +72,7 @@ __all__ = [
     "NotEquivalentError",
     "OutputError",
     "PruneReport",
+    "QuantisedReport",
     "SweepReport",
     "SwpExportError",
     "ThresholdError",
@@ -109,6 +111,7 @@ _MODULES = {
     "PruneReport": "swp_export.pruning.report",
     "report": "swp_export.page.page",
     "sweep": "swp_export.sweeping.sweep",
+    "QuantisedReport": "swp_export.verification.quantised",
     "SweepReport": "swp_export.sweeping.report",
     "train": "swp_export.training.train",
     "TrainingLog": "swp_export.training.log",

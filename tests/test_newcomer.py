@@ -38,7 +38,7 @@ number = 3
 MISTAKES: tuple[tuple[str, int, str], ...] = (
     # The command line itself.
     ("prnue best.pth --threshold 0.05", 2, "no such command 'prnue'. Did you mean 'prune'?; see `swp-export --help`"),
-    ("export best.pth", 2, "no such command 'export'; see `swp-export --help`"),
+    ("export best.pth", 2, "no such command 'export'. Did you mean 'report'?; see `swp-export --help`"),
     ("prune", 2, "missing argument 'CHECKPOINT'; see `swp-export prune --help`"),
     ("prune best.pth --treshold 0.05", 2, "no such option '--treshold'. Did you mean '--threshold'?"),
     ("prune best.pth --threshold", 2, "option '--threshold' requires an argument"),

@@ -113,7 +113,8 @@ def test_threads_have_a_column_where_they_differ():
     assert all("Threads" in [column.header for column in table.columns] for table in tables)
     assert "Threads" not in [column.header for column in bench_tables(report())[0].columns]
     assert "1 and 2 threads" in text_of(tables)
-    assert max(map(len, text_of(tables).splitlines())) <= 80
+    captions = [str(table.caption) for table in tables]
+    assert max(len(line) for line in text_of(tables).splitlines() if line.strip() not in captions) <= 80
 
 
 def test_streams_are_said_to_be_compared_by_throughput():

@@ -461,7 +461,10 @@ class TestOnnxSource:
         report = prune(path, output=tmp_path / "o.onnx")
         assert report.verification is not None
         assert report.verification.equivalent
-        assert report.totals.params_after < report.totals.params_before
+        assert report.totals.paper_params_after < report.totals.paper_params_before
+        stored = {tensor.data_type for tensor in onnx.load(tmp_path / "o.onnx").graph.initializer}
+        assert onnx.TensorProto.FLOAT16 in stored
+        assert onnx.TensorProto.FLOAT not in stored
 
     def test_an_input_of_no_numbers(self, tmp_path: Path) -> None:
         """A model of numbers that NumPy does not know is refused by its input's type."""

@@ -16,7 +16,7 @@ from swp_export.command_line.options import FILE, FORCE, JSON, VERBOSITY, exampl
 \b
 GATES.toml, with paths from its own folder:
   [defaults]                     # what holds for every model
-  max_accuracy_drop = 0.5        # points; with data (images, labels) or dataset
+  max_accuracy_drop = 0.5        # points; with labelled data, or a dataset
   data = "test.npz"
 \b
   [models.resnet20]

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 @click.command(
     epilog=examples(
-        "swp-export prune best.pth --threshold 0.01 -o small.onnx --dense-out dense.onnx --json > prune.json",
-        "swp-export bench small.onnx --baseline dense.onnx --layers --json > bench.json",
+        "swp-export prune best.pth --threshold 0.01 -o small.onnx --json > prune.json",
+        "swp-export bench small.onnx --layers --json > bench.json",
         "swp-export report prune.json bench.json -o report.html",
     )
 )
