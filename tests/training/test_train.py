@@ -204,7 +204,7 @@ class TestMistakes:
             ({"arch": None}, InputError, r"which network is to be trained\? Name it with --arch"),
             ({"arch": "VGG12"}, ArchitectureError, r"no architecture 'VGG12'"),
             ({"arch": f"{__name__}:five_outputs"}, InputError, r"five_outputs returns \[1, 5\].*expected \[1, 10\]"),
-            ({"arch": f"{__name__}:ordinary"}, InputError, r"no FilterStripe with a kernel larger than 1x1"),
+            ({"arch": f"{__name__}:ordinary"}, ArchitectureError, r"has no convolution for a Filter Skeleton"),
             ({"sr": -1.0}, InputError, r"must not be negative"),
             ({"lr": 1e20}, TrainingError, r"training diverged: the loss is .*; lower --lr"),
             (
