@@ -112,7 +112,7 @@ def assert_one_line(result: Result, code: int, *words: str) -> None:
         ("not a checkpoint", ["bad.pth"]),
         ("code", ["bad.pth", "print"]),
         ("raw pickle", ["bad.pth"]),
-        ("no skeletons", ["FilterSkeleton"]),
+        ("no skeletons", ["Filter Skeletons"]),
         ("unknown architecture", ["--arch"]),
         ("contradiction", ["layer1.0.conv1"]),
         ("missing key", ["layer1.0.bn1"]),

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from swp_export.verification.runs import Runs
 
-FACTOR = 4.0
+FACTOR = 5.0
 """How many times as far off as rounding explains a model may be; `tests.soak networks` prints what is needed."""
 TAIL = 2.0
 """How many times as far as the largest of a few rounded runs some of a thousand outputs go."""

@@ -31,7 +31,7 @@ def test_the_document_is_json(portable, resnet56):
     for file in (portable, resnet56 / "best.pth.tar"):
         report = inspect(file)
         document = report.to_json()
-        assert document.keys() == {field.name for field in dataclasses.fields(report)}
+        assert document.keys() == {"command", *(field.name for field in dataclasses.fields(report))}
         assert json.loads(json.dumps(document))["sha256"] == report.sha256
 
 

@@ -74,9 +74,10 @@ def assert_compact(name: str, source: Path) -> None:
 
 @pytest.mark.parametrize("name", ["squeeze_excite_linear", "deeplab", "unet"])
 def test_stripes_are_written_as_stripes(name: str, folder: Path) -> None:
-    """As `prune` writes it by default the model is equivalent too."""
+    """Broken wherever that is possible the model is equivalent too."""
     source = exported(name, folder)
-    report = swp_export.prune(source, input_shape=open_shape(NETWORKS[name]), output=folder / f"{name}-portable.onnx")
+    shape, output = open_shape(NETWORKS[name]), folder / f"{name}-portable.onnx"
+    report = swp_export.prune(source, input_shape=shape, output=output, lowering="pad-slice-add")
     assert report.verification is not None
     assert report.verification.equivalent
     assert any(layer.lowering not in {"dense", "removed"} for layer in report.layers)

@@ -24,6 +24,7 @@ def network() -> MaskedNetwork:
         facts=SourceFacts(
             input_shape=(3, 8, 8),
             skeletons={name: values.shape for name, values in magnitudes.items()},
+            layers={},
             floats=378,
             params=388,
             flops=48_384,

@@ -39,6 +39,7 @@ def test_a_right_model_is_equivalent() -> None:
     assert {case.case for case in report.cases if case.undecided} == {
         "noise times 30",
         "noise times 1000",
+        "noise times 10000",
         "noise times 0.001",
     }
     assert verified(portable()).worst.error_to_budget < report.worst.error_to_budget / 10

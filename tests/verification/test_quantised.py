@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -90,7 +91,7 @@ def test_a_right_model_is_exact() -> None:
     assert report.noisiest == min(report.noise, key=lambda each: each.snr_db)
     assert min(each.snr_db for each in report.noise) > 20
     assert "shifts exact" in report.summary()
-    assert 'failures="0"' in junit_xml(report)
+    assert 'failures="0"' in junit_xml(report, started=datetime.now(UTC), seconds=1.0)
 
 
 @pytest.mark.parametrize("fault", ["swapped", "moved", "scaled"])
@@ -113,7 +114,7 @@ def test_another_network_is_found(fault: str) -> None:
     assert report.strangers[0].layer == "conv1"
     assert 2 in report.strangers[0].filters
     assert "another network" in report.summary()
-    assert 'failures="1"' in junit_xml(report)
+    assert 'failures="1"' in junit_xml(report, started=datetime.now(UTC), seconds=1.0)
 
 
 def test_the_bound_counts_labels() -> None:

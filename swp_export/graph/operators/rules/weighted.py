@@ -87,7 +87,9 @@ class Weighted(ChannelRule):
         del evaluate
         weights = self.weights(node.node)
         assert weights is not None
-        source = np.full(weights.channels, np.nan) if known[0] is None else known[0]
+        # What is known may be of another axis than the one that the weights sum over.
+        fits = known[0] is not None and len(known[0]) == weights.channels
+        source = known[0] if known[0] is not None and fits else np.full(weights.channels, np.nan)
         result, columns = weights.biases().astype(np.float64), weights.weight.shape[1]
         per_group = weights.filters // weights.group
         varying = weights.reading(np.isnan(source))
@@ -106,6 +108,8 @@ class Weighted(ChannelRule):
         sum of what it reads.
         """
         maps, weights = known[0], self.weights(node.node)
+        if maps is not None and weights is not None and len(maps.values) != weights.channels:
+            maps = None
         (constants,) = self.constants(node, [None if maps is None else maps.constants()], evaluate)
         assert constants is not None
         assert weights is not None
