@@ -55,11 +55,12 @@ def run_line(line: str) -> None:
 def test_commands_and_python_run(name: str, folder: Path, done: set[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """Each page stands alone: its commands and Python blocks succeed in a checkout; a TOML block is its gates.toml."""
     monkeypatch.chdir(folder)
+    names = {"__name__": "__main__"}  # a page's blocks are one session
     for language, text in BLOCK.findall(PAGES[name]):
         if language == "toml":
             Path("gates.toml").write_text(text, encoding="utf-8")
         if language == "python":
-            exec(compile(text, name, "exec"), {"__name__": "__main__"})  # noqa: S102 # what the page says
+            exec(compile(text, name, "exec"), names)  # noqa: S102 # what the page says
         for line in text.splitlines() if language == "console" else ():
             if line not in done:
                 run_line(line)
