@@ -146,7 +146,7 @@ def test_what_rounding_explains_is_not_named() -> None:
         body = f"h = Conv <{PADS}> (x, w0) g = Conv <{PADS}> (h, w1) y = Conv <{PADS}> (g, w2)"
         return marked(to_float32(model_from_text(body, w0=w0[order], w1=w1[:, order], w2=w2)))
 
-    model = cancelling(np.arange(6)[::-1], 1.01)
+    model = cancelling(np.arange(6)[::-1], 1.02)
     for node in model.graph:
         if node.name == "conv0":
             node.metadata_props[FILTERS] = encode_order(6, np.arange(6)[::-1])
