@@ -118,6 +118,15 @@ def test_a_sweep_without_labels_is_drawn_by_its_error(swept: dict[str, Any]) -> 
     assert "error, share of the largest output" in page_of([swept])
 
 
+def test_gates_are_shown() -> None:
+    """A page of `check` alone has each gate of each model, and what was found."""
+    gates = [{"gate": "size", "status": "missed", "message": "1.2 MB, the gate is 1 MB"}]
+    page = page_of(
+        [{"command": "check", "gates": "g.toml", "models": [{"name": "vgg", "model": "v.onnx", "gates": gates}]}]
+    )
+    assert all(f">{text}</" in page for text in ("vgg", "size", "missed", "1.2 MB, the gate is 1 MB"))
+
+
 def test_figures_for_papers(tmp_path: Path, pruned: dict[str, Any]) -> None:
     """Every plot becomes SVG and PNG, labelled, the same bytes each time."""
     (tmp_path / "p.json").write_text(json.dumps(pruned))
